@@ -1,0 +1,45 @@
+# make help lists the targets.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+STAMP := node_modules/.package-lock.json
+NODE_TEST := node --import tsx --test --test-reporter=spec
+UNIT_TESTS = $$(find test -name '*.test.ts' -not -path 'test/interop/*' | sort)
+INTEROP_TESTS = $$(find test/interop -name '*.test.ts' | sort)
+
+.PHONY: help demo run test check interop bench build clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+
+$(STAMP): package.json package-lock.json */package.json
+	npm ci --no-audit --no-fund
+	@touch $(STAMP)
+
+demo: $(STAMP) ## show the whole job in under a minute: claim, enrol, tunnel through NAT, ssh, telemetry
+	@node --import tsx test/demo/main.ts $(ARGS)
+
+run: $(STAMP) ## run a broker from this checkout, its data in .adit/broker (ARGS="--listen 127.0.0.1:4500")
+	@node_modules/.bin/adit-broker run --data .adit/broker $(ARGS)
+
+test: $(STAMP) ## run every test that needs neither root nor a Debian package
+	$(NODE_TEST) --test-concurrency=2 $(UNIT_TESTS)
+
+check: $(STAMP) ## types, lint and format, unused code, import arrows, no clock or dice in the cores
+	npx tsc -p tsconfig.json
+	npx biome check .
+	npx knip
+	$(NODE_TEST) test/house/*.test.ts
+
+interop: $(STAMP) ## judge us by real peers: wireguard-go, OpenSSH, mosquitto, EST clients, the kernel (root, Debian packages)
+	@test/interop/prepare.sh
+	$(NODE_TEST) --test-concurrency=1 $(INTEROP_TESTS)
+
+bench: $(STAMP) ## measure every figure that we claim, beside its bar (FIGURE=name for one)
+	@node --expose-gc --import tsx test/bench/main.ts $(FIGURE)
+
+build: $(STAMP) ## bundle the programs into dist/
+	@node build.mjs
+
+clean: ## remove everything that make made
+	rm -rf node_modules */node_modules dist .adit
