@@ -1,0 +1,41 @@
+/**
+ * The topics of a fleet, inside the tunnel and on a device's local listener. MQTT 3.1.1 §4.7.
+ *
+ *   adit/d/<device>/readings    device -> broker, QoS 1, a CBOR batch (`reading.ts`)
+ *   adit/d/<device>/host-keys   device -> broker, QoS 1, CBOR map {service: [OpenSSH public key line]}
+ *   adit/d/<device>/goodbye     device -> broker, QoS 0, empty: the agent stops on purpose
+ *   sensors/<reading>           local program -> agent, payload a number, JSON or CBOR
+ */
+
+export const deviceChannels = ['readings', 'host-keys', 'goodbye'] as const
+export type DeviceChannel = (typeof deviceChannels)[number]
+
+const ROOT = 'adit/d/'
+const SENSORS = 'sensors/'
+
+/** Longest name of a reading, in characters (all of them one byte). */
+export const MAX_READING_NAME = 128
+const readingName = /^[A-Za-z0-9_.:-]+(?:\/[A-Za-z0-9_.:-]+)*$/
+
+/** Names under this prefix belong to the agent itself: its vital signs and its gap records. */
+export const SYSTEM_PREFIX = 'system/'
+/** A record of readings that were dropped from a full outbox: value {count, firstAt, lastAt, kind}. */
+export const GAP_NAME = 'system/gap'
+
+export const deviceTopic = (device: string, channel: DeviceChannel): string => `${ROOT}${device}/${channel}`
+
+/** The device and channel that a topic names, or undefined for any other topic (wildcards, empty levels, deeper levels). */
+export function parseDeviceTopic(topic: string): { device: string; channel: DeviceChannel } | undefined {
+  if (!topic.startsWith(ROOT)) return undefined
+  const [device, channel, ...rest] = topic.slice(ROOT.length).split('/')
+  if (!device || rest.length > 0 || /[+#\0]/.test(device)) return undefined
+  const known = deviceChannels.find((name) => name === channel)
+  return known === undefined ? undefined : { device, channel: known }
+}
+
+/** The reading's name in a local topic `sensors/NAME`, unchecked, or undefined for any other topic. */
+export const readingNameOf = (topic: string): string | undefined =>
+  topic.startsWith(SENSORS) ? topic.slice(SENSORS.length) : undefined
+
+/** Whether a reading may bear this name: letters, digits and `_.:-`, in levels parted by `/`, at most 128 characters. */
+export const isReadingName = (name: string): boolean => name.length <= MAX_READING_NAME && readingName.test(name)
