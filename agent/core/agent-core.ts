@@ -1,0 +1,319 @@
+/**
+ * The agent as a pure composition: one noise association with the broker, a netstack behind it, and the care that keeps the two
+ * alive (search, keepalives, presence). The device role, the operator role and the simulator's thousands of devices are all this
+ * class with other ports; it opens no socket, reads no clock, sets no timer.
+ *
+ *   outer datagram -> receive -> demux -> endpoint.handleControl | endpoint.open -> source in the routes? -> netstack
+ *   netstack -> seal -> send
+ *
+ *   starting --configure--> connecting --first authentic packet--> up --lapsed or unanswered--> connecting        any --stop--> down
+ */
+import type { KeyPair, Suite } from '#shared/crypto/suite.ts'
+import { DropCounters, DropReason } from '#shared/drop-reason.ts'
+import { Netstack } from '#shared/netstack/netstack.ts'
+import type { Clock, Duration, Instant } from '#shared/time/instant.ts'
+import { type Endpoint, sameEndpoint, type TunnelEvent } from '#shared/tunnel/association.ts'
+import type { WireguardAssociation } from '#shared/tunnel/wireguard-association.ts'
+import { WireguardEndpoint } from '#shared/tunnel/wireguard-endpoint.ts'
+import { classify } from '#shared/wire/demux.ts'
+import { type AgentConfig, brokerTunnelKey } from './agent-config.ts'
+import { BrokerSearch } from './broker-search.ts'
+import { InnerSources } from './inner-sources.ts'
+import { borrowScratch, returnScratch } from './scratch.ts'
+import { Upkeep } from './upkeep.ts'
+
+export type AgentState = 'starting' | 'connecting' | 'up' | 'down'
+
+export type AgentEvent =
+  /** The tunnel carries data both ways: an authentic packet came from `endpoint`. */
+  | { kind: 'up'; endpoint: Endpoint; handshakes: number }
+  /** It does no longer; the search for the broker has begun. */
+  | { kind: 'connecting'; why: 'start' | 'lapsed' | 'unanswered' | 'reconfigured' }
+  | { kind: 'down' }
+  /** The broker now answers from elsewhere: worth remembering for the next start. */
+  | { kind: 'roamed'; endpoint: Endpoint }
+  /**
+   * Nobody has answered for a minute. The owner asks the API for the last timestamp taken from our key and lifts its timestamp
+   * floor above it (DESIGN D5), and fetches the configuration again, since keys or endpoints may have moved.
+   */
+  | { kind: 'ask-timestamp'; since: Duration }
+
+export interface AgentPorts {
+  /** Sends an outer datagram. It is borrowed for the call, and must not be delivered to another core before the call returns. */
+  send(datagram: Uint8Array, to: Endpoint): void
+  /** The next TAI64N, 12 bytes, above every one before it (`shared/tunnel/tai64n.ts`). */
+  nextTimestamp(): Uint8Array
+  /** The earliest deadline is now `at`: call `expire` then. Called when it became earlier, and after each `expire`. */
+  wake(at: Instant): void
+  event(event: AgentEvent): void
+}
+
+export interface AgentCoreOptions {
+  readonly suite: Suite
+  readonly clock: Clock
+  readonly tunnelKey: KeyPair
+  readonly ports: AgentPorts
+}
+
+/** Unanswered for so long, a session that was up counts as lost, and other endpoints are tried. */
+const LOST_AFTER_MS = 15_000
+
+export class AgentCore {
+  readonly netstack: Netstack
+  readonly endpoint: WireguardEndpoint
+  /** Inner packets refused after decryption, and packets that could not be sealed. */
+  readonly counters = new DropCounters()
+  readonly #clock: Clock
+  readonly #ports: AgentPorts
+  readonly #search: BrokerSearch
+  readonly #upkeep: Upkeep
+  readonly #sources = new InnerSources()
+  #association: WireguardAssociation | undefined
+  #brokerKey = ''
+  #state: AgentState = 'starting'
+  #since: Instant
+  #config: AgentConfig | undefined
+  #innerMtu = 1280
+  #announced: Instant | undefined
+
+  constructor({ suite, clock, tunnelKey, ports }: AgentCoreOptions) {
+    this.#clock = clock
+    this.#ports = ports
+    this.#since = clock.now()
+    this.#search = new BrokerSearch(suite)
+    this.#upkeep = new Upkeep(suite)
+    this.netstack = new Netstack({
+      suite,
+      clock,
+      addresses: [],
+      transmit: (packet) => this.#outbound(packet),
+      wake: () => this.#announce(),
+    })
+    this.endpoint = new WireguardEndpoint({
+      suite,
+      staticKey: tunnelKey,
+      nextTimestamp: () => ports.nextTimestamp(),
+      // An agent knows one peer; nobody else is let in.
+      admit: () => undefined,
+      ports: {
+        transmit: (datagram, to) => this.#transmit(datagram, to),
+        event: (event) => this.#tunnelEvent(event),
+      },
+    })
+  }
+
+  get state(): AgentState {
+    return this.#state
+  }
+
+  /** When the state last changed. */
+  get since(): Instant {
+    return this.#since
+  }
+
+  get config(): AgentConfig | undefined {
+    return this.#config
+  }
+
+  /** The association with the broker: its counters and its age of evidence are public. */
+  get association(): WireguardAssociation | undefined {
+    return this.#association
+  }
+
+  /** Whether the agent pauses between two rounds of asking. */
+  get resting(): boolean {
+    return this.#search.resting
+  }
+
+  /**
+   * Takes a first or a changed configuration. `endpoints` are the broker's outer addresses as literals (names are resolved by the
+   * owner), `preferred` the last good one. A session lives on unless the broker's key changed.
+   */
+  configure(config: AgentConfig, endpoints: readonly Endpoint[], preferred?: Endpoint): void {
+    const now = this.#clock.now()
+    const key = brokerTunnelKey(config)
+    this.#config = config
+    this.#innerMtu = config.inner.mtu
+    this.#sources.set(config.routes)
+    this.#upkeep.setInterval(config.keepaliveSeconds)
+    this.netstack.setAddresses([...config.inner.addresses])
+    this.netstack.setMtu(config.inner.mtu)
+    this.#search.setEndpoints(endpoints, preferred)
+    if (this.#association === undefined || config.broker.tunnelKey !== this.#brokerKey) {
+      const replaced = this.#association !== undefined
+      if (this.#association) this.endpoint.removePeer(this.#association)
+      this.#brokerKey = config.broker.tunnelKey
+      this.#association = this.endpoint.addPeer({ publicKey: key, firstContact: true }, now)
+      this.#seek(replaced ? 'reconfigured' : 'start', now)
+    }
+    this.#announce()
+  }
+
+  /** New literals for the broker's endpoints, as DNS gave them. */
+  setEndpoints(endpoints: readonly Endpoint[], preferred?: Endpoint): void {
+    this.#search.setEndpoints(endpoints, preferred)
+    this.#announce()
+  }
+
+  /** The network changed, or the owner has reason to believe that asking now helps: cuts a rest short. */
+  nudge(): void {
+    if (this.#state !== 'connecting') return
+    this.#search.begin(this.#clock.now())
+    this.#announce()
+  }
+
+  /** One outer datagram. It belongs to the caller again when the call returns. */
+  receive(datagram: Uint8Array, from: Endpoint): void {
+    const now = this.#clock.now()
+    switch (classify(datagram)) {
+      case 'wireguard-handshake':
+        this.endpoint.handleControl(datagram, from, now)
+        break
+      case 'wireguard-data':
+        this.#inbound(datagram, from, now)
+        break
+      case 'keepalive':
+        break
+      default:
+        this.counters.count(DropReason.UnknownKind)
+    }
+    this.#announce()
+  }
+
+  /** Runs everything that is due. */
+  expire(now: Instant): void {
+    this.#announced = undefined
+    this.endpoint.expire(now)
+    this.netstack.expire(now)
+    this.#searchOn(now)
+    this.#keepUp(now)
+    this.#announce()
+  }
+
+  /** The earliest moment at which `expire` has something to do. */
+  deadline(): Instant | undefined {
+    let earliest = earlier(this.endpoint.deadline()?.at, deadlineAt(this.netstack.deadline()))
+    earliest = earlier(earliest, this.#search.deadline())
+    return this.#state === 'up' ? earlier(earliest, this.#upkeep.deadline()) : earliest
+  }
+
+  /** Says nothing more and forgets its keys. `netstack` streams die with it. */
+  stop(): void {
+    if (this.#state === 'down') return
+    this.#search.stop()
+    this.netstack.destroy()
+    if (this.#association) this.endpoint.removePeer(this.#association)
+    this.#association = undefined
+    this.#enter('down', this.#clock.now())
+    this.#ports.event({ kind: 'down' })
+  }
+
+  #inbound(datagram: Uint8Array, from: Endpoint, now: Instant): void {
+    const out = borrowScratch()
+    const length = this.endpoint.open(datagram, from, out, now)
+    if (length >= 0) {
+      this.#authentic(from, now)
+      if (length > 0) {
+        const packet = out.subarray(0, length)
+        if (this.#sources.allow(packet)) this.netstack.input(packet)
+        else this.counters.count(DropReason.InnerSourceRefused)
+      }
+    }
+    returnScratch(out)
+  }
+
+  #outbound(packet: Uint8Array): void {
+    const association = this.#association
+    if (association === undefined) return this.counters.count(DropReason.NoSession)
+    if (packet.length > this.#innerMtu) return this.counters.count(DropReason.InnerTooBig)
+    const out = borrowScratch()
+    const length = association.seal(packet, packet.length, out, this.#clock.now())
+    if (length >= 0 && association.endpoint) {
+      this.#upkeep.sealed(this.#clock.now())
+      this.#transmit(out.subarray(0, length), association.endpoint)
+    } else if (length < 0) this.counters.count(length)
+    returnScratch(out)
+  }
+
+  #transmit(datagram: Uint8Array, to: Endpoint): void {
+    this.#upkeep.sent(this.#clock.now())
+    this.#ports.send(datagram, to)
+  }
+
+  #tunnelEvent(event: TunnelEvent): void {
+    const now = this.#clock.now()
+    switch (event.kind) {
+      case 'established':
+        // The session is ours; the first packet in it, ours or the broker's, makes it carry data.
+        if (this.#state !== 'up' && this.#association) this.endpoint.sendKeepalive(this.#association, now)
+        break
+      case 'roamed':
+        if (this.#state === 'up') this.#ports.event({ kind: 'roamed', endpoint: event.to })
+        break
+      case 'lapsed':
+        if (this.#state === 'up') this.#seek('lapsed', now)
+        break
+      case 'unanswered':
+        if (this.#state === 'up' && event.sinceMs >= LOST_AFTER_MS) this.#seek('unanswered', now)
+    }
+  }
+
+  #authentic(from: Endpoint, now: Instant): void {
+    if (this.#state === 'up' || this.#state === 'down') return
+    this.#search.found(from)
+    this.#upkeep.start(now)
+    this.#enter('up', now)
+    this.#ports.event({ kind: 'up', endpoint: from, handshakes: this.#association?.counters.handshakes ?? 0 })
+  }
+
+  #seek(why: Extract<AgentEvent, { kind: 'connecting' }>['why'], now: Instant): void {
+    this.#enter('connecting', now)
+    this.#ports.event({ kind: 'connecting', why })
+    this.#search.begin(now)
+  }
+
+  #searchOn(now: Instant): void {
+    for (let step = this.#search.step(now); step !== undefined; step = this.#search.step(now)) {
+      const association = this.#association
+      if (association === undefined) return
+      if (step.kind === 'try') {
+        if (!sameEndpoint(association.endpoint, step.endpoint)) this.endpoint.setEndpoint(association, step.endpoint, now)
+        this.endpoint.initiate(association, now)
+      } else if (step.kind === 'rest') association.reset()
+      else this.#ports.event({ kind: 'ask-timestamp', since: step.since })
+    }
+  }
+
+  #keepUp(now: Instant): void {
+    const association = this.#association
+    if (this.#state !== 'up' || association?.endpoint === undefined) return
+    for (const due of this.#upkeep.due(now)) {
+      if (due === 'hold-mapping') this.#transmit(this.#upkeep.keepalive, association.endpoint)
+      else this.#showPresence(association, now)
+    }
+  }
+
+  /** Evidence for the broker that we live. A session that the broker began is re-made by us, before it ends by age. */
+  #showPresence(association: WireguardAssociation, now: Instant): void {
+    this.#upkeep.sealed(now)
+    this.endpoint.sendKeepalive(association, now)
+    if (this.#upkeep.isOld(association.establishedAt, now)) this.endpoint.initiate(association, now)
+  }
+
+  #enter(state: AgentState, now: Instant): void {
+    if (this.#state === state) return
+    this.#state = state
+    this.#since = now
+  }
+
+  #announce(): void {
+    const at = this.deadline()
+    if (at === undefined || (this.#announced !== undefined && this.#announced <= at)) return
+    this.#announced = at
+    this.#ports.wake(at)
+  }
+}
+
+const earlier = (a: Instant | undefined, b: Instant | undefined): Instant | undefined =>
+  a === undefined ? b : b === undefined || a <= b ? a : b
+const deadlineAt = (deadline: { at: Instant } | undefined): Instant | undefined => deadline?.at
