@@ -1,0 +1,33 @@
+import crypto from 'node:crypto'
+import { aesGcm, chacha20poly1305 } from './native/aead.ts'
+import { hash, hkdf, hmac } from './native/digest.ts'
+import { x25519 } from './native/montgomery.ts'
+import { ecdhP256, ecdhP384 } from './native/nist-ecdh.ts'
+import { ecdsaP256, ecdsaP256Raw, ecdsaP384, ed25519 } from './native/signers.ts'
+import { xchacha20poly1305 } from './noble/aead.ts'
+import { blake2b, blake2s } from './noble/digest.ts'
+import type { Suite } from './suite.ts'
+
+/**
+ * OpenSSL through node:crypto. OpenSSL's build in Node has neither XChaCha20-Poly1305 nor keyed BLAKE2 (createHash takes no key, and
+ * EVP_MAC is not exposed), so these three come from noble.
+ */
+export const nativeSuite: Suite = {
+  name: 'native',
+  random: (length) => crypto.randomFillSync(new Uint8Array(length)),
+  x25519,
+  ecdhP256,
+  ecdhP384,
+  ed25519,
+  ecdsaP256,
+  ecdsaP256Raw,
+  ecdsaP384,
+  chacha20poly1305,
+  xchacha20poly1305,
+  aesGcm,
+  hash,
+  blake2s,
+  blake2b,
+  hmac,
+  hkdf,
+}

@@ -1,0 +1,97 @@
+import crypto from 'node:crypto'
+import { plainView } from '#shared/bytes/view.ts'
+import { blockLengths, hashLengths, maxHkdfBlocks } from '../hash-sizes.ts'
+import { CryptoError, type HashName } from '../suite.ts'
+
+/** OpenSSL's names. BLAKE2 exists there only unkeyed and at full length. */
+const opensslNames: Readonly<Record<HashName, string>> = {
+  sha1: 'sha1',
+  sha256: 'sha256',
+  sha384: 'sha384',
+  sha512: 'sha512',
+  blake2s: 'blake2s256',
+  blake2b: 'blake2b512',
+}
+
+/**
+ * Inputs up to this many bytes are gathered in one scratch buffer and hashed by the one-shot `crypto.hash`, which costs half of a
+ * Hash object (0.9 against 1.4 us for 64 B). A handshake is nothing but such inputs; longer ones stream.
+ */
+const scratchLength = 1024
+const scratch = new Uint8Array(scratchLength)
+const outerScratch = new Uint8Array(128 + 64)
+
+export function hash(name: HashName, ...parts: readonly Uint8Array[]): Uint8Array {
+  const only = parts.length === 1 ? parts[0] : undefined
+  if (only !== undefined) return oneShot(name, only)
+  let length = 0
+  for (const part of parts) length += part.length
+  if (length > scratchLength) return streamed(name, parts)
+  gather(parts, scratch, 0)
+  const digest = oneShot(name, scratch.subarray(0, length))
+  scratch.fill(0, 0, length)
+  return digest
+}
+
+/** RFC 2104 out of two one-shot hashes: a third cheaper than an Hmac object. */
+export function hmac(name: HashName, key: Uint8Array, ...parts: readonly Uint8Array[]): Uint8Array {
+  const block = blockLengths[name]
+  let length = block
+  for (const part of parts) length += part.length
+  if (length > scratchLength) return streamedHmac(name, key, parts)
+  const secret = key.length > block ? oneShot(name, key) : key
+  for (let i = 0; i < block; i++) {
+    const byte = i < secret.length ? (secret[i] as number) : 0
+    scratch[i] = byte ^ 0x36
+    outerScratch[i] = byte ^ 0x5c
+  }
+  gather(parts, scratch, block)
+  const inner = oneShot(name, scratch.subarray(0, length))
+  outerScratch.set(inner, block)
+  const mac = oneShot(name, outerScratch.subarray(0, block + inner.length))
+  scratch.fill(0, 0, length)
+  outerScratch.fill(0)
+  return mac
+}
+
+/** RFC 5869 §2. Throws CryptoError `length` above 255 digests. */
+export function hkdf(name: HashName, secret: Uint8Array, salt: Uint8Array, info: Uint8Array, length: number): Uint8Array {
+  const step = hashLengths[name]
+  if (length > maxHkdfBlocks * step) throw new CryptoError('length', `HKDF-${name} gives at most ${maxHkdfBlocks * step} bytes`)
+  const extracted = hmac(name, salt, secret)
+  const out = new Uint8Array(length)
+  const counter = new Uint8Array(1)
+  let block: Uint8Array = new Uint8Array(0)
+  for (let at = 0; at < length; at += step) {
+    counter[0] = (counter[0] as number) + 1
+    block = hmac(name, extracted, block, info, counter)
+    out.set(block.subarray(0, Math.min(step, length - at)), at)
+  }
+  extracted.fill(0)
+  block.fill(0)
+  return out
+}
+
+function oneShot(name: HashName, input: Uint8Array): Uint8Array {
+  return plainView(crypto.hash(opensslNames[name], input, 'buffer'))
+}
+
+function streamed(name: HashName, parts: readonly Uint8Array[]): Uint8Array {
+  const state = crypto.createHash(opensslNames[name])
+  for (const part of parts) state.update(part)
+  return plainView(state.digest())
+}
+
+function streamedHmac(name: HashName, key: Uint8Array, parts: readonly Uint8Array[]): Uint8Array {
+  const state = crypto.createHmac(opensslNames[name], key)
+  for (const part of parts) state.update(part)
+  return plainView(state.digest())
+}
+
+function gather(parts: readonly Uint8Array[], into: Uint8Array, start: number): void {
+  let at = start
+  for (const part of parts) {
+    into.set(part, at)
+    at += part.length
+  }
+}

@@ -1,0 +1,25 @@
+import crypto from 'node:crypto'
+import { bufferView } from '#shared/bytes/view.ts'
+
+/**
+ * Raw keys enter OpenSSL as JSON Web Keys (RFC 7517, RFC 8037): Node builds those straight from the raw numbers, while DER goes
+ * through OpenSSL's decoder search (measured per X25519 public key: 5 us as JWK, 60 us as SPKI; private: 35 us, 350 us as PKCS#8).
+ */
+export const base64url = (bytes: Uint8Array): string => bufferView(bytes).toString('base64url')
+
+/** Decodes into memory of its own, so that a secret never lies in Node's shared buffer pool. */
+export function fromBase64url(text: string, length: number): Uint8Array {
+  const out = new Uint8Array(length)
+  bufferView(out).write(text, 'base64url')
+  return out
+}
+
+export type JwkCurve = 'X25519' | 'Ed25519' | 'P-256' | 'P-384'
+
+export function importPublic(jwk: crypto.webcrypto.JsonWebKey): crypto.KeyObject {
+  return crypto.createPublicKey({ key: jwk as crypto.JsonWebKey, format: 'jwk' })
+}
+
+export function importPrivate(jwk: crypto.webcrypto.JsonWebKey): crypto.KeyObject {
+  return crypto.createPrivateKey({ key: jwk as crypto.JsonWebKey, format: 'jwk' })
+}

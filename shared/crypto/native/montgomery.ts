@@ -1,0 +1,55 @@
+import crypto from 'node:crypto'
+import { CryptoError, type DiffieHellman, type KeyPair } from '../suite.ts'
+import { base64url, fromBase64url, importPrivate, importPublic } from './jwk.ts'
+
+const length = 32
+/** OpenSSL takes an OKP private key by `d` alone and computes the public half; Node wants the field to be there all the same. */
+const anyPublic = base64url(new Uint8Array(length))
+
+/** The KeyObject of a pair that was made here, so that a static key is imported once. Dies with its pair. */
+const privateObjects = new WeakMap<KeyPair, crypto.KeyObject>()
+
+/** X25519 (RFC 7748). */
+export const x25519: DiffieHellman = {
+  publicKeyLength: length,
+  sharedLength: length,
+
+  generate() {
+    return pairOf(crypto.generateKeyPairSync('x25519').privateKey)
+  },
+
+  pair(privateKey) {
+    if (privateKey.length !== length)
+      throw new CryptoError('length', `an X25519 private key has 32 bytes, not ${privateKey.length}`)
+    return pairOf(importPrivate({ kty: 'OKP', crv: 'X25519', x: anyPublic, d: base64url(privateKey) }))
+  },
+
+  shared(pair, publicKey) {
+    if (publicKey.length !== length) throw new CryptoError('length', `an X25519 public key has 32 bytes, not ${publicKey.length}`)
+    const key = privateObjects.get(pair) ?? adopt(pair)
+    const peer = importPublic({ kty: 'OKP', crv: 'X25519', x: base64url(publicKey) })
+    let secret: Buffer
+    try {
+      secret = crypto.diffieHellman({ privateKey: key, publicKey: peer })
+    } catch {
+      // OpenSSL refuses exactly one thing here: an all-zero result (RFC 7748 §6.1).
+      throw new CryptoError('low-order', 'the public key has a small order')
+    }
+    return new Uint8Array(secret.buffer, secret.byteOffset, secret.length)
+  },
+}
+
+function pairOf(key: crypto.KeyObject): KeyPair {
+  const jwk = key.export({ format: 'jwk' })
+  const pair = { publicKey: fromBase64url(jwk.x as string, length), privateKey: fromBase64url(jwk.d as string, length) }
+  privateObjects.set(pair, key)
+  return pair
+}
+
+/** A pair that came from elsewhere (a file, another provider). */
+function adopt(pair: KeyPair): crypto.KeyObject {
+  if (pair.privateKey.length !== length) throw new CryptoError('length', 'an X25519 private key has 32 bytes')
+  const key = importPrivate({ kty: 'OKP', crv: 'X25519', x: anyPublic, d: base64url(pair.privateKey) })
+  privateObjects.set(pair, key)
+  return key
+}
