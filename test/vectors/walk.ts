@@ -1,0 +1,63 @@
+import { readdirSync, readFileSync, statSync } from 'node:fs'
+import { join, relative } from 'node:path'
+import { BrokenFormat, type VectorKind, type Verdicts } from './verdict.ts'
+
+export const kindNames = ['noise', 'wycheproof', 'wireguard', 'stun', 'cbor', 'x509'] as const
+export type KindName = (typeof kindNames)[number]
+
+export const isKindName = (name: string): name is KindName => (kindNames as readonly string[]).includes(name)
+
+/** Loaded on demand: a run of one kind pays for no other. */
+export async function loadKind(name: KindName): Promise<VectorKind> {
+  return (await import(`./${name}.ts`)) as VectorKind
+}
+
+/** Judges a file, or in a folder every file of the kind. Throws BrokenFormat with a sentence for the person who gave the path. */
+export async function judgePath(kind: VectorKind, name: KindName, path: string, verdicts: Verdicts): Promise<void> {
+  const stat = statSync(path, { throwIfNoEntry: false })
+  if (stat === undefined) throw new BrokenFormat(`${path} does not exist`)
+  if (!stat.isDirectory()) {
+    const contents = contentsOf(path)
+    if (!kind.recognises(path, contents)) throw new BrokenFormat(`${path} does not look like ${name} vectors`)
+    await kind.judge(path, contents, verdicts)
+    return
+  }
+  let files = 0
+  for (const file of filesUnder(path)) {
+    let contents: unknown
+    try {
+      contents = contentsOf(file)
+    } catch (error) {
+      if (!(error instanceof BrokenFormat)) throw error
+      verdicts.fail(relative(path, file), 'file', error.message)
+      continue
+    }
+    if (!kind.recognises(file, contents)) continue
+    files++
+    await kind.judge(file, contents, verdicts)
+  }
+  if (files === 0) throw new BrokenFormat(`no file under ${path} looks like ${name} vectors`)
+}
+
+/** Parsed where the name ends in .json or the bytes begin like JSON, else the bytes. */
+function contentsOf(path: string): unknown {
+  const bytes = readFileSync(path)
+  const first = bytes.find((byte) => byte !== 0x20 && byte !== 0x0a && byte !== 0x0d && byte !== 0x09)
+  const looksLikeJson = first === 0x7b || first === 0x5b
+  if (!path.endsWith('.json') && !looksLikeJson) return bytes
+  try {
+    return JSON.parse(bytes.toString('utf8'))
+  } catch (error) {
+    if (!path.endsWith('.json')) return bytes
+    throw new BrokenFormat(`${path} is not JSON: ${(error as Error).message}`)
+  }
+}
+
+/** Every file below, in the order of names, so that two runs tell the same story. */
+function* filesUnder(folder: string): Generator<string> {
+  for (const entry of readdirSync(folder, { withFileTypes: true }).sort((a, b) => (a.name < b.name ? -1 : 1))) {
+    const path = join(folder, entry.name)
+    if (entry.isDirectory()) yield* filesUnder(path)
+    else if (entry.isFile()) yield path
+  }
+}
