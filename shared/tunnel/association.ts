@@ -60,6 +60,8 @@ export type TunnelEvent =
   | { kind: 'lapsed'; association: Association }
   /** A handshake has been tried for `sinceMs` without an answer; it goes on. */
   | { kind: 'unanswered'; association: Association; sinceMs: number; attempts: number }
+  /** An authentic initiation raised the greatest timestamp taken from this peer (`association.lastTimestamp`): persist it. */
+  | { kind: 'timestamp'; association: Association }
 
 /**
  * The suite-neutral face of an endpoint. The data plane calls `open` for each data datagram and the control lane for the rest.
