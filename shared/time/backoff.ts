@@ -1,0 +1,54 @@
+import { type Duration, milliseconds } from './instant.ts'
+
+/** A number in [0, 1). Cores get theirs from the crypto port: `uniform((n) => suite.random(n))`. */
+export type Dice = () => number
+
+/** Dice out of a source of random bytes. */
+export function uniform(random: (length: number) => Uint8Array): Dice {
+  return () => {
+    const [a, b, c, d] = random(4) as unknown as [number, number, number, number]
+    return (a * 0x100_0000 + b * 0x1_0000 + c * 0x100 + d) / 0x1_0000_0000
+  }
+}
+
+export interface BackoffOptions {
+  /** The shortest wait, and the first one's lower end. */
+  readonly base: Duration
+  /** No wait is longer. */
+  readonly cap: Duration
+  /** How much longer than its predecessor a wait may be; default 3. */
+  readonly growth?: number
+}
+
+/**
+ * Decorrelated jitter: each wait is drawn between `base` and `growth` times the last one, never above `cap`, so that a fleet that
+ * lost its broker in one moment does not come back in one.
+ */
+export class Backoff {
+  readonly #base: number
+  readonly #cap: number
+  readonly #growth: number
+  readonly #dice: Dice
+  #last: number
+
+  constructor({ base, cap, growth = 3 }: BackoffOptions, dice: Dice) {
+    if (!(base > 0 && cap >= base && growth > 1)) throw new RangeError('a backoff needs 0 < base <= cap and growth > 1')
+    this.#base = base
+    this.#cap = cap
+    this.#growth = growth
+    this.#dice = dice
+    this.#last = base
+  }
+
+  /** How long to wait before the next attempt. */
+  next(): Duration {
+    const widest = Math.min(this.#cap, this.#last * this.#growth)
+    this.#last = this.#base + this.#dice() * (widest - this.#base)
+    return milliseconds(this.#last)
+  }
+
+  /** After a success that has lasted. */
+  reset(): void {
+    this.#last = this.#base
+  }
+}
