@@ -1,16 +1,17 @@
 import crypto from 'node:crypto'
 import { aesGcm, chacha20poly1305 } from './native/aead.ts'
+import { blake2s } from './native/blake2s.ts'
 import { hash, hkdf, hmac } from './native/digest.ts'
 import { x25519 } from './native/montgomery.ts'
 import { ecdhP256, ecdhP384 } from './native/nist-ecdh.ts'
 import { ecdsaP256, ecdsaP256Raw, ecdsaP384, ed25519 } from './native/signers.ts'
 import { xchacha20poly1305 } from './noble/aead.ts'
-import { blake2b, blake2s } from './noble/digest.ts'
+import { blake2b } from './noble/digest.ts'
 import type { Suite } from './suite.ts'
 
 /**
  * OpenSSL through node:crypto. OpenSSL's build in Node has neither XChaCha20-Poly1305 nor keyed BLAKE2 (createHash takes no key, and
- * EVP_MAC is not exposed), so these three come from noble.
+ * EVP_MAC is not exposed): BLAKE2s, on which every handshake lives, is written out here, the other two come from noble.
  */
 export const nativeSuite: Suite = {
   name: 'native',
