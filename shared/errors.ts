@@ -39,6 +39,7 @@ export const exitStatuses = {
   'certificate-refused': 3,
   'request-refused': 3,
   forbidden: 3,
+  'rate-limited': 3,
   revoked: 3,
   'host-key-changed': 3,
   'not-enrolled': 4,

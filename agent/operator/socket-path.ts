@@ -1,0 +1,27 @@
+import { join } from 'node:path'
+import type { Suite } from '#shared/crypto/suite.ts'
+
+/** `sun_path` holds 104 bytes on macOS and 108 on Linux, the closing NUL among them. */
+const longestPath = 103
+
+/**
+ * Where the tunnel process of a state folder listens: `STATE/tunnel.sock`, or where that path is too long for a Unix socket, a name
+ * made from the folder's hash in a private folder of the user. `private` names that folder, which must be made with mode 0700.
+ */
+export function tunnelSocketPath(
+  stateFolder: string,
+  machine: { runtimeFolder: string | undefined; temporaryFolder: string; uid: number },
+  suite: Pick<Suite, 'hash'>,
+): { path: string; folder: string } {
+  const path = join(stateFolder, 'tunnel.sock')
+  if (Buffer.byteLength(path) <= longestPath) return { path, folder: stateFolder }
+  const hash = Buffer.from(suite.hash('sha256', new TextEncoder().encode(stateFolder)))
+    .toString('hex')
+    .slice(0, 16)
+  const runtime = machine.runtimeFolder
+  const folder =
+    runtime !== undefined && Buffer.byteLength(runtime) <= 60
+      ? join(runtime, 'adit')
+      : join(machine.temporaryFolder, `adit-${machine.uid}`)
+  return { path: join(folder, `${hash}.sock`), folder }
+}

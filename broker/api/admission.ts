@@ -1,0 +1,78 @@
+import type { TLSSocket } from 'node:tls'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { Access, Caller } from '#broker/api/caller.ts'
+import type { PeerCertificates } from '#broker/api/peer-certificates.ts'
+import type { Peer } from '#broker/identity/authority.ts'
+import type { Registry } from '#broker/registry/registry.ts'
+import { AditError } from '#shared/errors.ts'
+import type { Clock } from '#shared/time/instant.ts'
+
+interface AdmissionParts {
+  certificates: PeerCertificates
+  registry: Pick<Registry, 'directory' | 'certificates'>
+  clock: Clock
+}
+
+/** A refusal has one outward sentence, whatever the reason; the exact one goes to the log (A-33). */
+class Refusal extends AditError {
+  readonly inward: string
+  constructor(inward: string, options?: { cause?: unknown }) {
+    super('certificate-refused', 'The broker does not accept this certificate.', 'Enrol again with a new claim.', options)
+    this.inward = inward
+  }
+}
+
+/** Decides before anything else of a request is read who asks, and whether its route is open to them at all. */
+export function guardRoutes(app: FastifyInstance, parts: AdmissionParts): void {
+  app.decorateRequest('caller', undefined)
+  app.addHook('onRequest', async (request) => {
+    const { access } = request.routeOptions.config
+    if (access === 'public' || request.is404) return
+    if (access === 'scraper' && isLoopback(request.raw.socket.remoteAddress)) return
+    try {
+      request.caller = admit(request, access, parts)
+    } catch (error) {
+      if (error instanceof Refusal) request.log.info({ reason: error.inward, from: request.ip }, 'certificate refused')
+      throw error
+    }
+  })
+}
+
+function admit(request: FastifyRequest, access: Access | undefined, { certificates, registry, clock }: AdmissionParts): Caller {
+  if (access === undefined) throw new Refusal('the route names no access')
+  const verdict = certificates.of(request.raw.socket as TLSSocket)
+  if (verdict === 'none') throw noCertificate()
+  if ('refusal' in verdict) throw new Refusal(verdict.refusal.message, { cause: verdict.refusal })
+  const { peer } = verdict
+  const now = clock.wall()
+  if ((peer.expired || now > peer.notAfter) && access !== 'renewal') throw new Refusal('expired; it may only renew')
+  const principal = registry.directory.bySpki(peer.spkiSha256Hex)
+  if (principal === undefined) throw new Refusal('no principal has this key')
+  if (principal.kind !== peer.role || principal.name !== peer.name) throw new Refusal(otherName(peer, principal))
+  if (registry.certificates.isRevoked(peer)) throw new Refusal('the certificate is revoked')
+  if (!registry.directory.isAdmitted(principal, now))
+    throw new Refusal(`${principal.kind} ${principal.name} is revoked or expired`)
+  if (access === 'operator' && principal.kind !== 'operator')
+    throw new Refusal(`a ${principal.kind} asked for an operator's route`)
+  if (access === 'scraper' && !principal.admin) throw new Refusal('metrics are for administrators')
+  if (principal.kind === 'station') throw new Refusal('a station has no business here')
+  return { principal, peer }
+}
+
+const isLoopback = (address: string | undefined): boolean => /^(?:::1|(?:::ffff:)?127\.\d+\.\d+\.\d+)$/.test(address ?? '')
+
+const otherName = (peer: Peer, principal: { kind: string; name: string }): string =>
+  `the certificate says ${peer.role} ${peer.name}, the registry ${principal.kind} ${principal.name}`
+
+const noCertificate = (): AditError =>
+  new AditError(
+    'certificate-refused',
+    'This needs a client certificate of the fleet.',
+    'Enrol first: adit login, or adit-agent enrol.',
+  )
+
+/** The caller of a route that is not public: `guardRoutes` has put it there. */
+export function callerOf(request: FastifyRequest): Caller {
+  if (request.caller === undefined) throw new Error('a route that reads its caller must not be public')
+  return request.caller
+}

@@ -1,0 +1,107 @@
+import type { Server } from 'node:https'
+import helmet from '@fastify/helmet'
+import swagger from '@fastify/swagger'
+import Fastify, {
+  type FastifyBaseLogger,
+  type FastifyInstance,
+  type RawReplyDefaultExpression,
+  type RawRequestDefaultExpression,
+} from 'fastify'
+import { jsonSchemaTransform, serializerCompiler, validatorCompiler, type ZodTypeProvider } from 'fastify-type-provider-zod'
+import { guardRoutes } from '#broker/api/admission.ts'
+import { answerErrors } from '#broker/api/error-reply.ts'
+import type { LongPolls } from '#broker/api/long-poll.ts'
+import { PeerCertificates } from '#broker/api/peer-certificates.ts'
+import { limitRate } from '#broker/api/rate-limit.ts'
+import { agentRoutes } from '#broker/api/routes/agent.ts'
+import { auditRoute } from '#broker/api/routes/audit.ts'
+import { deviceRoutes } from '#broker/api/routes/devices.ts'
+import { healthRoute } from '#broker/api/routes/health.ts'
+import { metricsRoute } from '#broker/api/routes/metrics.ts'
+import { operatorRoute } from '#broker/api/routes/operator.ts'
+import { telemetryRoute } from '#broker/api/routes/telemetry.ts'
+import {
+  type ApiSettings,
+  bodyLimit,
+  handshakeTimeoutMs,
+  headersTimeoutMs,
+  requestTimeoutMs,
+  socketIdleMs,
+} from '#broker/api/settings.ts'
+import { estRoutes } from '#broker/enrolment/est-routes.ts'
+import type { GatewayView } from '#broker/gateway/view.ts'
+import type { AuthorityFace } from '#broker/identity/authority.ts'
+import type { Registry } from '#broker/registry/registry.ts'
+import type { Suite } from '#shared/crypto/suite.ts'
+import type { Clock } from '#shared/time/instant.ts'
+
+/** What the routes are made of. */
+export interface ApiParts {
+  registry: Registry
+  authority: AuthorityFace
+  gateway: GatewayView
+  settings: ApiSettings
+  suite: Suite
+  clock: Clock
+  waiting: LongPolls
+}
+
+export type ApiServer = FastifyInstance<
+  Server,
+  RawRequestDefaultExpression<Server>,
+  RawReplyDefaultExpression<Server>,
+  FastifyBaseLogger,
+  ZodTypeProvider
+>
+
+/** The HTTPS server with every route, not yet listening. */
+export async function buildApiServer(parts: ApiParts, log: FastifyBaseLogger): Promise<ApiServer> {
+  const app = Fastify({
+    https: {
+      ...parts.authority.tls,
+      minVersion: 'TLSv1.2',
+      requestCert: true,
+      // TLS proves that the client has its certificate's key; whether the certificate is ours `peer-certificates.ts` judges.
+      rejectUnauthorized: false,
+      handshakeTimeout: handshakeTimeoutMs,
+      headersTimeout: headersTimeoutMs,
+      maxHeaderSize: 16 * 1024,
+    },
+    loggerInstance: log,
+    disableRequestLogging: true,
+    bodyLimit,
+    connectionTimeout: socketIdleMs,
+    requestTimeout: requestTimeoutMs,
+    forceCloseConnections: true,
+    // Nothing stands in front of this server: mutual TLS ends here, so no forwarded address is believed.
+    trustProxy: false,
+  }).withTypeProvider<ZodTypeProvider>()
+  app.setValidatorCompiler(validatorCompiler)
+  app.setSerializerCompiler(serializerCompiler)
+  answerErrors(app)
+  guardRoutes(app, { ...parts, certificates: new PeerCertificates(parts.authority, parts.clock) })
+  await limitRate(app)
+  await app.register(helmet, { contentSecurityPolicy: { directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] } } })
+  await app.register(swagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: { title: 'adit broker', description: 'Enrolment, devices, telemetry, audit.', version: parts.settings.version },
+      components: { securitySchemes: { mutualTLS: { type: 'mutualTLS' }, claim: { type: 'http', scheme: 'basic' } } },
+    },
+    transform: jsonSchemaTransform,
+  })
+  addRoutes(app, parts)
+  return app
+}
+
+function addRoutes(app: ApiServer, parts: ApiParts): void {
+  metricsRoute(app, parts)
+  healthRoute(app, parts)
+  estRoutes(app, parts)
+  agentRoutes(app, parts)
+  operatorRoute(app)
+  deviceRoutes(app, parts)
+  telemetryRoute(app, parts)
+  auditRoute(app, parts)
+  app.get('/v1/openapi.json', { config: { access: 'public' }, schema: { hide: true } }, () => app.swagger())
+}

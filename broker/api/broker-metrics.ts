@@ -1,0 +1,106 @@
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry as MetricsRegistry } from 'prom-client'
+import type { GatewayView } from '#broker/gateway/view.ts'
+import type { Registry } from '#broker/registry/registry.ts'
+
+interface Sources {
+  gateway: Pick<GatewayView, 'counters'>
+  registry: Pick<Registry, 'directory'>
+}
+
+/** Upper bounds of the request histogram, seconds. */
+const buckets = [0.001, 0.005, 0.02, 0.1, 0.5, 2, 10, 60]
+
+/** Everything that Prometheus is told, read from its owners at each scrape. */
+export class BrokerMetrics {
+  readonly #registry = new MetricsRegistry()
+  readonly #requests: Histogram<'route' | 'status'>
+
+  constructor({ gateway, registry }: Sources) {
+    const registers = [this.#registry]
+    collectDefaultMetrics({ register: this.#registry })
+    this.#requests = new Histogram({
+      name: 'adit_api_request_seconds',
+      help: 'Time to answer API requests',
+      labelNames: ['route', 'status'],
+      buckets,
+      registers,
+    })
+    new Gauge({
+      name: 'adit_principals',
+      help: 'Principals in the registry that are not revoked',
+      labelNames: ['kind'],
+      registers,
+      collect() {
+        for (const kind of ['device', 'operator', 'station'] as const) this.set({ kind }, count(registry.directory.all(kind)))
+      },
+    })
+    for (const [name, help, read] of gauges) {
+      new Gauge({
+        name,
+        help,
+        registers,
+        collect() {
+          this.set(read(gateway.counters()))
+        },
+      })
+    }
+    for (const [name, help, read] of totals) {
+      new Counter({
+        name,
+        help,
+        registers,
+        collect() {
+          this.reset()
+          this.inc(read(gateway.counters()))
+        },
+      })
+    }
+    new Counter({
+      name: 'adit_drops_total',
+      help: 'Packets dropped, by reason',
+      labelNames: ['reason'],
+      registers,
+      collect() {
+        this.reset()
+        for (const [reason, n] of Object.entries(gateway.counters().drops)) this.inc({ reason }, n)
+      },
+    })
+  }
+
+  get contentType(): string {
+    return this.#registry.contentType
+  }
+
+  text(): Promise<string> {
+    return this.#registry.metrics()
+  }
+
+  /** `route` is the pattern, never the path: a stranger must not be able to make series. */
+  answered(route: string | undefined, status: number, elapsedMs: number): void {
+    this.#requests.observe({ route: route ?? 'unknown', status: String(status) }, elapsedMs / 1000)
+  }
+}
+
+type Read = (counters: ReturnType<GatewayView['counters']>) => number
+
+const gauges: readonly [name: string, help: string, read: Read][] = [
+  ['adit_sessions', 'Devices and operators with a live session', (c) => c.sessions],
+  ['adit_associations', 'Associations in memory', (c) => c.associations],
+  ['adit_flows', 'Flows that the filter knows', (c) => c.flows],
+  ['adit_mqtt_clients', 'MQTT clients inside tunnels', (c) => c.mqttClients],
+]
+
+const totals: readonly [name: string, help: string, read: Read][] = [
+  ['adit_outer_received_bytes_total', 'Bytes of outer datagrams received', (c) => c.outerReceived],
+  ['adit_outer_sent_bytes_total', 'Bytes of outer datagrams sent', (c) => c.outerSent],
+  ['adit_stun_answered_total', 'STUN requests answered', (c) => c.stunAnswered],
+  ['adit_handshakes_total', 'Handshakes completed', (c) => c.handshakes],
+  ['adit_readings_total', 'Readings stored', (c) => c.readings],
+  ['adit_duplicate_readings_total', 'Readings that had been stored before', (c) => c.duplicateReadings],
+]
+
+function count(principals: Iterable<{ revokedAt?: number | undefined }>): number {
+  let n = 0
+  for (const { revokedAt } of principals) if (revokedAt === undefined) n++
+  return n
+}

@@ -1,0 +1,72 @@
+import type { FastifyError, FastifyInstance, FastifyReply } from 'fastify'
+import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod'
+import { z } from 'zod'
+import { AditError, type ErrorCode, isAditError } from '#shared/errors.ts'
+
+/** The body of every answer that is not a success. */
+export const errorDocument = z.object({
+  error: z.string().describe('stable code'),
+  message: z.string().describe('one sentence: the cause'),
+  mend: z.string().describe('one sentence: what to do'),
+})
+
+/** HTTP status of each code that the API itself answers with; others are 500. */
+const statuses: Partial<Record<ErrorCode, number>> = {
+  usage: 400,
+  'name-invalid': 400,
+  'claim-malformed': 400,
+  'request-refused': 400,
+  'claim-unknown': 401,
+  'claim-used': 401,
+  'claim-expired': 401,
+  'claim-revoked': 401,
+  'claim-wrong-role': 401,
+  'certificate-refused': 403,
+  forbidden: 403,
+  revoked: 403,
+  'device-revoked': 403,
+  'not-found': 404,
+  'device-unknown': 404,
+  'name-taken': 409,
+  'host-key-changed': 409,
+  'rate-limited': 429,
+  'disk-full': 503,
+  'storage-failed': 503,
+}
+
+export const statusOf = (error: AditError): number => statuses[error.code] ?? 500
+
+/** Turns whatever a route throws into a code, a sentence and a mend; the unexpected is logged in full and told to nobody. */
+export function answerErrors(app: FastifyInstance): void {
+  app.setErrorHandler((error: FastifyError, request, reply) => {
+    const known = meaningOf(error)
+    if (known === undefined) request.log.error({ err: error, route: request.routeOptions.url }, 'a request failed')
+    return sendError(reply, known ?? hidden)
+  })
+  app.setNotFoundHandler((_request, reply) => sendError(reply, nothingHere))
+}
+
+export function sendError(reply: FastifyReply, error: AditError): FastifyReply {
+  return reply.code(statusOf(error)).type('application/json').send(JSON.stringify(error.toJSON()))
+}
+
+function meaningOf(error: FastifyError): AditError | undefined {
+  if (isAditError(error)) return error.code === 'internal' ? undefined : error
+  if (hasZodFastifySchemaValidationErrors(error)) {
+    const [first] = error.validation
+    const where = first?.instancePath.replaceAll('/', '.').replace(/^\./, '') || error.validationContext || 'request'
+    return new AditError(
+      'usage',
+      `The request is not understood: ${where}: ${first?.message ?? 'invalid'}.`,
+      'See /v1/openapi.json.',
+    )
+  }
+  // Fastify's own refusals (body too large, broken JSON, unknown media type) are the client's doing and safe to tell.
+  const status = error.statusCode ?? 500
+  if (status >= 400 && status < 500)
+    return new AditError('usage', `The request is refused: ${error.message}.`, 'See /v1/openapi.json.')
+  return undefined
+}
+
+const hidden = new AditError('internal', 'The broker could not answer.', "Look at the broker's log for the cause.")
+const nothingHere = new AditError('not-found', 'There is nothing at this address.', 'See /v1/openapi.json.')

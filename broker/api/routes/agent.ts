@@ -1,0 +1,78 @@
+import { z } from 'zod'
+import { callerOf } from '#broker/api/admission.ts'
+import { agentEndpoints } from '#broker/api/agent-endpoints.ts'
+import type { ApiParts, ApiServer } from '#broker/api/api-server.ts'
+
+const configDocument = z.object({
+  name: z.string(),
+  role: z.enum(['device', 'operator']),
+  id: z.string(),
+  fleet: z.object({ prefix: z.string() }),
+  broker: z.object({
+    tunnelKey: z.string().describe('X25519 public key, base64'),
+    endpoints: z.array(z.string()).describe('outer UDP host:port, in the order to try'),
+    inner: z.array(z.string()).describe("the broker's addresses inside the tunnel"),
+    mqttPort: z.number().int(),
+  }),
+  inner: z.object({ addresses: z.array(z.string()), mtu: z.number().int() }),
+  keepaliveSeconds: z.number().int(),
+  time: z.number().describe("the broker's wall clock, ms since 1970"),
+  certificate: z.object({ notAfter: z.number().describe('ms since 1970') }),
+  routes: z.array(z.string()).describe('inner prefixes that lie behind the broker'),
+})
+
+const timestampDocument = z.object({ timestamp: z.string().nullable().describe('TAI64N, 12 bytes in hex') })
+
+/** IPv4 inside the tunnel (DESIGN §5): shared address space, host routes only. */
+const innerIpv4 = '100.64.0.0/10'
+
+/** What an agent needs to open its tunnel, over mutual TLS (EST answers carry certificates alone). */
+export function agentRoutes(app: ApiServer, { authority, gateway, settings, clock }: ApiParts): void {
+  app.get(
+    '/v1/agent/config',
+    {
+      config: { access: 'agent' },
+      schema: { summary: "The tunnel's parameters", tags: ['agents'], response: { 200: configDocument } },
+    },
+    (request) => {
+      const { principal, peer } = callerOf(request)
+      return {
+        name: principal.name,
+        role: principal.kind === 'operator' ? ('operator' as const) : ('device' as const),
+        id: principal.publicId,
+        fleet: { prefix: settings.prefix },
+        broker: {
+          tunnelKey: Buffer.from(authority.tunnelKey.publicKey).toString('base64'),
+          endpoints: agentEndpoints(settings.publicEndpoints, gateway.listen, {
+            host: request.host,
+            localAddress: request.raw.socket.localAddress,
+          }),
+          inner: [...gateway.inner],
+          mqttPort: settings.mqttPort,
+        },
+        inner: { addresses: [...principal.addresses], mtu: settings.innerMtu },
+        keepaliveSeconds: settings.keepaliveSeconds,
+        time: clock.wall(),
+        certificate: { notAfter: peer.notAfter },
+        routes: [settings.prefix, innerIpv4],
+      }
+    },
+  )
+
+  app.get(
+    '/v1/agent/timestamp',
+    {
+      config: { access: 'agent' },
+      schema: {
+        summary: "The last handshake timestamp that was taken from the caller's tunnel key (DESIGN D5)",
+        tags: ['agents'],
+        response: { 200: timestampDocument },
+      },
+    },
+    (request) => {
+      const { tunnelKey } = callerOf(request).principal
+      const taken = tunnelKey === undefined ? undefined : gateway.lastTimestamp(tunnelKey)
+      return { timestamp: taken === undefined ? null : Buffer.from(taken).toString('hex') }
+    },
+  )
+}

@@ -1,0 +1,108 @@
+import { z } from 'zod'
+import { callerOf } from '#broker/api/admission.ts'
+import type { ApiParts, ApiServer } from '#broker/api/api-server.ts'
+import { describeDevice, deviceDocument, hostKeysDocument } from '#broker/api/device-document.ts'
+import { VisibleDevices } from '#broker/api/visible-devices.ts'
+import { explain, whyDocument } from '#broker/api/why.ts'
+import { AditError } from '#shared/errors.ts'
+
+export const deviceName = z.object({ name: z.string().min(1).max(255) })
+
+/** How long a device is given to answer a probe of `why`, ms. */
+const probeMs = 3_000
+
+const acceptBody = z.object({ service: z.string().min(1).max(64).default('ssh') }).default({ service: 'ssh' })
+
+export function deviceRoutes(app: ApiServer, parts: ApiParts): void {
+  const { registry, gateway, clock } = parts
+  const visible = new VisibleDevices(registry)
+  const access = { access: 'operator' } as const
+
+  app.get(
+    '/v1/devices',
+    {
+      config: access,
+      schema: { summary: 'Devices of your grants', tags: ['devices'], response: { 200: z.array(deviceDocument) } },
+    },
+    (request) => {
+      const now = clock.wall()
+      return visible.all(callerOf(request).principal, now).map((device) => describeDevice(device, parts, now))
+    },
+  )
+
+  app.get(
+    '/v1/devices/:name',
+    {
+      config: access,
+      schema: { summary: 'One device', tags: ['devices'], params: deviceName, response: { 200: deviceDocument } },
+    },
+    (request) => {
+      const now = clock.wall()
+      return describeDevice(visible.one(callerOf(request).principal, request.params.name, now), parts, now)
+    },
+  )
+
+  app.get(
+    '/v1/devices/:name/why',
+    {
+      config: access,
+      schema: {
+        summary: 'Walks the evidence and names the first broken link',
+        tags: ['devices'],
+        params: deviceName,
+        querystring: z.object({ port: z.coerce.number().int().min(1).max(65535).default(22) }),
+        response: { 200: whyDocument },
+      },
+    },
+    async (request) => {
+      const operator = callerOf(request).principal
+      const device = visible.one(operator, request.params.name, clock.wall())
+      const answered = device.revokedAt === undefined ? await gateway.probe(device, probeMs) : false
+      return explain({ operator, device, port: request.query.port, answered }, parts, clock.wall())
+    },
+  )
+
+  app.get(
+    '/v1/devices/:name/host-keys',
+    {
+      config: access,
+      schema: {
+        summary: 'Pinned host keys by service',
+        tags: ['devices'],
+        params: deviceName,
+        response: { 200: z.record(z.string(), hostKeysDocument) },
+      },
+    },
+    (request) => registry.hostKeys.of(visible.one(callerOf(request).principal, request.params.name, clock.wall())),
+  )
+
+  app.post(
+    '/v1/devices/:name/host-keys/accept',
+    {
+      config: access,
+      schema: {
+        summary: 'Pins the keys that the service shows now, in place of the old ones',
+        tags: ['devices'],
+        params: deviceName,
+        body: acceptBody,
+        response: { 200: hostKeysDocument },
+      },
+    },
+    async (request) => {
+      const { principal } = callerOf(request)
+      const device = visible.one(principal, request.params.name, clock.wall())
+      const { service } = request.body
+      const before = registry.hostKeys.of(device)[service]
+      if (!before?.changed) throw nothingToAccept(device.name, service)
+      await registry.hostKeys.accept(device, service, principal)
+      return registry.hostKeys.of(device)[service] ?? before
+    },
+  )
+}
+
+const nothingToAccept = (device: string, service: string): AditError =>
+  new AditError(
+    'not-found',
+    `No changed ${service} key of ${device} waits to be accepted.`,
+    `See its keys: adit devices ${device}.`,
+  )

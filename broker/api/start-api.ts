@@ -1,0 +1,76 @@
+import type { FastifyBaseLogger } from 'fastify'
+import { bracketed, splitEndpoint } from '#broker/api/agent-endpoints.ts'
+import { type ApiParts, buildApiServer } from '#broker/api/api-server.ts'
+import { LongPolls } from '#broker/api/long-poll.ts'
+import { AditError } from '#shared/errors.ts'
+import { backgroundTimers, type Timers } from '#shared/platform/timers.ts'
+
+export interface StartApiOptions extends Omit<ApiParts, 'waiting'> {
+  log: FastifyBaseLogger
+  timers?: Timers
+}
+
+export interface RunningApi {
+  /** `https://ADDR:PORT`, with the port that was taken. */
+  readonly url: string
+  /** Takes up the authority's API certificate where it was re-issued: new connections get it. */
+  refreshCertificate(): void
+  /** Ends waiting requests with what they have, and every connection. */
+  close(): Promise<void>
+}
+
+/** Opens the HTTPS API. Throws AditError `port-in-use` or `config-invalid`. */
+export async function startApi({ log, timers = backgroundTimers, ...rest }: StartApiOptions): Promise<RunningApi> {
+  const waiting = new LongPolls(rest.clock, timers)
+  const app = await buildApiServer({ ...rest, waiting }, log)
+  const { host, port } = listenAddress(rest.settings.listen)
+  try {
+    await app.listen({ host, port, listenTextResolver: (address) => `API at ${address}` })
+  } catch (error) {
+    await app.close()
+    throw listenError(error, rest.settings.listen)
+  }
+  const stopWatching = rest.registry.onChange((change) => {
+    // The next look of a waiting request meets the new rights now, not at the end of its pause.
+    if (change.principal) waiting.wake(change.principal)
+  })
+  const taken = app.addresses()[0]
+  return {
+    url: `https://${bracketed(host)}:${taken?.port ?? port}`,
+    refreshCertificate: () => app.server.setSecureContext({ ...rest.authority.tls, minVersion: 'TLSv1.2' }),
+    async close() {
+      stopWatching()
+      waiting.close()
+      await app.close()
+    },
+  }
+}
+
+function listenAddress(listen: string): { host: string; port: number } {
+  const [host, portText] = splitEndpoint(listen)
+  const port = Number(portText)
+  if (host === '' || portText === '' || port > 65535)
+    throw new AditError(
+      'config-invalid',
+      `The API address "${listen}" is not ADDR:PORT.`,
+      'Give --api an address and a port, as in 0.0.0.0:8443.',
+    )
+  return { host, port }
+}
+
+function listenError(error: unknown, listen: string): unknown {
+  const code = (error as NodeJS.ErrnoException).code
+  if (code === 'EADDRINUSE')
+    return new AditError(
+      'port-in-use',
+      `The API cannot listen on ${listen}: another program has that port.`,
+      'Stop it, or choose another with --api.',
+    )
+  if (code === 'EADDRNOTAVAIL' || code === 'EACCES')
+    return new AditError(
+      'config-invalid',
+      `The API cannot listen on ${listen}: ${code}.`,
+      'Give --api an address of this machine.',
+    )
+  return error
+}

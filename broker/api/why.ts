@@ -1,0 +1,129 @@
+import { z } from 'zod'
+import { describeDevice } from '#broker/api/device-document.ts'
+import type { GatewayView } from '#broker/gateway/view.ts'
+import type { Principal } from '#broker/registry/principal.ts'
+import type { Registry } from '#broker/registry/registry.ts'
+import type { WallTime } from '#shared/time/instant.ts'
+
+export const factDocument = z.object({
+  code: z.string().describe('stable name of the link'),
+  text: z.string(),
+  ok: z.boolean(),
+})
+
+export const whyDocument = z.object({
+  verdict: z.string().describe('code of the first broken link, or "ok"'),
+  facts: z.array(factDocument).describe('links in the order in which a connection needs them'),
+  mend: z.string(),
+})
+
+type Fact = z.infer<typeof factDocument>
+export type Why = z.infer<typeof whyDocument>
+
+interface Question {
+  operator: Principal
+  device: Principal
+  port: number
+  /** Whether the device has just answered an authentic probe. */
+  answered: boolean
+}
+
+interface Sources {
+  registry: Pick<Registry, 'policy' | 'hostKeys' | 'directory'>
+  gateway: Pick<GatewayView, 'presence'>
+}
+
+/** One link of the chain from the operator to the device's service: what is so, and the mend where it is broken. */
+type Link = Fact & { mend: string }
+
+/** What the broker knows, as an ordered chain: the first link that does not hold is the verdict (DESIGN D15). */
+export function explain(question: Question, sources: Sources, now: WallTime): Why {
+  const links = [
+    certificate(question, sources, now),
+    grant(question, sources, now),
+    heard(question, sources, now),
+    probe(question),
+    hostKeys(question, sources, now),
+  ]
+  const broken = links.find((link) => !link.ok)
+  return {
+    verdict: broken?.code ?? 'ok',
+    facts: links.map(({ code, text, ok }) => ({ code, text, ok })),
+    mend:
+      broken?.mend ?? 'Nothing is broken between the broker and the device; try again, and look at the service on the device.',
+  }
+}
+
+function certificate({ device }: Question, { registry }: Sources, now: WallTime): Link {
+  if (device.revokedAt !== undefined)
+    return {
+      code: 'device-revoked',
+      ok: false,
+      text: `${device.name} was revoked at ${new Date(device.revokedAt).toISOString()}.`,
+      mend: 'Enrol it again with a new claim.',
+    }
+  const ok = registry.directory.isAdmitted(device, now)
+  return {
+    code: ok ? 'identity' : 'identity-expired',
+    ok,
+    text: ok ? `${device.name} is enrolled and its binding is valid.` : `The binding of ${device.name} has expired.`,
+    mend: 'An agent renews by itself once it is online; a stock peer must be registered again.',
+  }
+}
+
+function grant({ operator, device, port }: Question, { registry }: Sources, now: WallTime): Link {
+  const ok = registry.policy.permits(operator, device, port, now) !== undefined
+  return {
+    code: ok ? 'grant' : 'forbidden',
+    ok,
+    text: ok
+      ? `A grant lets ${operator.name} reach port ${port}.`
+      : `No grant lets ${operator.name} reach port ${port} of ${device.name}.`,
+    mend: `Ask an administrator: adit-broker grant add --operator ${operator.name} --tag TAG --port ${port}.`,
+  }
+}
+
+function heard({ device }: Question, sources: Sources, now: WallTime): Link {
+  const { state, since, evidenceAgeSeconds, endpoint } = describeDevice(device, sources, now)
+  const age =
+    evidenceAgeSeconds === null ? '' : `, last heard ${evidenceAgeSeconds} s ago from ${endpoint ?? 'an unknown address'}`
+  if (state === 'never')
+    return {
+      code: 'device-never-up',
+      ok: false,
+      text: `${device.name} has never opened its tunnel.`,
+      mend: 'Start its agent (adit-agent run), and check that UDP to the broker is allowed where it stands.',
+    }
+  return {
+    code: state === 'up' ? 'tunnel' : 'device-offline',
+    ok: state === 'up',
+    text: `The tunnel of ${device.name} is ${state} since ${since ?? 'an unknown time'}${age}.`,
+    mend: 'Check its power and its network; it comes back by itself.',
+  }
+}
+
+function probe({ device, answered }: Question): Link {
+  return {
+    code: answered ? 'answer' : 'device-silent',
+    ok: answered,
+    text: answered
+      ? `${device.name} has just answered through its tunnel.`
+      : `${device.name} did not answer a probe through its tunnel.`,
+    mend: 'Its network may have changed just now: wait a minute, then ask again.',
+  }
+}
+
+function hostKeys({ device }: Question, { registry }: Sources, _now: WallTime): Link {
+  const ssh = registry.hostKeys.of(device).ssh
+  if (ssh?.changed)
+    return {
+      code: 'host-key-changed',
+      ok: false,
+      text: `The ssh host key of ${device.name} is no longer the pinned one.`,
+      mend: `If that is meant, accept it: adit devices accept-key ${device.name}.`,
+    }
+  const text = ssh
+    ? `The ssh host key of ${device.name} is pinned and unchanged.`
+    : `${device.name} has reported no ssh host key: its ssh service may not run.`
+  return { code: 'host-key', ok: true, text, mend: '' }
+}
