@@ -97,6 +97,13 @@ export class NatBox {
     return mapping.inside
   }
 
+  /** Drops the mappings that are dead by `now` and returns their outside ports. */
+  sweep(now: Instant): number[] {
+    const ports = [...this.#byPort.values()].filter((mapping) => !this.#live(mapping, now)).map(({ outsidePort }) => outsidePort)
+    for (const [key, mapping] of this.#byInside) if (this.#byPort.get(mapping.outsidePort) !== mapping) this.#byInside.delete(key)
+    return ports
+  }
+
   /** A restart or a lost address: every mapping is gone. */
   forget(): void {
     this.#byInside.clear()
