@@ -1,0 +1,72 @@
+import type { Principal, PrincipalKind } from './principal.ts'
+
+/**
+ * Every principal, in memory: the one identity object that routing and authorisation read (DESIGN D14). Synchronous, so that the
+ * data lane asks it per flow. The stores change it after their commit, never before.
+ */
+export class Directory {
+  readonly #byId = new Map<number, Principal>()
+  readonly #byTunnelKey = new Map<string, Principal>()
+  readonly #byAddress = new Map<string, Principal>()
+  readonly #byName = new Map<string, Principal>()
+  readonly #bySpki = new Map<string, Principal>()
+
+  byId(id: number): Principal | undefined {
+    return this.#byId.get(id)
+  }
+
+  /** The principal whose present tunnel key this is (64 hex digits, lower case), revoked ones included: ask `isAdmitted`. */
+  byTunnelKey(hex: string): Principal | undefined {
+    return this.#byTunnelKey.get(hex)
+  }
+
+  /** The owner of an inner address in its canonical text (RFC 5952 or dotted). */
+  byAddress(text: string): Principal | undefined {
+    return this.#byAddress.get(text)
+  }
+
+  /** The live one of that name, else the last revoked one. */
+  byName(kind: PrincipalKind, name: string): Principal | undefined {
+    return this.#byName.get(`${kind} ${name}`)
+  }
+
+  /** By the SHA-256 of an identity key's SPKI, hex: of any key that the principal ever enrolled. */
+  bySpki(sha256Hex: string): Principal | undefined {
+    return this.#bySpki.get(sha256Hex)
+  }
+
+  *all(kind?: PrincipalKind): Iterable<Principal> {
+    for (const principal of this.#byId.values()) if (kind === undefined || principal.kind === kind) yield principal
+  }
+
+  /** Whether its tunnel may live at `nowWall` (ms): not revoked, and its certificate or registration not over. */
+  isAdmitted(principal: Principal, nowWall: number): boolean {
+    if (principal.revokedAt !== undefined) return false
+    return principal.expiresAt === undefined || nowWall < principal.expiresAt
+  }
+
+  /** The owner's: adds a principal or replaces the one of the same id. */
+  put(principal: Principal): void {
+    const before = this.#byId.get(principal.id)
+    if (before?.tunnelKey && before.tunnelKey !== principal.tunnelKey) this.#byTunnelKey.delete(before.tunnelKey)
+    this.#byId.set(principal.id, principal)
+    if (principal.tunnelKey) this.#byTunnelKey.set(principal.tunnelKey, principal)
+    for (const address of principal.addresses) this.#byAddress.set(address, principal)
+    for (const key of principal.identityKeys) this.#bySpki.set(key, principal)
+    this.#putName(principal)
+  }
+
+  #putName(principal: Principal): void {
+    const key = `${principal.kind} ${principal.name}`
+    const holder = this.#byName.get(key)
+    const keeps = holder !== undefined && holder.id !== principal.id && !older(holder, principal)
+    if (!keeps) this.#byName.set(key, principal)
+  }
+}
+
+/** Whether `holder` gives its name up to `other`: a live one wins, then the younger. */
+function older(holder: Principal, other: Principal): boolean {
+  const holderLives = holder.revokedAt === undefined
+  const otherLives = other.revokedAt === undefined
+  return holderLives === otherLives ? holder.id < other.id : otherLives
+}
