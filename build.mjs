@@ -1,0 +1,61 @@
+// Bundles the programs into dist/: one small entry each and shared chunks, so that a verb loads only what it uses.
+import { chmodSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { build } from 'esbuild'
+
+const programs = {
+  'adit-broker': 'broker/main.ts',
+  'adit-agent': 'agent/device/main.ts',
+  adit: 'agent/operator/main.ts',
+  'adit-sim': 'firmware-sim/main.ts',
+}
+
+/** Packages with compiled parts: they are installed beside the bundle, not put into it. */
+const compiled = ['sqlite3', 'koffi', 'cpu-features', 'cbor-extract']
+
+const manifest = JSON.parse(readFileSync('package.json', 'utf8'))
+const shared = JSON.parse(readFileSync('shared/package.json', 'utf8'))
+
+rmSync('dist', { recursive: true, force: true })
+const result = await build({
+  entryPoints: Object.fromEntries(Object.entries(programs)),
+  outdir: 'dist',
+  bundle: true,
+  splitting: true,
+  chunkNames: 'chunks/[name]-[hash]',
+  platform: 'node',
+  target: 'node20',
+  format: 'esm',
+  minifySyntax: true,
+  minifyWhitespace: true,
+  keepNames: true,
+  external: [...compiled, '*.node'],
+  define: { 'process.env.ADIT_VERSION': JSON.stringify(manifest.version) },
+  banner: {
+    js: "#!/usr/bin/env node\nimport { createRequire as aditCreateRequire } from 'node:module'; const require = aditCreateRequire(import.meta.url);",
+  },
+  metafile: true,
+  logLevel: 'warning',
+})
+
+writeFileSync(
+  'dist/package.json',
+  `${JSON.stringify(
+    {
+      name: 'adit',
+      version: manifest.version,
+      license: manifest.license,
+      type: 'module',
+      engines: manifest.engines,
+      bin: Object.fromEntries(Object.keys(programs).map((name) => [name, `./${name}.js`])),
+      dependencies: { sqlite3: shared.dependencies.sqlite3 },
+    },
+    null,
+    2,
+  )}\n`,
+)
+for (const name of Object.keys(programs)) chmodSync(`dist/${name}.js`, 0o755)
+
+const total = Object.values(result.metafile.outputs).reduce((sum, { bytes }) => sum + bytes, 0)
+process.stdout.write(
+  `dist/: ${Object.keys(programs).join(', ')} (${(total / 1e6).toFixed(1)} MB in ${Object.keys(result.metafile.outputs).length} files)\n`,
+)
