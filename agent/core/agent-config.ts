@@ -19,7 +19,7 @@ export interface AgentConfig {
     readonly inner: readonly string[]
     readonly mqttPort: number
   }
-  readonly inner: { readonly addresses: readonly string[]; /** Bytes. */ readonly mtu: number }
+  readonly inner: { readonly addresses: readonly string[] /** Bytes. */; readonly mtu: number }
   readonly keepaliveSeconds: number
   /** The broker's wall clock when it answered, ms since 1970: raises the time floor. */
   readonly time: number

@@ -9,7 +9,9 @@
  *   starting --configure--> connecting --first authentic packet--> up --lapsed or unanswered--> connecting        any --stop--> down
  */
 import type { KeyPair, Suite } from '#shared/crypto/suite.ts'
+import { RouteTable } from '#shared/dataplane/route-table.ts'
 import { DropCounters, DropReason } from '#shared/drop-reason.ts'
+import type { Deadline } from '#shared/machine.ts'
 import { Netstack } from '#shared/netstack/netstack.ts'
 import type { Clock, Duration, Instant } from '#shared/time/instant.ts'
 import { type Endpoint, sameEndpoint, type TunnelEvent } from '#shared/tunnel/association.ts'
@@ -18,7 +20,6 @@ import { WireguardEndpoint } from '#shared/tunnel/wireguard-endpoint.ts'
 import { classify } from '#shared/wire/demux.ts'
 import { type AgentConfig, brokerTunnelKey } from './agent-config.ts'
 import { BrokerSearch } from './broker-search.ts'
-import { InnerSources } from './inner-sources.ts'
 import { borrowScratch, returnScratch } from './scratch.ts'
 import { Upkeep } from './upkeep.ts'
 
@@ -67,7 +68,7 @@ export class AgentCore {
   readonly #ports: AgentPorts
   readonly #search: BrokerSearch
   readonly #upkeep: Upkeep
-  readonly #sources = new InnerSources()
+  #routes = new RouteTable<true>()
   #association: WireguardAssociation | undefined
   #brokerKey = ''
   #state: AgentState = 'starting'
@@ -134,7 +135,8 @@ export class AgentCore {
     const key = brokerTunnelKey(config)
     this.#config = config
     this.#innerMtu = config.inner.mtu
-    this.#sources.set(config.routes)
+    this.#routes = new RouteTable()
+    for (const cidr of config.routes) this.#routes.insert(cidr, true)
     this.#upkeep.setInterval(config.keepaliveSeconds)
     this.netstack.setAddresses([...config.inner.addresses])
     this.netstack.setMtu(config.inner.mtu)
@@ -191,10 +193,14 @@ export class AgentCore {
   }
 
   /** The earliest moment at which `expire` has something to do. */
-  deadline(): Instant | undefined {
-    let earliest = earlier(this.endpoint.deadline()?.at, deadlineAt(this.netstack.deadline()))
-    earliest = earlier(earliest, this.#search.deadline())
-    return this.#state === 'up' ? earlier(earliest, this.#upkeep.deadline()) : earliest
+  deadline(): Deadline | undefined {
+    let earliest = soonest(this.endpoint.deadline(), this.netstack.deadline())
+    const search = this.#search.deadline()
+    if (search !== undefined && (earliest === undefined || search < earliest.at))
+      earliest = { at: search, why: 'search the broker' }
+    const upkeep = this.#state === 'up' ? this.#upkeep.deadline() : undefined
+    if (upkeep !== undefined && (earliest === undefined || upkeep < earliest.at)) earliest = { at: upkeep, why: 'keepalive' }
+    return earliest
   }
 
   /** Says nothing more and forgets its keys. `netstack` streams die with it. */
@@ -215,11 +221,21 @@ export class AgentCore {
       this.#authentic(from, now)
       if (length > 0) {
         const packet = out.subarray(0, length)
-        if (this.#sources.allow(packet)) this.netstack.input(packet)
+        if (this.#isFromFleet(packet)) this.netstack.input(packet)
         else this.counters.count(DropReason.InnerSourceRefused)
       }
     }
     returnScratch(out)
+  }
+
+  /**
+   * The broker's own filter decides who reaches whom; this one keeps a packet out that names a source which could never be answered
+   * through the tunnel (P-30). The source lies at byte 12 of an IPv4 header and at byte 8 of an IPv6 header.
+   */
+  #isFromFleet(packet: Uint8Array): boolean {
+    const version = packet[0]! >> 4
+    if (version === 4) return packet.length >= 20 && this.#routes.lookup(packet, 12, 4) === true
+    return version === 6 && packet.length >= 40 && this.#routes.lookup(packet, 8, 16) === true
   }
 
   #outbound(packet: Uint8Array): void {
@@ -244,8 +260,7 @@ export class AgentCore {
     const now = this.#clock.now()
     switch (event.kind) {
       case 'established':
-        // The session is ours; the first packet in it, ours or the broker's, makes it carry data.
-        if (this.#state !== 'up' && this.#association) this.endpoint.sendKeepalive(this.#association, now)
+        this.#established(now)
         break
       case 'roamed':
         if (this.#state === 'up') this.#ports.event({ kind: 'roamed', endpoint: event.to })
@@ -256,6 +271,14 @@ export class AgentCore {
       case 'unanswered':
         if (this.#state === 'up' && event.sinceMs >= LOST_AFTER_MS) this.#seek('unanswered', now)
     }
+  }
+
+  /** An authentic answer came. The responder may use the session once it has a packet in it, so it gets one at once. */
+  #established(now: Instant): void {
+    const association = this.#association
+    if (association?.endpoint === undefined) return
+    if (this.#state !== 'up') this.endpoint.sendKeepalive(association, now)
+    this.#authentic(association.endpoint, now)
   }
 
   #authentic(from: Endpoint, now: Instant): void {
@@ -307,13 +330,12 @@ export class AgentCore {
   }
 
   #announce(): void {
-    const at = this.deadline()
+    const at = this.deadline()?.at
     if (at === undefined || (this.#announced !== undefined && this.#announced <= at)) return
     this.#announced = at
     this.#ports.wake(at)
   }
 }
 
-const earlier = (a: Instant | undefined, b: Instant | undefined): Instant | undefined =>
-  a === undefined ? b : b === undefined || a <= b ? a : b
-const deadlineAt = (deadline: { at: Instant } | undefined): Instant | undefined => deadline?.at
+const soonest = (a: Deadline | undefined, b: Deadline | undefined): Deadline | undefined =>
+  a === undefined ? b : b === undefined || a.at <= b.at ? a : b

@@ -143,7 +143,8 @@ function list(value: unknown, what: string): readonly unknown[] {
 }
 
 function unsigned(value: unknown, what: string, min: number): number {
-  if (!Number.isSafeInteger(value) || (value as number) < min) throw new BatchError('shape', `${what} is not a number from ${min}`)
+  if (!Number.isSafeInteger(value) || (value as number) < min)
+    throw new BatchError('shape', `${what} is not a number from ${min}`)
   return value as number
 }
 
