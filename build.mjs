@@ -29,7 +29,10 @@ const result = await build({
   minifyWhitespace: true,
   keepNames: true,
   external: [...compiled, '*.node'],
-  define: { 'process.env.ADIT_VERSION': JSON.stringify(manifest.version) },
+  define: {
+    'process.env.ADIT_VERSION': JSON.stringify(manifest.version),
+    'process.env.ADIT_BUILD_TIME': JSON.stringify(String(Date.now())),
+  },
   banner: {
     js: "#!/usr/bin/env node\nimport { createRequire as aditCreateRequire } from 'node:module'; const require = aditCreateRequire(import.meta.url);",
   },
