@@ -1,0 +1,44 @@
+import type { Principal } from '#broker/registry/principal.ts'
+
+/** What is known of a device's reachability. The age of the evidence always travels with the verdict (DESIGN D7). */
+export interface Presence {
+  /** `never`: no authentic packet of it has come in this broker's memory or records. */
+  state: 'up' | 'down' | 'never'
+  /** Wall-clock ms since when the state holds. */
+  since?: number
+  /** Wall-clock ms of the last authentic packet of any kind. */
+  lastAuthentic?: number
+  /** Where its datagrams come from, "address:port" or "[address]:port". */
+  endpoint?: string
+}
+
+/** What the API, the metrics and the command line see of the gateway. */
+export interface GatewayView {
+  presence(principal: Principal): Presence
+  /** Asks the device for an authentic answer through its tunnel; false where none came in `timeoutMs`. */
+  probe(principal: Principal, timeoutMs: number): Promise<boolean>
+  /** The last TAI64N (12 bytes) that was taken from this tunnel key, if any. */
+  lastTimestamp(tunnelKeyHex: string): Uint8Array | undefined
+  counters(): GatewayCounters
+  /** The broker's inner addresses. */
+  readonly inner: readonly string[]
+  /** The UDP endpoint that is listened on, "address:port". */
+  readonly listen: string
+}
+
+/** Whole numbers since the start, or (sessions, associations, flows, mqttClients) at this moment. */
+export interface GatewayCounters {
+  /** Devices and operators with a live session. */
+  sessions: number
+  associations: number
+  flows: number
+  mqttClients: number
+  outerReceived: number
+  outerSent: number
+  stunAnswered: number
+  handshakes: number
+  readings: number
+  duplicateReadings: number
+  /** By label of shared/drop-reason.ts, only those above zero. */
+  drops: Record<string, number>
+}

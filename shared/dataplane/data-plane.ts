@@ -1,0 +1,113 @@
+import type { FlowFilter } from '#shared/dataplane/flow-filter.ts'
+import { inbound } from '#shared/dataplane/inbound.ts'
+import { InnerPacket } from '#shared/dataplane/inner-packet.ts'
+import { outbound } from '#shared/dataplane/outbound.ts'
+import { RouteTable } from '#shared/dataplane/route-table.ts'
+import { DropCounters, DropReason } from '#shared/drop-reason.ts'
+import type { Instant } from '#shared/time/instant.ts'
+import type { Association, Endpoint, TunnelEndpoint } from '#shared/tunnel/association.ts'
+import { classify } from '#shared/wire/demux.ts'
+
+/** Longest inner packet that is carried, and the room that a suite may add to it. Bytes. */
+export const innerPacketLimit = 2_048
+const wrapLimit = 128
+
+/** What the shell around a data plane does for it. Every buffer is borrowed for the call. */
+export interface DataPlanePorts {
+  /** Send an outer datagram; false where the system refused it. */
+  transmit(datagram: Uint8Array, to: Endpoint): boolean
+  /** An inner packet for this host: netstack's `input`, or a TUN. */
+  deliver(packet: Uint8Array): void
+  /** A STUN message arrived. Absent: counted as unknown. */
+  stun?(datagram: Uint8Array, from: Endpoint, now: Instant): void
+  /** An inner packet came from an association that its source address is not routed to (P-30). The callee bounds its alarms. */
+  spoofed?(packet: InnerPacket, from: Association, now: Instant): void
+}
+
+export interface DataPlaneOptions {
+  ports: DataPlanePorts
+  filter: FlowFilter
+  /** Judges WireGuard messages. An ESP endpoint stands beside it, told apart by the first bytes (DESIGN D2). */
+  noise: TunnelEndpoint
+  esp?: TunnelEndpoint
+  counters?: DropCounters
+}
+
+/**
+ * The road of packets, for broker and agent alike: the files inbound.ts, outbound.ts and relay.ts are its three directions. It owns
+ * routes, filter and buffers, and knows nothing of sockets, so that any engine can drive it (shared/platform/engine.ts).
+ */
+export class DataPlane {
+  /** Inner prefixes to the association that owns them: where packets go, and whence alone they may come. */
+  readonly routes = new RouteTable<Association>()
+  readonly filter: FlowFilter
+  readonly counters: DropCounters
+  readonly noise: TunnelEndpoint
+  readonly esp: TunnelEndpoint | undefined
+  readonly ports: DataPlanePorts
+  /** The packet under way, and the buffers of the data lane: one packet is on the road at a time. */
+  readonly packet = new InnerPacket()
+  readonly plain = new Uint8Array(innerPacketLimit)
+  readonly sealed = new Uint8Array(innerPacketLimit + wrapLimit)
+  readonly traffic = { received: 0, sent: 0, relayed: 0, delivered: 0, keepalives: 0, stun: 0 }
+  readonly #local = new RouteTable<true>()
+
+  constructor(options: DataPlaneOptions) {
+    this.ports = options.ports
+    this.filter = options.filter
+    this.noise = options.noise
+    this.esp = options.esp
+    this.counters = options.counters ?? new DropCounters()
+  }
+
+  /** The inner addresses of this host; packets to them are delivered here. */
+  setLocal(addresses: readonly string[], before: readonly string[] = []): void {
+    for (const address of before) this.#local.remove(address)
+    for (const address of addresses) this.#local.insert(address, true)
+  }
+
+  isLocal(bytes: Uint8Array, at: number, width: number): boolean {
+    return this.#local.lookup(bytes, at, width) === true
+  }
+
+  /** One outer datagram. Returns 0, or the DropReason that was counted. Never throws on a stranger's bytes. */
+  receive(datagram: Uint8Array, from: Endpoint, now: Instant): number {
+    this.traffic.received++
+    switch (classify(datagram)) {
+      case 'wireguard-data':
+        return this.#counted(inbound(this, this.noise, datagram, from, now))
+      case 'wireguard-handshake':
+        return this.#counted(this.noise.handleControl(datagram, from, now))
+      case 'keepalive':
+        this.traffic.keepalives++
+        return 0
+      case 'stun':
+        if (this.ports.stun === undefined) return this.#counted(DropReason.UnknownKind)
+        this.traffic.stun++
+        this.ports.stun(datagram, from, now)
+        return 0
+      case 'ike':
+        return this.#counted(this.esp?.handleControl(datagram, from, now) ?? DropReason.UnknownKind)
+      case 'esp':
+        return this.#counted(this.esp === undefined ? DropReason.UnknownKind : inbound(this, this.esp, datagram, from, now))
+      default:
+        return this.#counted(DropReason.UnknownKind)
+    }
+  }
+
+  /** One inner packet of this host (netstack's `transmit`, or read from a TUN). Returns 0 or the DropReason that was counted. */
+  send(packet: Uint8Array, now: Instant): number {
+    return this.#counted(outbound(this, packet, now))
+  }
+
+  /** Ends routes and flows of an association that is about to go. */
+  detach(association: Association): void {
+    this.routes.removeValue(association)
+    this.filter.revoke((flow) => flow.initiator === association || flow.responder === association)
+  }
+
+  #counted(result: number): number {
+    if (result < 0) this.counters.count(result)
+    return result
+  }
+}
