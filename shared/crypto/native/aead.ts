@@ -49,8 +49,8 @@ class NativeAead implements Aead {
 
   open(nonce: Uint8Array, aad: Uint8Array | undefined, input: Uint8Array, out: Uint8Array): number {
     const length = input.length - tagLength
-    if (length < 0) return -1
     this.#check(nonce, out, length)
+    if (length < 0) return -1
     const decipher = crypto.createDecipheriv(this.#cipher as 'chacha20-poly1305', this.#key, nonce, tagOption)
     decipher.setAuthTag(input.subarray(length))
     if (aad !== undefined && aad.length > 0) decipher.setAAD(aad, undefined as never)

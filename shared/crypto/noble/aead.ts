@@ -46,8 +46,8 @@ class NobleAead implements Aead {
 
   open(nonce: Uint8Array, aad: Uint8Array | undefined, input: Uint8Array, out: Uint8Array): number {
     const length = input.length - tagLength
-    if (length < 0) return -1
     this.#check(nonce, out, length)
+    if (length < 0) return -1
     const cipher = this.#cipher(this.#key, nonce, aad)
     let plain: Uint8Array
     try {
