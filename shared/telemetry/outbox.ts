@@ -65,10 +65,10 @@ export interface OutboxStore {
   append(rows: readonly OutboxRow[]): Promise<void>
   /** Up to `limit` rows after (boot, seq), oldest first. */
   after(boot: number, seq: number, limit: number): Promise<OutboxRow[]>
-  /** Removes the rows of `boot` up to and with `seq`, and those of every earlier boot. */
+  /** Removes the rows of `boot` up to and with `seq`, and those of every earlier boot; tells how much went. */
   remove(boot: number, seq: number): Promise<OutboxLevel>
-  /** Removes the oldest rows of `priority`, at most `rows`, and adds `gap`, in one commit. The gap's value is made of what went. */
-  shed(priority: Priority, rows: number, gap: (shed: Shed) => OutboxRow): Promise<OutboxLevel>
+  /** Removes the oldest rows of `priority`, at most `rows`, and adds the `gap` made of them, in one commit. Without any, nothing. */
+  shed(priority: Priority, rows: number, gap: (shed: Shed) => OutboxRow): Promise<Shed>
   close(): Promise<void>
 }
 
@@ -105,3 +105,151 @@ export function batchLength(rows: readonly OutboxRow[]): number {
 /** Whether a sample can travel at all. */
 export const isSendable = (sample: Sample): boolean =>
   extraItems(sample.value) <= MAX_EXTRA_ITEMS && encodeCbor(sample.value as never).length <= MAX_VALUE_BYTES
+
+export interface OutboxStatus extends OutboxLevel {
+  readonly limits: OutboxLimits
+  readonly boot: number
+  /** Readings shed since the start. */
+  readonly shed: number
+}
+
+interface Waiting {
+  readonly samples: readonly Sample[]
+  resolve(): void
+  reject(error: unknown): void
+}
+
+/** Samples that one commit takes at most. */
+const COMMIT_LIMIT = 2000
+
+/**
+ * Numbers samples, commits them in groups (all that came while the last commit ran go into the next), and sheds by policy when the
+ * outbox is full: the oldest vital signs first, then the oldest sensor readings.
+ */
+export class Outbox {
+  readonly #store: OutboxStore
+  readonly #limits: OutboxLimits
+  readonly #boot: number
+  readonly #now: () => number
+  readonly #onAppended: () => void
+  #level: OutboxLevel
+  #seq = 0
+  #shed = 0
+  #waiting: Waiting[] = []
+  #committing = false
+
+  private constructor(store: OutboxStore, options: OutboxOptions, boot: number, level: OutboxLevel) {
+    this.#store = store
+    this.#limits = options.limits
+    this.#now = options.now
+    this.#onAppended = options.onAppended ?? (() => {})
+    this.#boot = boot
+    this.#level = level
+  }
+
+  static async open(store: OutboxStore, options: OutboxOptions): Promise<Outbox> {
+    const boot = await store.nextBoot()
+    return new Outbox(store, options, boot, await store.level())
+  }
+
+  get status(): OutboxStatus {
+    return { ...this.#level, limits: this.#limits, boot: this.#boot, shed: this.#shed }
+  }
+
+  /** Resolves when all of `samples` are durable; rejects when none of them is. */
+  append(samples: readonly Sample[]): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ samples, resolve, reject })
+      if (!this.#committing) void this.#commitAll()
+    })
+  }
+
+  after(position: { boot: number; seq: number }, limit: number): Promise<OutboxRow[]> {
+    return this.#store.after(position.boot, position.seq, limit)
+  }
+
+  /** The broker has everything up to there. */
+  async remove(position: { boot: number; seq: number }): Promise<void> {
+    this.#grow(await this.#store.remove(position.boot, position.seq), -1)
+  }
+
+  async #commitAll(): Promise<void> {
+    this.#committing = true
+    while (this.#waiting.length > 0) {
+      const group = this.#takeGroup()
+      const samples = group.flatMap((waiting) => waiting.samples)
+      try {
+        await this.#makeRoom(samples)
+        // Numbered only now: a gap record made above must not overtake the rows that follow it.
+        const rows = samples.map((sample) => this.#row(sample))
+        if (rows.length > 0) await this.#store.append(rows)
+        this.#grow({ rows: rows.length, bytes: sum(rows) }, 1)
+        for (const waiting of group) waiting.resolve()
+        this.#onAppended()
+      } catch (error) {
+        for (const waiting of group) waiting.reject(error)
+      }
+    }
+    this.#committing = false
+  }
+
+  #takeGroup(): Waiting[] {
+    let samples = 0
+    let length = 0
+    for (const waiting of this.#waiting) {
+      samples += waiting.samples.length
+      if (length > 0 && samples > COMMIT_LIMIT) break
+      length += 1
+    }
+    return this.#waiting.splice(0, length)
+  }
+
+  #row(sample: Sample): OutboxRow {
+    this.#seq += 1
+    return { ...sample, boot: this.#boot, seq: this.#seq, priority: priorityOf(sample), bytes: rowBytes(sample) }
+  }
+
+  /** Sheds until the samples fit; a little more than needed, so that a full outbox does not shed at every reading. */
+  async #makeRoom(samples: readonly Sample[]): Promise<void> {
+    const bytes = samples.reduce((total, sample) => total + rowBytes(sample), 0)
+    for (const priority of [Priority.vital, Priority.sensor, Priority.gap]) {
+      while (this.#lacks(samples.length, bytes)) {
+        const short = Math.max(0, this.#level.rows + samples.length - this.#limits.rows)
+        // One more, since the gap's record takes a row itself.
+        if ((await this.#shedOldest(priority, 1 + short + Math.ceil(this.#limits.rows / 100))) <= 1) break
+      }
+    }
+  }
+
+  #lacks(rows: number, bytes: number): boolean {
+    return this.#level.rows + rows > this.#limits.rows || this.#level.bytes + bytes > this.#limits.bytes
+  }
+
+  /** Returns how many went. */
+  async #shedOldest(priority: Priority, rows: number): Promise<number> {
+    const kind = (['vital', 'sensor', 'gap'] as const)[priority]
+    let record: OutboxRow | undefined
+    const shed = await this.#store.shed(priority, rows, (gone) => {
+      record = this.#row(gapSample(gone, kind, this.#now()))
+      return record
+    })
+    this.#grow(shed, -1)
+    if (record) this.#grow({ rows: 1, bytes: record.bytes }, 1)
+    this.#shed += shed.rows
+    return shed.rows
+  }
+
+  #grow({ rows, bytes }: OutboxLevel, sign: 1 | -1): void {
+    this.#level = { rows: this.#level.rows + sign * rows, bytes: this.#level.bytes + sign * bytes }
+  }
+}
+
+export interface OutboxOptions {
+  readonly limits: OutboxLimits
+  /** ms since 1970, for the records of gaps. */
+  now(): number
+  /** Something new waits for the broker. */
+  onAppended?(): void
+}
+
+const sum = (rows: readonly OutboxRow[]): number => rows.reduce((total, row) => total + row.bytes, 0)

@@ -1,0 +1,116 @@
+import { AditError } from '#shared/errors.ts'
+import { type Database, openDatabase, type Session } from '#shared/platform/sqlite.ts'
+import type { OutboxLevel, OutboxRow, OutboxStore, Priority, Shed } from '#shared/telemetry/outbox.ts'
+import { type ReadingValue, toReadingValue } from '#shared/telemetry/reading.ts'
+import { decodeCbor, encodeCbor } from '#shared/telemetry/cbor.ts'
+
+/** Nine columns a row: a statement stays far below SQLite's 32,766 parameters, and its text below a few KB. */
+const ROWS_PER_STATEMENT = 200
+
+const schema = [
+  `CREATE TABLE IF NOT EXISTS counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID`,
+  `CREATE TABLE IF NOT EXISTS reading (
+     boot INTEGER NOT NULL, seq INTEGER NOT NULL, name TEXT NOT NULL, value BLOB NOT NULL, unit TEXT,
+     at INTEGER NOT NULL, quality INTEGER NOT NULL, priority INTEGER NOT NULL, bytes INTEGER NOT NULL,
+     PRIMARY KEY (boot, seq)) WITHOUT ROWID`,
+  `CREATE INDEX IF NOT EXISTS reading_by_priority ON reading (priority, boot, seq)`,
+]
+
+interface StoredRow {
+  boot: number
+  seq: number
+  name: string
+  value: Uint8Array
+  unit: string | null
+  at: number
+  quality: number
+  priority: Priority
+  bytes: number
+}
+
+/** The outbox on sqlite3: WAL and synchronous=FULL, so that what is acknowledged to a publisher survives a power cut (P-22). */
+export class SqliteOutboxStore implements OutboxStore {
+  readonly #database: Database
+
+  private constructor(database: Database) {
+    this.#database = database
+  }
+
+  /** Throws AditError `disk-full`, `storage-failed`, `storage-too-old` or `permission-unsafe`. */
+  static async open(path: string, options: { maxPages?: number } = {}): Promise<SqliteOutboxStore> {
+    const database = await openDatabase(path, { readers: 1, ...options })
+    await database.transaction(async (session) => {
+      for (const statement of schema) await session.run(statement)
+    })
+    return new SqliteOutboxStore(database)
+  }
+
+  nextBoot(): Promise<number> {
+    return this.#database.transaction(async (session) => {
+      await session.run(`INSERT INTO counter VALUES ('boot', 1) ON CONFLICT (name) DO UPDATE SET value = value + 1`)
+      const [row] = await session.all<{ value: number }>(`SELECT value FROM counter WHERE name = 'boot'`)
+      if (row === undefined) throw new AditError('storage-failed', 'The outbox has no boot counter.', 'Move outbox.db away.')
+      return row.value
+    })
+  }
+
+  async level(): Promise<OutboxLevel> {
+    const [level] = await this.#database.read<OutboxLevel>(`${sums} FROM reading`)
+    return level ?? nothing
+  }
+
+  append(rows: readonly OutboxRow[]): Promise<void> {
+    return this.#database.transaction((session) => insert(session, rows))
+  }
+
+  async after(boot: number, seq: number, limit: number): Promise<OutboxRow[]> {
+    const rows = await this.#database.read<StoredRow>(
+      `SELECT boot, seq, name, value, unit, at, quality, priority, bytes FROM reading
+       WHERE (boot, seq) > (?, ?) ORDER BY boot, seq LIMIT ?`,
+      [boot, seq, limit],
+    )
+    return rows.map((row) => ({ ...row, value: valueOf(row.value) }))
+  }
+
+  remove(boot: number, seq: number): Promise<OutboxLevel> {
+    return this.#database.transaction(async (session) => {
+      const [gone] = await session.all<OutboxLevel>(`${sums} FROM reading WHERE (boot, seq) <= (?, ?)`, [boot, seq])
+      await session.run(`DELETE FROM reading WHERE (boot, seq) <= (?, ?)`, [boot, seq])
+      return gone ?? nothing
+    })
+  }
+
+  shed(priority: Priority, rows: number, gap: (shed: Shed) => OutboxRow): Promise<Shed> {
+    return this.#database.transaction(async (session) => {
+      const [shed] = await session.all<Shed>(
+        `${sums}, COALESCE(MIN(at), 0) AS firstAt, COALESCE(MAX(at), 0) AS lastAt FROM (${oldest})`,
+        [priority, rows],
+      )
+      if (shed === undefined || shed.rows === 0) return { ...nothing, firstAt: 0, lastAt: 0 }
+      await session.run(`DELETE FROM reading WHERE (boot, seq) IN (SELECT boot, seq FROM (${oldest}))`, [priority, rows])
+      await insert(session, [gap(shed)])
+      return shed
+    })
+  }
+
+  close(): Promise<void> {
+    return this.#database.close()
+  }
+}
+
+const nothing: OutboxLevel = { rows: 0, bytes: 0 }
+const sums = `SELECT COUNT(*) AS rows, COALESCE(SUM(bytes), 0) AS bytes`
+const oldest = `SELECT boot, seq, at, bytes FROM reading WHERE priority = ? ORDER BY boot, seq LIMIT ?`
+
+async function insert(session: Session, rows: readonly OutboxRow[]): Promise<void> {
+  for (let at = 0; at < rows.length; at += ROWS_PER_STATEMENT) {
+    const chunk = rows.slice(at, at + ROWS_PER_STATEMENT)
+    const places = chunk.map(() => '(?, ?, ?, ?, ?, ?, ?, ?, ?)').join(', ')
+    await session.run(
+      `INSERT INTO reading (boot, seq, name, value, unit, at, quality, priority, bytes) VALUES ${places}`,
+      chunk.flatMap((r) => [r.boot, r.seq, r.name, encodeCbor(r.value as never), r.unit, r.at, r.quality, r.priority, r.bytes]),
+    )
+  }
+}
+
+const valueOf = (bytes: Uint8Array): ReadingValue => toReadingValue(decodeCbor(bytes))

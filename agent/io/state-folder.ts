@@ -1,0 +1,141 @@
+import { homedir } from 'node:os'
+import { isAbsolute, join, resolve } from 'node:path'
+import { type AgentConfig, parseAgentConfig } from '#agent/core/agent-config.ts'
+import type { KeyPair, Suite } from '#shared/crypto/suite.ts'
+import { AditError } from '#shared/errors.ts'
+import { makePrivateDirectory, readIfPresent, readSecret, writeDurably } from '#shared/platform/files.ts'
+import type { Endpoint } from '#shared/tunnel/association.ts'
+import { identityKeyFromPem, identityKeyToPem } from './identity-key.ts'
+
+/** Names inside the state folder of an agent of either role. */
+export const stateFiles = {
+  identityKey: 'identity.key',
+  tunnelKey: 'tunnel.key',
+  /** PEM: the leaf, then its issuers. */
+  certificate: 'certificate.pem',
+  /** PEM: the root that the claim pinned. */
+  root: 'ca.pem',
+  agent: 'agent.json',
+  floor: 'floor',
+  outbox: 'outbox.db',
+  socket: 'agent.sock',
+  config: 'config.toml',
+} as const
+
+/** P-256 and X25519; made by the agent itself, and never leaving the folder. */
+export interface AgentKeys {
+  readonly identity: KeyPair
+  readonly tunnel: KeyPair
+  /** The identity key as PKCS#8 PEM, as TLS wants it. */
+  readonly identityPem: string
+}
+
+export interface Certificates {
+  /** PEM, leaf first. */
+  readonly chain: string
+  /** PEM. */
+  readonly root: string
+}
+
+/** What is remembered besides keys: enough for a cold start without API and DNS. */
+export interface AgentRecord {
+  /** The API's URLs, in the order to try. */
+  readonly api: readonly string[]
+  readonly name: string
+  readonly role: 'device' | 'operator'
+  readonly config?: AgentConfig
+  /** The broker's outer endpoint that answered last. */
+  readonly lastEndpoint?: Endpoint
+  /** Addresses that each host name had when it last resolved (F-08). */
+  readonly addresses?: Readonly<Record<string, readonly string[]>>
+}
+
+/** The folder of one agent: 0700, its secrets 0600, every change durable before it is relied upon. */
+export class StateFolder {
+  readonly path: string
+
+  private constructor(path: string) {
+    this.path = path
+  }
+
+  /** Makes the folder where it is missing; refuses one that others can reach (P-32). */
+  static async open(path: string): Promise<StateFolder> {
+    const absolute = isAbsolute(path) ? path : resolve(path)
+    await makePrivateDirectory(absolute)
+    return new StateFolder(absolute)
+  }
+
+  file(name: (typeof stateFiles)[keyof typeof stateFiles]): string {
+    return join(this.path, name)
+  }
+
+  /** The keys, or undefined where none were made yet. Throws `permission-unsafe` where others can read them. */
+  async keys(suite: Suite): Promise<AgentKeys | undefined> {
+    const identity = await readSecret(this.file('identity.key'))
+    const tunnel = await readSecret(this.file('tunnel.key'))
+    if (identity === undefined || tunnel === undefined) return undefined
+    const privateKey = new Uint8Array(Buffer.from(text(tunnel).trim(), 'base64'))
+    if (privateKey.length !== 32) throw damaged(this.file('tunnel.key'))
+    const identityPem = text(identity)
+    return {
+      identity: identityKeyFromPem(identityPem, this.file('identity.key'), suite),
+      tunnel: suite.x25519.pair(privateKey),
+      identityPem,
+    }
+  }
+
+  /** The keys that are there, or new ones, which are on disk when this resolves: a repeated enrolment is then the same enrolment. */
+  async makeKeys(suite: Suite): Promise<AgentKeys> {
+    const existing = await this.keys(suite)
+    if (existing) return existing
+    const identity = suite.ecdsaP256.generate()
+    const tunnel = suite.x25519.generate()
+    await writeDurably(this.file('tunnel.key'), `${Buffer.from(tunnel.privateKey).toString('base64')}\n`)
+    const identityPem = identityKeyToPem(identity)
+    await writeDurably(this.file('identity.key'), identityPem)
+    return { identity, tunnel, identityPem }
+  }
+
+  async certificates(): Promise<Certificates | undefined> {
+    const chain = await readIfPresent(this.file('certificate.pem'))
+    const root = await readIfPresent(this.file('ca.pem'))
+    return chain && root ? { chain: text(chain), root: text(root) } : undefined
+  }
+
+  /** The root first: a certificate in the folder means that enrolment is complete. */
+  async saveCertificates({ chain, root }: Certificates): Promise<void> {
+    await writeDurably(this.file('ca.pem'), root)
+    await writeDurably(this.file('certificate.pem'), chain)
+  }
+
+  async record(): Promise<AgentRecord | undefined> {
+    const bytes = await readIfPresent(this.file('agent.json'))
+    if (bytes === undefined) return undefined
+    try {
+      const record = JSON.parse(text(bytes)) as AgentRecord
+      if (!Array.isArray(record.api) || typeof record.name !== 'string') throw new TypeError('no agent record')
+      return record.config === undefined ? record : { ...record, config: parseAgentConfig(record.config) }
+    } catch (cause) {
+      throw damaged(this.file('agent.json'), cause)
+    }
+  }
+
+  async saveRecord(record: AgentRecord): Promise<void> {
+    await writeDurably(this.file('agent.json'), `${JSON.stringify(record, null, 2)}\n`)
+  }
+}
+
+/** `--state`, else ADIT_STATE, else where the system keeps such things: under /var/lib for root, else by XDG. */
+export function stateFolderPath(flag: string | undefined, program: 'adit-agent' | 'adit', env = process.env): string {
+  if (flag !== undefined) return flag
+  if (env.ADIT_STATE) return env.ADIT_STATE
+  if (program === 'adit-agent' && process.geteuid?.() === 0) return '/var/lib/adit-agent'
+  return join(env.XDG_STATE_HOME || join(homedir(), '.local', 'state'), program)
+}
+
+const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString('utf8')
+
+const damaged = (path: string, cause?: unknown): AditError =>
+  new AditError('storage-failed', `${path} is damaged.`, 'Restore it from a copy, or enrol again into an empty state folder.', {
+    cause,
+  })
