@@ -51,7 +51,7 @@ export class FlashOutbox implements OutboxStore {
   }
 
   async level(): Promise<OutboxLevel> {
-    return this.#level()
+    return levelOf(this.#rows)
   }
 
   async append(rows: readonly OutboxRow[]): Promise<void> {
@@ -63,29 +63,29 @@ export class FlashOutbox implements OutboxStore {
   }
 
   async remove(boot: number, seq: number): Promise<OutboxLevel> {
+    const goes = (row: OutboxRow): boolean => row.boot < boot || (row.boot === boot && row.seq <= seq)
+    const gone = levelOf(this.#rows.filter(goes))
     this.#flash.commit(() => {
-      this.#rows = this.#rows.filter((row) => row.boot > boot || (row.boot === boot && row.seq > seq))
+      this.#rows = this.#rows.filter((row) => !goes(row))
     })
-    return this.#level()
+    return gone
   }
 
-  async shed(priority: Priority, rows: number, gap: (shed: Shed) => OutboxRow): Promise<OutboxLevel> {
+  async shed(priority: Priority, rows: number, gap: (shed: Shed) => OutboxRow): Promise<Shed> {
     const going = this.#rows.filter((row) => row.priority === priority).slice(0, rows)
-    const first = going[0]
-    const last = going.at(-1)
-    if (!first || !last) return this.#level()
-    const bytes = going.reduce((sum, row) => sum + row.bytes, 0)
-    this.#flash.commit(() => {
-      const gone = new Set(going)
-      this.#rows = this.#rows.filter((row) => !gone.has(row))
-      this.#rows.push(gap({ rows: going.length, bytes, firstAt: first.at, lastAt: last.at }))
-    })
-    return this.#level()
+    const shed = { ...levelOf(going), firstAt: going[0]?.at ?? 0, lastAt: going.at(-1)?.at ?? 0 }
+    if (going.length > 0)
+      this.#flash.commit(() => {
+        const gone = new Set(going)
+        this.#rows = [...this.#rows.filter((row) => !gone.has(row)), gap(shed)]
+      })
+    return shed
   }
 
   async close(): Promise<void> {}
-
-  #level(): OutboxLevel {
-    return { rows: this.#rows.length, bytes: this.#rows.reduce((sum, row) => sum + row.bytes, 0) }
-  }
 }
+
+const levelOf = (rows: readonly OutboxRow[]): OutboxLevel => ({
+  rows: rows.length,
+  bytes: rows.reduce((sum, row) => sum + row.bytes, 0),
+})
