@@ -5,13 +5,17 @@ import type { PeerCertificates } from '#broker/api/peer-certificates.ts'
 import type { Peer } from '#broker/identity/authority.ts'
 import type { Registry } from '#broker/registry/registry.ts'
 import { AditError } from '#shared/errors.ts'
+import type { Log } from '#shared/platform/log.ts'
 import type { Clock } from '#shared/time/instant.ts'
 
 interface AdmissionParts {
   certificates: PeerCertificates
-  registry: Pick<Registry, 'directory' | 'certificates'>
+  registry: Pick<Registry, 'directory' | 'certificates' | 'audit'>
   clock: Clock
+  log: Log
 }
+
+type Reporting = AdmissionParts & { reported: WeakSet<object> }
 
 /** A refusal has one outward sentence, whatever the reason; the exact one goes to the log (A-33). */
 class Refusal extends AditError {
@@ -23,8 +27,9 @@ class Refusal extends AditError {
 }
 
 /** Decides before anything else of a request is read who asks, and whether its route is open to them at all. */
-export function guardRoutes(app: FastifyInstance, parts: AdmissionParts): void {
+export function guardRoutes(app: FastifyInstance, given: AdmissionParts): void {
   app.decorateRequest('caller', undefined)
+  const parts = { ...given, reported: new WeakSet<object>() }
   app.addHook('onRequest', async (request) => {
     const { access } = request.routeOptions.config
     if (access === 'public' || request.is404) return
@@ -32,7 +37,7 @@ export function guardRoutes(app: FastifyInstance, parts: AdmissionParts): void {
     try {
       request.caller = admit(request, access, parts)
     } catch (error) {
-      if (error instanceof Refusal) request.log.info({ reason: error.inward, from: request.ip }, 'certificate refused')
+      if (error instanceof Refusal) report(error, request, parts)
       throw error
     }
   })
@@ -50,13 +55,26 @@ function admit(request: FastifyRequest, access: Access | undefined, { certificat
   if (principal === undefined) throw new Refusal('no principal has this key')
   if (principal.kind !== peer.role || principal.name !== peer.name) throw new Refusal(otherName(peer, principal))
   if (registry.certificates.isRevoked(peer)) throw new Refusal('the certificate is revoked')
-  if (!registry.directory.isAdmitted(principal, now))
-    throw new Refusal(`${principal.kind} ${principal.name} is revoked or expired`)
+  if (principal.revokedAt !== undefined) throw new Refusal(`${principal.kind} ${principal.name} is revoked`)
+  if (access !== 'renewal' && !registry.directory.isAdmitted(principal, now))
+    throw new Refusal(`the enrolment of ${principal.kind} ${principal.name} is over`)
   if (access === 'operator' && principal.kind !== 'operator')
     throw new Refusal(`a ${principal.kind} asked for an operator's route`)
   if (access === 'scraper' && !principal.admin) throw new Refusal('metrics are for administrators')
   if (principal.kind === 'station') throw new Refusal('a station has no business here')
   return { principal, peer }
+}
+
+/** The exact reason, for the log at each request and for the audit once a connection: a refused agent asks again and again. */
+function report({ inward }: Refusal, request: FastifyRequest, { certificates, registry, log, reported }: Reporting): void {
+  const socket = request.raw.socket as TLSSocket
+  const verdict = certificates.of(socket)
+  const who = verdict !== 'none' && 'peer' in verdict ? `${verdict.peer.role}:${verdict.peer.name}` : 'stranger'
+  log.info({ reason: inward, who, from: request.ip }, 'certificate refused')
+  if (reported.has(socket)) return
+  reported.add(socket)
+  const detail = { reason: inward, from: request.ip, route: request.routeOptions.url }
+  void registry.audit.append({ actor: who, action: 'api.refused', subject: 'broker', detail }).catch(() => {})
 }
 
 const isLoopback = (address: string | undefined): boolean => /^(?:::1|(?:::ffff:)?127\.\d+\.\d+\.\d+)$/.test(address ?? '')

@@ -33,6 +33,7 @@ import type { GatewayView } from '#broker/gateway/view.ts'
 import type { AuthorityFace } from '#broker/identity/authority.ts'
 import type { Registry } from '#broker/registry/registry.ts'
 import type { Suite } from '#shared/crypto/suite.ts'
+import type { Log } from '#shared/platform/log.ts'
 import type { Clock } from '#shared/time/instant.ts'
 
 /** What the routes are made of. */
@@ -43,6 +44,7 @@ export interface ApiParts {
   settings: ApiSettings
   suite: Suite
   clock: Clock
+  log: Log
   waiting: LongPolls
 }
 
@@ -55,7 +57,7 @@ export type ApiServer = FastifyInstance<
 >
 
 /** The HTTPS server with every route, not yet listening. */
-export async function buildApiServer(parts: ApiParts, log: FastifyBaseLogger): Promise<ApiServer> {
+export async function buildApiServer(parts: ApiParts): Promise<ApiServer> {
   const app = Fastify({
     https: {
       ...parts.authority.tls,
@@ -67,8 +69,7 @@ export async function buildApiServer(parts: ApiParts, log: FastifyBaseLogger): P
       headersTimeout: headersTimeoutMs,
       maxHeaderSize: 16 * 1024,
     },
-    loggerInstance: log,
-    disableRequestLogging: true,
+    logger: false,
     bodyLimit,
     connectionTimeout: socketIdleMs,
     requestTimeout: requestTimeoutMs,
@@ -78,15 +79,20 @@ export async function buildApiServer(parts: ApiParts, log: FastifyBaseLogger): P
   }).withTypeProvider<ZodTypeProvider>()
   app.setValidatorCompiler(validatorCompiler)
   app.setSerializerCompiler(serializerCompiler)
-  answerErrors(app)
+  answerErrors(app, parts.log)
   guardRoutes(app, { ...parts, certificates: new PeerCertificates(parts.authority, parts.clock) })
   await limitRate(app)
   await app.register(helmet, { contentSecurityPolicy: { directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] } } })
   await app.register(swagger, {
     openapi: {
       openapi: '3.1.0',
-      info: { title: 'adit broker', description: 'Enrolment, devices, telemetry, audit.', version: parts.settings.version },
-      components: { securitySchemes: { mutualTLS: { type: 'mutualTLS' }, claim: { type: 'http', scheme: 'basic' } } },
+      info: {
+        title: 'adit broker',
+        description:
+          "Enrolment, devices, telemetry, audit. Callers are known by their certificate (mutual TLS), or by a claim's id and secret.",
+        version: parts.settings.version,
+      },
+      components: { securitySchemes: { claim: { type: 'http', scheme: 'basic' } } },
     },
     transform: jsonSchemaTransform,
   })

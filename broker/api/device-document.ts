@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import type { GatewayView } from '#broker/gateway/view.ts'
+import type { HostKeys } from '#broker/registry/host-keys.ts'
 import type { Principal } from '#broker/registry/principal.ts'
 import type { Registry } from '#broker/registry/registry.ts'
 import type { WallTime } from '#shared/time/instant.ts'
@@ -25,13 +26,14 @@ export const deviceDocument = z.object({
 })
 
 export type DeviceDocument = z.infer<typeof deviceDocument>
+type HostKeysDocument = z.infer<typeof hostKeysDocument>
 
 interface Sources {
   registry: Pick<Registry, 'hostKeys'>
   gateway: Pick<GatewayView, 'presence'>
 }
 
-export function describeDevice(device: Principal, { registry, gateway }: Sources, now: WallTime): DeviceDocument {
+export async function describeDevice(device: Principal, { registry, gateway }: Sources, now: WallTime): Promise<DeviceDocument> {
   const presence = gateway.presence(device)
   const revoked = device.revokedAt !== undefined
   const since = revoked ? device.revokedAt : presence.since
@@ -44,9 +46,19 @@ export function describeDevice(device: Principal, { registry, gateway }: Sources
     evidenceAgeSeconds: heard === undefined ? null : Math.max(0, Math.round((now - heard) / 1000)),
     addresses: [...device.addresses],
     tags: [...device.tags],
-    hostKeys: registry.hostKeys.of(device),
+    hostKeys: await hostKeysOf(device, registry.hostKeys),
     suite: 'noise',
     endpoint: presence.endpoint ?? null,
     stock: device.stock,
   }
 }
+
+/** By service. */
+export async function hostKeysOf(device: Principal, store: Registry['hostKeys']): Promise<Record<string, HostKeysDocument>> {
+  return Object.fromEntries((await store.of(device.id)).map((entry) => [entry.service, describeHostKeys(entry)]))
+}
+
+export const describeHostKeys = ({ keys, offered }: HostKeys): HostKeysDocument => ({
+  keys: [...keys],
+  changed: offered === undefined ? null : [...offered.keys],
+})

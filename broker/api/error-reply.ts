@@ -2,6 +2,7 @@ import type { FastifyError, FastifyInstance, FastifyReply } from 'fastify'
 import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod'
 import { z } from 'zod'
 import { AditError, type ErrorCode, isAditError } from '#shared/errors.ts'
+import type { Log } from '#shared/platform/log.ts'
 
 /** The body of every answer that is not a success. */
 export const errorDocument = z.object({
@@ -37,10 +38,10 @@ const statuses: Partial<Record<ErrorCode, number>> = {
 export const statusOf = (error: AditError): number => statuses[error.code] ?? 500
 
 /** Turns whatever a route throws into a code, a sentence and a mend; the unexpected is logged in full and told to nobody. */
-export function answerErrors(app: FastifyInstance): void {
+export function answerErrors(app: FastifyInstance, log: Log): void {
   app.setErrorHandler((error: FastifyError, request, reply) => {
     const known = meaningOf(error)
-    if (known === undefined) request.log.error({ err: error, route: request.routeOptions.url }, 'a request failed')
+    if (known === undefined) log.error({ err: error, route: request.routeOptions.url }, 'a request failed')
     return sendError(reply, known ?? hidden)
   })
   app.setNotFoundHandler((_request, reply) => sendError(reply, nothingHere))

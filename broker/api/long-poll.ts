@@ -1,69 +1,80 @@
-import type { Principal } from '#broker/registry/principal.ts'
 import type { Timers } from '#shared/platform/timers.ts'
-import type { Clock, Duration } from '#shared/time/instant.ts'
-import { elapsed, milliseconds } from '#shared/time/instant.ts'
-
-/** Pause between two looks, ms: what a follower sees is at most so much older than the disk. */
-const lookEveryMs = 250
+import type { Duration } from '#shared/time/instant.ts'
 
 interface Wait {
   /** How long to wait at most; zero: look once. */
   span: Duration
-  /** On whose behalf: revoked, its waits end at once. */
-  subject: Principal
-  /** The client's connection; once it is closed nobody waits for the answer. */
-  gone: { readonly destroyed: boolean }
+  /** Row number of the device whose readings are awaited. */
+  device: number
+  /** Row number of the principal on whose behalf: what changes about it is met at once. */
+  subject: number
 }
 
-/**
- * Requests that wait for something to appear. A look is one indexed query, so looking four times a second costs less than keeping
- * subscriptions true across grants, revocations and restarts; every wait ends at its span, at `close`, or with its client.
- */
+interface Waiting extends Wait {
+  look(): void
+  end(): void
+}
+
+/** Requests that wait for something to appear. Each ends at its span or at `close`, with what it has. */
 export class LongPolls {
-  readonly #clock: Clock
   readonly #timers: Timers
-  readonly #pauses = new Set<{ principal: Principal; end: () => void }>()
+  readonly #waiting = new Set<Waiting>()
   #closed = false
 
-  constructor(clock: Clock, timers: Timers) {
-    this.#clock = clock
+  constructor(timers: Timers) {
     this.#timers = timers
   }
 
-  /** Calls `look` until `enough` or until the wait is over, and answers what was seen last. `look` may throw: that ends it. */
-  async until<T>({ span, subject, gone }: Wait, look: () => Promise<T>, enough: (found: T) => boolean): Promise<T> {
-    const from = this.#clock.now()
-    let found = await look()
-    while (!enough(found) && !this.#closed && !gone.destroyed) {
-      const left = span - elapsed(from, this.#clock.now())
-      if (left <= 0) break
-      await this.#pause(subject, milliseconds(Math.min(left, lookEveryMs)))
-      found = await look()
+  /**
+   * Calls `look` until it finds `enough`, or until the wait is over, and answers what was seen last. It looks only when something came,
+   * or when the subject changed: then `look` may throw, which ends the wait.
+   */
+  async until<T>(wait: Wait, look: () => Promise<T>, enough: (found: T) => boolean): Promise<T> {
+    let over = wait.span <= 0 || this.#closed
+    let news = false
+    let wake = (): void => {}
+    const waiting: Waiting = {
+      ...wait,
+      look() {
+        news = true
+        wake()
+      },
+      end() {
+        over = true
+        wake()
+      },
     }
-    return found
+    // Listening begins before the first look, so that nothing falls between the two.
+    this.#waiting.add(waiting)
+    const timer = this.#timers.setTimer(wait.span, () => waiting.end())
+    try {
+      for (;;) {
+        news = false
+        const found = await look()
+        if (enough(found) || over) return found
+        if (!news) await new Promise<void>((resolve) => (wake = resolve))
+        wake = () => {}
+        if (over && !news) return found
+      }
+    } finally {
+      timer.clear()
+      this.#waiting.delete(waiting)
+    }
   }
 
-  /** Ends the pauses of one principal, so that its next look meets its new rights now. */
-  wake(principal: Principal): void {
-    for (const pause of this.#pauses) if (pause.principal.id === principal.id) pause.end()
+  /** New readings of a device are on disk. */
+  arrived(device: number): void {
+    for (const waiting of this.#waiting) if (waiting.device === device) waiting.look()
+  }
+
+  /** The rights of a principal have changed. */
+  wakeSubject(subject: number): void {
+    for (const waiting of this.#waiting) if (waiting.subject === subject) waiting.look()
   }
 
   /** Every wait answers with what it has. */
   close(): void {
     this.#closed = true
-    for (const pause of this.#pauses) pause.end()
-  }
-
-  #pause(principal: Principal, span: Duration): Promise<void> {
-    return new Promise((resolve) => {
-      const end = (): void => {
-        timer.clear()
-        this.#pauses.delete(pause)
-        resolve()
-      }
-      const pause = { principal, end }
-      const timer = this.#timers.setTimer(span, end)
-      this.#pauses.add(pause)
-    })
+    for (const waiting of this.#waiting) waiting.end()
   }
 }

@@ -1,6 +1,6 @@
 import type { TLSSocket } from 'node:tls'
-import { renewOnlyDays } from '#broker/api/settings.ts'
 import type { AuthorityFace, Peer } from '#broker/identity/authority.ts'
+import { RENEWAL_GRACE_DAYS } from '#broker/registry/principal.ts'
 import type { AditError } from '#shared/errors.ts'
 import { toAditError } from '#shared/errors.ts'
 import type { Clock } from '#shared/time/instant.ts'
@@ -38,7 +38,7 @@ export class PeerCertificates {
     const chain = chainOf(socket)
     if (chain.length === 0) return 'none'
     try {
-      return { peer: this.#authority.verifyPeer(chain, this.#clock.wall(), { allowExpiredDays: renewOnlyDays }) }
+      return { peer: this.#authority.verifyPeer(chain, this.#clock.wall(), { allowExpiredDays: RENEWAL_GRACE_DAYS }) }
     } catch (error) {
       return { refusal: toAditError(error) }
     }

@@ -6,8 +6,6 @@ export interface ApiSettings {
   readonly version: string
   /** Outer UDP endpoints that agents are told, in the order to try; empty: the address that the agent reached us by. */
   readonly publicEndpoints: readonly string[]
-  /** The fleet's ULA /48, for instance `fd12:3456:789a::/48`. */
-  readonly prefix: string
   /** TCP port of MQTT at the broker's inner addresses. */
   readonly mqttPort: number
   /** Seconds between keepalives of an agent that has not measured its NAT. */
@@ -15,9 +13,6 @@ export interface ApiSettings {
   /** Largest inner packet, bytes. */
   readonly innerMtu: number
 }
-
-/** Days for which an expired, unrevoked certificate may still renew itself (DESIGN D4). */
-export const renewOnlyDays = 400
 
 /** Largest request body, bytes: a PKCS#10 request in base64 is below 4 KiB. */
 export const bodyLimit = 32 * 1024

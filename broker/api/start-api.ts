@@ -1,4 +1,3 @@
-import type { FastifyBaseLogger } from 'fastify'
 import { bracketed, splitEndpoint } from '#broker/api/agent-endpoints.ts'
 import { type ApiParts, buildApiServer } from '#broker/api/api-server.ts'
 import { LongPolls } from '#broker/api/long-poll.ts'
@@ -6,7 +5,6 @@ import { AditError } from '#shared/errors.ts'
 import { backgroundTimers, type Timers } from '#shared/platform/timers.ts'
 
 export interface StartApiOptions extends Omit<ApiParts, 'waiting'> {
-  log: FastifyBaseLogger
   timers?: Timers
 }
 
@@ -20,9 +18,9 @@ export interface RunningApi {
 }
 
 /** Opens the HTTPS API. Throws AditError `port-in-use` or `config-invalid`. */
-export async function startApi({ log, timers = backgroundTimers, ...rest }: StartApiOptions): Promise<RunningApi> {
-  const waiting = new LongPolls(rest.clock, timers)
-  const app = await buildApiServer({ ...rest, waiting }, log)
+export async function startApi({ timers = backgroundTimers, ...rest }: StartApiOptions): Promise<RunningApi> {
+  const waiting = new LongPolls(timers)
+  const app = await buildApiServer({ ...rest, waiting })
   const { host, port } = listenAddress(rest.settings.listen)
   try {
     await app.listen({ host, port, listenTextResolver: (address) => `API at ${address}` })
@@ -32,14 +30,17 @@ export async function startApi({ log, timers = backgroundTimers, ...rest }: Star
   }
   const stopWatching = rest.registry.onChange((change) => {
     // The next look of a waiting request meets the new rights now, not at the end of its pause.
-    if (change.principal) waiting.wake(change.principal)
+    if ('principal' in change) waiting.wakeSubject(change.principal.id)
   })
-  const taken = app.addresses()[0]
+  const stopHearing = rest.registry.telemetry.onArrival((deviceId) => waiting.arrived(deviceId))
+  const address = app.server.address()
+  const taken = typeof address === 'object' && address !== null ? address.port : port
   return {
-    url: `https://${bracketed(host)}:${taken?.port ?? port}`,
+    url: `https://${bracketed(host)}:${taken}`,
     refreshCertificate: () => app.server.setSecureContext({ ...rest.authority.tls, minVersion: 'TLSv1.2' }),
     async close() {
       stopWatching()
+      stopHearing()
       waiting.close()
       await app.close()
     },

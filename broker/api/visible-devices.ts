@@ -6,9 +6,9 @@ import type { WallTime } from '#shared/time/instant.ts'
 
 /** What an operator may see: the devices of their grants; an administrator sees all (part of every grant, D14). */
 export class VisibleDevices {
-  readonly #registry: Pick<Registry, 'directory' | 'policy'>
+  readonly #registry: Pick<Registry, 'directory' | 'policy' | 'audit'>
 
-  constructor(registry: Pick<Registry, 'directory' | 'policy'>) {
+  constructor(registry: Pick<Registry, 'directory' | 'policy' | 'audit'>) {
     this.#registry = registry
   }
 
@@ -24,12 +24,26 @@ export class VisibleDevices {
     const name = checkName(text)
     const device = this.#registry.directory.byName('device', name)
     if (device === undefined) throw unknownDevice(name)
-    if (!this.#sees(operator, device, now)) throw forbidden(operator, device)
+    if (!this.#sees(operator, device, now)) {
+      this.#refuse(operator, device)
+      throw forbidden(operator, device)
+    }
     return device
   }
 
+  #refuse(operator: Principal, device: Principal): void {
+    const row = {
+      actor: `operator:${operator.name}`,
+      action: 'device.refused',
+      subject: `device:${device.name}`,
+      deviceId: device.id,
+    }
+    // Who is refused need not wait for the row; a failure to write it is logged by the store.
+    void this.#registry.audit.append(row).catch(() => {})
+  }
+
   #sees(operator: Principal, device: Principal, now: WallTime): boolean {
-    return operator.admin || this.#registry.policy.permits(operator, device, 'telemetry', now) !== undefined
+    return this.#registry.policy.sees(operator, device, now)
   }
 }
 

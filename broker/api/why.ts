@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { describeDevice } from '#broker/api/device-document.ts'
+import { type DeviceDocument, describeDevice } from '#broker/api/device-document.ts'
 import type { GatewayView } from '#broker/gateway/view.ts'
 import type { Principal } from '#broker/registry/principal.ts'
 import type { Registry } from '#broker/registry/registry.ts'
@@ -37,13 +37,14 @@ interface Sources {
 type Link = Fact & { mend: string }
 
 /** What the broker knows, as an ordered chain: the first link that does not hold is the verdict (DESIGN D15). */
-export function explain(question: Question, sources: Sources, now: WallTime): Why {
+export async function explain(question: Question, sources: Sources, now: WallTime): Promise<Why> {
+  const device = await describeDevice(question.device, sources, now)
   const links = [
     certificate(question, sources, now),
     grant(question, sources, now),
-    heard(question, sources, now),
+    heard(device),
     probe(question),
-    hostKeys(question, sources, now),
+    hostKeys(device),
   ]
   const broken = links.find((link) => !link.ok)
   return {
@@ -83,8 +84,8 @@ function grant({ operator, device, port }: Question, { registry }: Sources, now:
   }
 }
 
-function heard({ device }: Question, sources: Sources, now: WallTime): Link {
-  const { state, since, evidenceAgeSeconds, endpoint } = describeDevice(device, sources, now)
+function heard(device: DeviceDocument): Link {
+  const { state, since, evidenceAgeSeconds, endpoint } = device
   const age =
     evidenceAgeSeconds === null ? '' : `, last heard ${evidenceAgeSeconds} s ago from ${endpoint ?? 'an unknown address'}`
   if (state === 'never')
@@ -113,8 +114,8 @@ function probe({ device, answered }: Question): Link {
   }
 }
 
-function hostKeys({ device }: Question, { registry }: Sources, _now: WallTime): Link {
-  const ssh = registry.hostKeys.of(device).ssh
+function hostKeys(device: DeviceDocument): Link {
+  const { ssh } = device.hostKeys
   if (ssh?.changed)
     return {
       code: 'host-key-changed',

@@ -36,7 +36,7 @@ export class Enrolment {
 
   /** The certificate's DER. Throws AditError of the claim's fault, or `request-refused`. */
   async enrol(claim: ClaimCredentials, request: Uint8Array): Promise<Uint8Array> {
-    const { suite, clock, registry } = this.#parts
+    const { suite, registry } = this.#parts
     const verified = this.#verify(request)
     return this.#inTurn(claim.id, async () => {
       const { principal, certificate } = await registry.claims.redeem({
@@ -44,9 +44,8 @@ export class Enrolment {
         secret: claim.secret,
         spkiSha256: hex(suite.hash('sha256', verified.spki)),
         ...(verified.tunnelKey && { tunnelKey: hex(verified.tunnelKey) }),
-        now: clock.wall(),
       })
-      return certificate ?? this.#issue(principal, verified)
+      return certificate ?? this.#issue(principal, verified, claim.id)
     })
   }
 
@@ -76,12 +75,16 @@ export class Enrolment {
     }
   }
 
-  async #issue(principal: Principal, { spki, tunnelKey }: VerifiedRequest): Promise<Uint8Array> {
+  async #issue(principal: Principal, { spki, tunnelKey }: VerifiedRequest, claimId?: string): Promise<Uint8Array> {
     const { authority, registry } = this.#parts
     if (principal.kind === 'station') throw refused('stations do not enrol here')
     const issued = await authority.issue({ role: principal.kind, name: principal.name, spki, ...(tunnelKey && { tunnelKey }) })
-    await registry.certificates.record(principal, { ...issued, ...(tunnelKey && { tunnelKey: hex(tunnelKey) }) })
-    return issued.der
+    return registry.certificates.record({
+      ...issued,
+      principalId: principal.id,
+      ...(tunnelKey && { tunnelKey: hex(tunnelKey) }),
+      ...(claimId !== undefined && { claimId }),
+    })
   }
 
   async #inTurn<T>(claimId: string, work: () => Promise<T>): Promise<T> {

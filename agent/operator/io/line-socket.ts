@@ -20,11 +20,15 @@ export function readFirstLine(socket: Socket): Promise<string | undefined> {
         if (at >= 0) {
           if (at + 1 < chunk.length) socket.unshift(chunk.subarray(at + 1))
           parts.push(chunk.subarray(0, at))
-          return done(Buffer.concat(parts).toString('utf8'))
+          done(Buffer.concat(parts).toString('utf8'))
+          return
         }
         parts.push(chunk)
         length += chunk.length
-        if (length > lineLimit) return done(undefined)
+        if (length > lineLimit) {
+          done(undefined)
+          return
+        }
       }
     }
     socket.on('readable', onReadable).on('end', onEnd).on('close', onEnd).on('error', onEnd)

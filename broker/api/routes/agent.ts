@@ -23,11 +23,8 @@ const configDocument = z.object({
 
 const timestampDocument = z.object({ timestamp: z.string().nullable().describe('TAI64N, 12 bytes in hex') })
 
-/** IPv4 inside the tunnel (DESIGN §5): shared address space, host routes only. */
-const innerIpv4 = '100.64.0.0/10'
-
 /** What an agent needs to open its tunnel, over mutual TLS (EST answers carry certificates alone). */
-export function agentRoutes(app: ApiServer, { authority, gateway, settings, clock }: ApiParts): void {
+export function agentRoutes(app: ApiServer, { authority, gateway, registry, settings, clock }: ApiParts): void {
   app.get(
     '/v1/agent/config',
     {
@@ -40,7 +37,7 @@ export function agentRoutes(app: ApiServer, { authority, gateway, settings, cloc
         name: principal.name,
         role: principal.kind === 'operator' ? ('operator' as const) : ('device' as const),
         id: principal.publicId,
-        fleet: { prefix: settings.prefix },
+        fleet: { prefix: registry.fleet.prefix },
         broker: {
           tunnelKey: Buffer.from(authority.tunnelKey.publicKey).toString('base64'),
           endpoints: agentEndpoints(settings.publicEndpoints, gateway.listen, {
@@ -54,7 +51,7 @@ export function agentRoutes(app: ApiServer, { authority, gateway, settings, cloc
         keepaliveSeconds: settings.keepaliveSeconds,
         time: clock.wall(),
         certificate: { notAfter: peer.notAfter },
-        routes: [settings.prefix, innerIpv4],
+        routes: [...registry.fleet.routes],
       }
     },
   )

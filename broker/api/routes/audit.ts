@@ -6,7 +6,7 @@ import { VisibleDevices } from '#broker/api/visible-devices.ts'
 const auditRow = z.object({
   id: z.number().int(),
   at: z.iso.datetime(),
-  actor: z.string().describe('who did it: `operator NAME`, `device NAME` or `broker`'),
+  actor: z.string().describe('who did it: `operator:NAME`, `device:NAME`, `admin:USER` or `broker`'),
   action: z.string(),
   subject: z.string().describe('to whom or what'),
   detail: z.record(z.string(), z.unknown()),
@@ -33,11 +33,25 @@ export function auditRoute(app: ApiServer, { registry, clock }: ApiParts): void 
     },
     async (request) => {
       const { principal } = callerOf(request)
-      const about = principal.admin ? undefined : [principal, ...visible.all(principal, clock.wall())]
-      const rows = await registry.audit.page({ ...request.query, ...(about && { about }) })
+      const { after, limit } = request.query
+      const devices = principal.admin ? [] : visible.all(principal, clock.wall())
+      const rows = await registry.audit.query({
+        limit,
+        ...(after === undefined ? { newest: true } : { after }),
+        ...(!principal.admin && {
+          visibleTo: { deviceIds: devices.map(({ id }) => id), actor: `operator:${principal.name}` },
+        }),
+      })
       return {
-        rows: rows.map((row) => ({ ...row, at: new Date(row.at).toISOString() })),
-        next: rows.at(-1)?.id ?? request.query.after ?? 0,
+        rows: rows.map(({ id, at, actor, action, subject, detail }) => ({
+          id,
+          at: new Date(at).toISOString(),
+          actor,
+          action,
+          subject,
+          detail: detail ?? {},
+        })),
+        next: rows.at(-1)?.id ?? after ?? 0,
       }
     },
   )

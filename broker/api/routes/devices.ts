@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { callerOf } from '#broker/api/admission.ts'
 import type { ApiParts, ApiServer } from '#broker/api/api-server.ts'
-import { describeDevice, deviceDocument, hostKeysDocument } from '#broker/api/device-document.ts'
+import { describeDevice, describeHostKeys, deviceDocument, hostKeysDocument, hostKeysOf } from '#broker/api/device-document.ts'
 import { VisibleDevices } from '#broker/api/visible-devices.ts'
 import { explain, whyDocument } from '#broker/api/why.ts'
 import { AditError } from '#shared/errors.ts'
@@ -26,7 +26,7 @@ export function deviceRoutes(app: ApiServer, parts: ApiParts): void {
     },
     (request) => {
       const now = clock.wall()
-      return visible.all(callerOf(request).principal, now).map((device) => describeDevice(device, parts, now))
+      return Promise.all(visible.all(callerOf(request).principal, now).map((device) => describeDevice(device, parts, now)))
     },
   )
 
@@ -73,7 +73,7 @@ export function deviceRoutes(app: ApiServer, parts: ApiParts): void {
         response: { 200: z.record(z.string(), hostKeysDocument) },
       },
     },
-    (request) => registry.hostKeys.of(visible.one(callerOf(request).principal, request.params.name, clock.wall())),
+    (request) => hostKeysOf(visible.one(callerOf(request).principal, request.params.name, clock.wall()), registry.hostKeys),
   )
 
   app.post(
@@ -92,10 +92,17 @@ export function deviceRoutes(app: ApiServer, parts: ApiParts): void {
       const { principal } = callerOf(request)
       const device = visible.one(principal, request.params.name, clock.wall())
       const { service } = request.body
-      const before = registry.hostKeys.of(device)[service]
-      if (!before?.changed) throw nothingToAccept(device.name, service)
-      await registry.hostKeys.accept(device, service, principal)
-      return registry.hostKeys.of(device)[service] ?? before
+      const before = (await registry.hostKeys.of(device.id)).find((keys) => keys.service === service)
+      if (before?.offered === undefined) throw nothingToAccept(device.name, service)
+      await registry.audit.append({
+        actor: `operator:${principal.name}`,
+        action: 'host-key.accept',
+        subject: `device:${device.name}`,
+        deviceId: device.id,
+        detail: { service, keys: before.offered.keys },
+      })
+      const [accepted] = await registry.hostKeys.accept(device.id, service)
+      return describeHostKeys(accepted ?? before)
     },
   )
 }
@@ -104,5 +111,5 @@ const nothingToAccept = (device: string, service: string): AditError =>
   new AditError(
     'not-found',
     `No changed ${service} key of ${device} waits to be accepted.`,
-    `See its keys: adit devices ${device}.`,
+    `See what is known of it: adit why ${device}.`,
   )

@@ -1,0 +1,61 @@
+import { homedir, tmpdir } from 'node:os'
+import { isAbsolute, resolve } from 'node:path'
+import { stateFolderPath } from '#agent/io/state-folder.ts'
+import type { OperatorContext } from '#agent/operator/context.ts'
+import { TunnelClient } from '#agent/operator/io/tunnel-client.ts'
+import { OperatorApi } from '#agent/operator/operator-api.ts'
+import { tunnelSocketPath } from '#agent/operator/socket-path.ts'
+import { printable } from '#agent/operator/table.ts'
+import { nativeSuite } from '#shared/crypto/native.ts'
+import type { AditError } from '#shared/errors.ts'
+import { systemClock } from '#shared/platform/clock.ts'
+
+interface GlobalOptions {
+  state?: string | undefined
+  json?: boolean | undefined
+}
+
+/** The verbs' surroundings in the real machine. Nothing is opened before a verb asks for it. */
+export function operatorContext({ state, json = false }: GlobalOptions): OperatorContext {
+  const folder = absolute(stateFolderPath(state, 'adit'))
+  const script = process.argv[1]
+  const program = [process.execPath, ...process.execArgv, ...(script === undefined ? [] : [script])]
+  return {
+    stateFolder: folder,
+    json,
+    program,
+    clock: systemClock,
+    async api() {
+      const { openOperator } = await import('#agent/operator/io/operator-identity.ts')
+      const operator = await openOperator(folder)
+      return new OperatorApi(operator.https, operator.api)
+    },
+    tunnel() {
+      const { path } = socketOf(folder)
+      return new TunnelClient({ stateFolder: folder, socketPath: path, program })
+    },
+    pause: (ms) => new Promise((done) => setTimeout(done, ms)),
+    note: (text) => void process.stderr.write(`${printable(text)}\n`),
+    complain: (error) => printError(error, json),
+    write: (text) => new Promise((done, fail) => process.stdout.write(text, (error) => (error ? fail(error) : done()))),
+  }
+}
+
+/** Where the tunnel process of a state folder listens, and the private folder of that socket. */
+export function socketOf(stateFolder: string): { path: string; folder: string } {
+  const machine = {
+    runtimeFolder: process.env.XDG_RUNTIME_DIR || undefined,
+    temporaryFolder: tmpdir(),
+    uid: process.getuid?.() ?? 0,
+  }
+  return tunnelSocketPath(stateFolder, machine, nativeSuite)
+}
+
+/** One sentence, its mend and its code on standard error; with `--json` one JSON line. */
+export function printError(error: AditError, json: boolean): void {
+  process.stderr.write(
+    json ? `${JSON.stringify(error)}\n` : `adit: ${printable(error.message)} ${printable(error.mend)} (${error.code})\n`,
+  )
+}
+
+const absolute = (path: string): string => (isAbsolute(path) ? path : resolve(path.replace(/^~(?=\/|$)/, homedir())))

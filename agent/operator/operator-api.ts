@@ -1,0 +1,156 @@
+import { errorFrom } from '#agent/operator/tunnel-protocol.ts'
+import { AditError, isAditError } from '#shared/errors.ts'
+import type { HttpsRequest, HttpsResponse } from '#shared/platform/tls.ts'
+
+/** A device as `GET /v1/devices` shows it. */
+export interface Device {
+  readonly id: string
+  readonly name: string
+  readonly state: 'up' | 'down' | 'never' | 'revoked'
+  /** ISO 8601; null where the device was never heard. */
+  readonly since: string | null
+  readonly evidenceAgeSeconds: number | null
+  /** Inside the tunnel. */
+  readonly addresses: readonly string[]
+  readonly tags: readonly string[]
+  /** By service; `changed` holds the keys that it shows now where they differ from the pinned ones. */
+  readonly hostKeys: Readonly<Record<string, { keys: readonly string[]; changed: readonly string[] | null }>>
+  readonly endpoint: string | null
+  /** A plain WireGuard peer, without our agent. */
+  readonly stock: boolean
+}
+
+export interface Reading {
+  readonly name: string
+  readonly value: unknown
+  readonly unit: string | null
+  /** ISO 8601. */
+  readonly at: string
+  readonly boot: number
+  readonly seq: number
+}
+
+export interface AuditRow {
+  readonly id: number
+  readonly at: string
+  readonly actor: string
+  readonly action: string
+  readonly subject: string
+  readonly detail: Readonly<Record<string, unknown>>
+}
+
+export interface Why {
+  readonly verdict: string
+  readonly facts: readonly { code: string; text: string; ok: boolean }[]
+  readonly mend: string
+}
+
+type Requester = { request(request: HttpsRequest): Promise<HttpsResponse> }
+
+/** Extra time that a long poll's exchange may take beyond its wait, ms. */
+const longPollSlackMs = 15_000
+
+/** The broker's API with the operator's certificate. Every method throws AditError, the broker's own where it sent one. */
+export class OperatorApi {
+  readonly #https: Requester
+  readonly #urls: readonly string[]
+
+  /** `urls`: where the API answers, in the order to try. */
+  constructor(https: Requester, urls: readonly string[]) {
+    this.#https = https
+    this.#urls = urls
+  }
+
+  whoAmI(): Promise<{ id: string; name: string; admin: boolean; certificate: { notAfter: string } }> {
+    return this.#get('/v1/operator')
+  }
+
+  devices(): Promise<Device[]> {
+    return this.#get('/v1/devices')
+  }
+
+  device(name: string): Promise<Device> {
+    return this.#get(`/v1/devices/${encodeURIComponent(name)}`)
+  }
+
+  why(name: string, port: number): Promise<Why> {
+    return this.#get(`/v1/devices/${encodeURIComponent(name)}/why`, { port })
+  }
+
+  acceptKey(name: string, service: string): Promise<{ keys: string[] }> {
+    return this.#exchange({ method: 'POST', path: `/v1/devices/${encodeURIComponent(name)}/host-keys/accept`, body: { service } })
+  }
+
+  /** `wait`: seconds to wait for something new. */
+  telemetry(
+    name: string,
+    query: { after?: string; limit?: number; wait?: number; name?: string; since?: string },
+  ): Promise<{ readings: Reading[]; next: string }> {
+    return this.#get(`/v1/devices/${encodeURIComponent(name)}/telemetry`, query, longPollSlackMs + (query.wait ?? 0) * 1000)
+  }
+
+  audit(query: { after?: number; limit?: number }): Promise<{ rows: AuditRow[]; next: number }> {
+    return this.#get('/v1/audit', query)
+  }
+
+  #get<T>(path: string, query: Record<string, string | number | undefined> = {}, timeoutMs?: number): Promise<T> {
+    const words = Object.entries(query).flatMap(([key, value]) =>
+      value === undefined ? [] : [[key, String(value)] as [string, string]],
+    )
+    const search = words.length === 0 ? '' : `?${new URLSearchParams(words)}`
+    return this.#exchange({ method: 'GET', path: path + search, ...(timeoutMs !== undefined && { timeoutMs }) })
+  }
+
+  async #exchange<T>({
+    method,
+    path,
+    body,
+    timeoutMs,
+  }: {
+    method: string
+    path: string
+    body?: object
+    timeoutMs?: number
+  }): Promise<T> {
+    const response = await this.#firstThatAnswers((url) => ({
+      url: new URL(path, url).href,
+      method,
+      headers: { accept: 'application/json', ...(body && { 'content-type': 'application/json' }) },
+      ...(body && { body: JSON.stringify(body) }),
+      ...(timeoutMs !== undefined && { timeoutMs }),
+    }))
+    const document = parse(response)
+    if (response.status >= 200 && response.status < 300) return document as T
+    throw errorFrom(document as Record<string, unknown>) ?? unreadable(response.status)
+  }
+
+  async #firstThatAnswers(request: (url: string) => HttpsRequest): Promise<HttpsResponse> {
+    let last: unknown
+    for (const url of this.#urls) {
+      try {
+        return await this.#https.request(request(url))
+      } catch (error) {
+        if (!isAditError(error) || error.code !== 'broker-unreachable') throw error
+        last = error
+      }
+    }
+    throw last ?? new AditError('not-enrolled', 'No broker is known.', 'Log in with a claim: adit login --claim TOKEN.')
+  }
+}
+
+function parse({ status, body }: HttpsResponse): unknown {
+  try {
+    const document: unknown = JSON.parse(new TextDecoder().decode(body))
+    if (typeof document === 'object' && document !== null) return document
+  } catch {
+    // Told below.
+  }
+  throw unreadable(status)
+}
+
+const unreadable = (status: number): AditError =>
+  new AditError(
+    'internal',
+    `The broker's answer (status ${status}) cannot be read.`,
+    'Check that the API address is that of an adit broker.',
+  )

@@ -1,0 +1,32 @@
+import type { OperatorContext } from '#agent/operator/context.ts'
+import type { Device } from '#agent/operator/operator-api.ts'
+import { reachableAddress, requireUnchangedKey } from '#agent/operator/reachable-device.ts'
+import type { HostKeyTrust, SshSurroundings } from '#agent/operator/ssh-command.ts'
+import { checkName } from '#shared/enrolment/name.ts'
+
+/** A device that has just come up reports its host keys within moments: so long they are waited for, ms, and looked for so often. */
+const reportPatienceMs = 5_000
+const lookMs = 250
+
+/** Finds the device through the tunnel process, which also writes its pinned keys to `known_hosts`. Throws where it cannot be reached. */
+export async function lookUp(context: OperatorContext, text: string): Promise<{ name: string; trust: HostKeyTrust }> {
+  const name = checkName(text)
+  const from = context.clock.now()
+  for (;;) {
+    const { answer, socket } = await context.tunnel().request({ op: 'device', device: name })
+    socket.destroy()
+    const device = answer.device as Device
+    reachableAddress(device)
+    requireUnchangedKey(device)
+    const trust = trustOf(device)
+    if (trust === 'pinned' || device.stock || context.clock.now() - from > reportPatienceMs) return { name, trust }
+    await context.pause(lookMs)
+  }
+}
+
+export const trustOf = (device: Device): HostKeyTrust => ((device.hostKeys.ssh?.keys.length ?? 0) > 0 ? 'pinned' : 'first-use')
+
+export const surroundings = ({ program, stateFolder }: OperatorContext): SshSurroundings => ({
+  program: [...program, '--state', stateFolder],
+  knownHosts: `${stateFolder}/known_hosts`,
+})

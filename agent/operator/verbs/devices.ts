@@ -1,0 +1,32 @@
+import type { OperatorContext } from '#agent/operator/context.ts'
+import type { Device } from '#agent/operator/operator-api.ts'
+import { age, table } from '#agent/operator/table.ts'
+import { checkName } from '#shared/enrolment/name.ts'
+
+/** `adit devices`: the devices of your grants. `--json`: one array. */
+export async function devices(context: OperatorContext): Promise<void> {
+  const list = await (await context.api()).devices()
+  if (context.json) return context.write(`${JSON.stringify(list)}\n`)
+  if (list.length === 0) return context.write('No device is granted to you, or none has enrolled.\n')
+  const now = context.clock.wall()
+  await context.write(table([['NAME', 'STATE', 'SINCE', 'HEARD', 'ADDRESS', 'TAGS'], ...list.map((device) => row(device, now))]))
+}
+
+const row = ({ name, state, since, evidenceAgeSeconds, addresses, tags }: Device, now: number): string[] => [
+  name,
+  state,
+  since === null ? '-' : age(Math.max(0, (now - Date.parse(since)) / 1000)),
+  age(evidenceAgeSeconds),
+  addresses[0] ?? '-',
+  tags.join(','),
+]
+
+/** `adit devices accept-key DEVICE`: pins the host key that the device shows now. */
+export async function acceptKey(context: OperatorContext, device: string, service: string): Promise<void> {
+  const name = checkName(device)
+  const accepted = await (await context.api()).acceptKey(name, service)
+  // The tunnel process writes the new pin before it answers, so that the next ssh finds it.
+  await context.tunnel().requestIfRunning({ op: 'device', device: name })
+  if (context.json) return context.write(`${JSON.stringify(accepted)}\n`)
+  await context.write(`Accepted ${accepted.keys.length} ${service} key${accepted.keys.length === 1 ? '' : 's'} of ${name}.\n`)
+}
