@@ -6,8 +6,8 @@ export type Dice = () => number
 /** Dice out of a source of random bytes. */
 export function uniform(random: (length: number) => Uint8Array): Dice {
   return () => {
-    const [a, b, c, d] = random(4) as unknown as [number, number, number, number]
-    return (a * 0x100_0000 + b * 0x1_0000 + c * 0x100 + d) / 0x1_0000_0000
+    const bytes = random(4)
+    return (bytes[0]! * 0x100_0000 + bytes[1]! * 0x1_0000 + bytes[2]! * 0x100 + bytes[3]!) / 0x1_0000_0000
   }
 }
 

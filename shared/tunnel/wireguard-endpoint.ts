@@ -1,9 +1,35 @@
+/**
+ * All WireGuard associations behind one static key: finds whose a datagram is, lets strangers knock (cheaply), and drives the timers.
+ *
+ *   initiation -> mac1 -> under load? cookie -> DH, whose key -> known or admitted? -> DH, timestamp -> fresh? -> response
+ *   response, cookie reply, data -> by receiver index
+ *
+ * Unknown peers get silence. Nothing here throws on a stranger's bytes; every refusal is a counted DropReason.
+ */
+import { equalConstantTime } from '#shared/bytes/equal.ts'
+import { toHex } from '#shared/bytes/hex.ts'
 import type { KeyPair, Suite } from '#shared/crypto/suite.ts'
-import type { DropCounters } from '#shared/drop-reason.ts'
+import { DropCounters, DropReason } from '#shared/drop-reason.ts'
+import { AditError } from '#shared/errors.ts'
 import type { Deadline } from '#shared/machine.ts'
+import { uniform } from '#shared/time/backoff.ts'
+import { Deadlines } from '#shared/time/deadlines.ts'
 import type { Duration, Instant } from '#shared/time/instant.ts'
+import { classify } from '#shared/wire/demux.ts'
+import { decodeCookieReply } from '#shared/wire/wireguard-cookie.ts'
+import { receiverOf } from '#shared/wire/wireguard-data.ts'
+import { INITIATION_TYPE } from '#shared/wire/wireguard-initiation.ts'
+import { decodeResponse, RESPONSE_TYPE } from '#shared/wire/wireguard-response.ts'
 import type { Endpoint, EndpointPorts, TunnelEndpoint } from './association.ts'
-import type { WireguardAssociation } from './wireguard-association.ts'
+import { CookieJar } from './cookie.ts'
+import type { EndpointCore } from './endpoint-core.ts'
+import { LocalIdentity, type OpenedInitiation, readInitiation, readTimestamp } from './handshake.ts'
+import { LoadMeter, SourceLimiter } from './handshake-load.ts'
+import { IndexTable } from './index-table.ts'
+import { Attempt } from './initiator.ts'
+import { PeerKeys } from './peer-keys.ts'
+import { Session } from './session.ts'
+import { WireguardAssociation } from './wireguard-association.ts'
 
 /** What the owner of a responder knows about a key that asks in. */
 export interface Admission {
@@ -19,7 +45,7 @@ export interface PeerOptions extends Admission {
   readonly endpoint?: Endpoint | undefined
   /** Send an authenticated empty packet after this silence of ours, while a session lives. Off unless given. */
   readonly persistentKeepalive?: Duration | undefined
-  /** Start the handshake at once, and never stop trying: this end always wants the association. */
+  /** Start the handshake at once, and once begun never stop asking: this end always wants the association. */
   readonly firstContact?: boolean | undefined
 }
 
@@ -37,24 +63,185 @@ export interface WireguardEndpointOptions {
   readonly innerMtu?: number | undefined
 }
 
-export declare class WireguardEndpoint implements TunnelEndpoint {
-  constructor(options: WireguardEndpointOptions)
-  readonly counters: DropCounters
-  readonly opened: WireguardAssociation | undefined
-  readonly publicKey: Uint8Array
-  addPeer(options: PeerOptions, now: Instant): WireguardAssociation
-  removePeer(association: WireguardAssociation): void
+export class WireguardEndpoint implements TunnelEndpoint {
+  readonly counters = new DropCounters()
+  readonly #core: EndpointCore
+  readonly #options: WireguardEndpointOptions
+  readonly #cookies: CookieJar
+  readonly #load = new LoadMeter()
+  readonly #sources = new SourceLimiter()
+  readonly #byKey = new Map<string, WireguardAssociation>()
+  #opened: WireguardAssociation | undefined
+  #deadline: Deadline | undefined
+
+  constructor(options: WireguardEndpointOptions) {
+    const { suite, staticKey, ports } = options
+    this.#options = options
+    this.#cookies = new CookieJar(suite, staticKey.publicKey)
+    this.#core = {
+      local: new LocalIdentity(suite, staticKey),
+      ports,
+      counters: this.counters,
+      indexes: new IndexTable(suite),
+      timers: new Deadlines(),
+      dice: uniform((length) => suite.random(length)),
+      innerMtu: options.innerMtu ?? 1280,
+      nextTimestamp: () => options.nextTimestamp(),
+    }
+  }
+
+  get publicKey(): Uint8Array {
+    return this.#core.local.staticKey.publicKey
+  }
+
+  /** The association of the last successful `open`. */
+  get opened(): WireguardAssociation | undefined {
+    return this.#opened
+  }
+
   /** By the peer's static public key in lower-case hex. */
-  association(publicKeyHex: string): WireguardAssociation | undefined
-  associations(): Iterable<WireguardAssociation>
-  /** Sends an initiation now and begins the schedule anew. */
-  initiate(association: WireguardAssociation, now: Instant): void
+  association(publicKeyHex: string): WireguardAssociation | undefined {
+    return this.#byKey.get(publicKeyHex)
+  }
+
+  associations(): Iterable<WireguardAssociation> {
+    return this.#byKey.values()
+  }
+
+  /** A peer that is known already keeps its sessions and takes the PSK and the endpoint, where one is given. */
+  addPeer(options: PeerOptions, now: Instant): WireguardAssociation {
+    const keys = new PeerKeys(this.#core.local, options.publicKey, options.psk)
+    if (equalConstantTime(options.publicKey, this.publicKey))
+      throw new AditError('config-invalid', "the peer's tunnel key is our own", 'Give the tunnel key of the other end.')
+    const known = this.#byKey.get(keys.hex)
+    const association = known ?? this.#make(keys, options)
+    if (known !== undefined) known.keys.psk = keys.psk
+    if (known !== undefined && options.endpoint !== undefined) known.setEndpoint(options.endpoint, now)
+    if (options.firstContact && association.state === 'idle') association.initiate(now)
+    return association
+  }
+
+  /** Wipes its keys and forgets it; what still comes for it is a stranger's. */
+  removePeer(association: WireguardAssociation): void {
+    if (this.#byKey.get(association.peerKey) !== association) return
+    this.#byKey.delete(association.peerKey)
+    association.reset()
+    association.keys.wipe()
+    if (this.#opened === association) this.#opened = undefined
+  }
+
+  /** Sends an initiation now and begins the eager schedule anew. Without an endpoint it goes out once one is set and asked again. */
+  initiate(association: WireguardAssociation, now: Instant): void {
+    association.initiate(now)
+  }
+
   /** Sends an authenticated empty packet; without a session it starts a handshake. */
-  sendKeepalive(association: WireguardAssociation, now: Instant): void
-  /** The owner says where the peer is (DNS, another endpoint of the list). */
-  setEndpoint(association: WireguardAssociation, endpoint: Endpoint, now: Instant): void
-  handleControl(datagram: Uint8Array, from: Endpoint, now: Instant): number
-  open(datagram: Uint8Array, from: Endpoint, out: Uint8Array, now: Instant): number
-  expire(now: Instant): void
-  deadline(): Deadline | undefined
+  sendKeepalive(association: WireguardAssociation, now: Instant): void {
+    association.sendKeepalive(now)
+  }
+
+  /** The owner says where the peer is (DNS, another endpoint of the list). Packets that wait are tried there. */
+  setEndpoint(association: WireguardAssociation, endpoint: Endpoint, now: Instant): void {
+    association.setEndpoint(endpoint, now)
+  }
+
+  handleControl(datagram: Uint8Array, from: Endpoint, now: Instant): number {
+    const verdict = this.#judge(datagram, from, now)
+    if (verdict < 0) this.counters.count(verdict)
+    return verdict
+  }
+
+  open(datagram: Uint8Array, from: Endpoint, out: Uint8Array, now: Instant): number {
+    const session = datagram.length < 16 ? undefined : this.#core.indexes.get(receiverOf(datagram))
+    if (!(session instanceof Session)) return this.#refuse(DropReason.UnknownReceiver)
+    const length = session.owner.open(session, datagram, from, out, now)
+    if (length < 0) return this.#refuse(length)
+    this.#opened = session.owner
+    return length
+  }
+
+  expire(now: Instant): void {
+    for (let due = this.#core.timers.takeDue(now); due !== undefined; due = this.#core.timers.takeDue(now)) due.expire(now)
+  }
+
+  deadline(): Deadline | undefined {
+    const earliest = this.#core.timers.earliest
+    if (earliest === undefined) return undefined
+    // Asked after every packet: a new object only where the answer is a new one.
+    if (this.#deadline?.at !== earliest.due) this.#deadline = { at: earliest.due, why: earliest.why }
+    return this.#deadline
+  }
+
+  #refuse(reason: number): number {
+    this.counters.count(reason)
+    return reason
+  }
+
+  #make(keys: PeerKeys, options: Omit<PeerOptions, 'publicKey'>): WireguardAssociation {
+    const association = new WireguardAssociation(this.#core, keys, {
+      endpoint: options.endpoint,
+      lastTimestamp: options.lastTimestamp,
+      persistentKeepalive: options.persistentKeepalive,
+      forever: options.firstContact ?? false,
+    })
+    this.#byKey.set(keys.hex, association)
+    return association
+  }
+
+  #judge(datagram: Uint8Array, from: Endpoint, now: Instant): number {
+    if (classify(datagram) !== 'wireguard-handshake') return DropReason.Malformed
+    const type = datagram[0]
+    if (type !== INITIATION_TYPE && type !== RESPONSE_TYPE) return this.#cookieReply(datagram, now)
+    if (!this.#cookies.verifyMac1(datagram)) return DropReason.BadMac1
+    return type === INITIATION_TYPE ? this.#initiation(datagram, from, now) : this.#response(datagram, from, now)
+  }
+
+  #initiation(datagram: Uint8Array, from: Endpoint, now: Instant): number {
+    this.#load.note(now)
+    const isLoaded = this.#options.underLoad?.(now) ?? this.#load.isLoaded(now)
+    if (isLoaded) {
+      const mac2 = this.#cookies.verifyMac2(datagram, from, now)
+      if (mac2 !== 'valid') {
+        this.#core.ports.transmit(this.#cookies.reply(datagram, receiverOf(datagram), from, now), from, undefined)
+        return mac2 === 'absent' ? DropReason.UnderLoad : DropReason.BadCookie
+      }
+      if (!this.#sources.admits(from, now)) return DropReason.RateLimited
+    }
+    const opened = readInitiation(this.#core.local, datagram)
+    return typeof opened === 'number' ? opened : this.#introduce(opened, from, now)
+  }
+
+  /** The claimed key is known now; the claim is proven by the timestamp alone. */
+  #introduce(opened: OpenedInitiation, from: Endpoint, now: Instant): number {
+    if (equalConstantTime(opened.publicKey, this.publicKey)) return DropReason.SelfConnection
+    const known = this.#byKey.get(toHex(opened.publicKey))
+    const admission = known === undefined ? this.#options.admit?.(opened.publicKey) : undefined
+    if (known === undefined && admission === undefined) return DropReason.UnknownPeer
+    if (known?.isFlooding(now)) return DropReason.RateLimited
+    const keys = known?.keys ?? new PeerKeys(this.#core.local, opened.publicKey, admission?.psk)
+    const staticShared = keys.staticShared
+    if (staticShared === undefined) return DropReason.LowOrderPoint
+    const timestamp = readTimestamp(opened, staticShared)
+    if (timestamp === undefined) return DropReason.Unauthentic
+    const association = known ?? this.#make(keys, { lastTimestamp: admission?.lastTimestamp })
+    const taken = association.takeTimestamp(timestamp, now)
+    if (taken === 0) return association.respond(opened, from, now)
+    if (known === undefined) this.removePeer(association)
+    return taken
+  }
+
+  /** No cookie is asked for here: a response costs a DH only if it names an initiation of ours, which a stranger cannot guess. */
+  #response(datagram: Uint8Array, from: Endpoint, now: Instant): number {
+    const response = decodeResponse(datagram)
+    const attempt = this.#core.indexes.get(response.receiver)
+    if (!(attempt instanceof Attempt)) return DropReason.UnknownReceiver
+    return attempt.owner.finish(attempt, response, from, datagram.length, now)
+  }
+
+  #cookieReply(datagram: Uint8Array, now: Instant): number {
+    const reply = decodeCookieReply(datagram)
+    const known = this.#core.indexes.get(reply.receiver)
+    if (known === undefined) return DropReason.UnknownReceiver
+    return known.owner.takeCookie(known instanceof Attempt ? known : undefined, reply, now)
+  }
 }

@@ -1,0 +1,69 @@
+import { type Endpoint, sameEndpoint } from './association.ts'
+import { AMPLIFICATION } from './wireguard-constants.ts'
+
+/**
+ * Where the peer is, and how much may be sent there. After a move, at most three times the bytes that came from the new address,
+ * until a newer authentic packet comes from it: whoever replays a packet from a victim's address wins no flood (A-13, A-14).
+ */
+export class PathGuard {
+  #endpoint: Endpoint | undefined
+  /** The last endpoint that needed no such limit. */
+  #proven: Endpoint | undefined
+  /** Bytes that may still go to `#endpoint`; Infinity once it is proven. */
+  #budget = Number.POSITIVE_INFINITY
+
+  get endpoint(): Endpoint | undefined {
+    return this.#endpoint
+  }
+
+  /** The owner's word: needs no proof. */
+  set(endpoint: Endpoint | undefined): void {
+    this.#endpoint = endpoint
+    this.#proven = endpoint
+    this.#budget = Number.POSITIVE_INFINITY
+  }
+
+  /**
+   * An authentic datagram of `bytes` came; `newest`: no later one has come before. Returns the endpoint left behind, where it made
+   * the peer move, else undefined.
+   */
+  received(from: Endpoint, bytes: number, newest: boolean): Endpoint | undefined {
+    const endpoint = this.#endpoint
+    if (endpoint === undefined) {
+      if (newest) this.set(copyOf(from))
+      return undefined
+    }
+    if (from.port === endpoint.port && from.address === endpoint.address) {
+      if (this.#budget !== Number.POSITIVE_INFINITY) this.#prove(bytes, newest)
+      return undefined
+    }
+    if (!newest) return undefined
+    this.#endpoint = copyOf(from)
+    this.#budget = sameEndpoint(from, this.#proven) ? Number.POSITIVE_INFINITY : AMPLIFICATION * bytes
+    return endpoint
+  }
+
+  /** Takes `bytes` from the budget, if they are there. */
+  spend(bytes: number): boolean {
+    if (this.#budget < bytes) return false
+    this.#budget -= bytes
+    return true
+  }
+
+  /** Where an initiation of `bytes` may go: the last proven endpoint once the new one's budget is spent. */
+  forInitiation(bytes: number): Endpoint | undefined {
+    return this.spend(bytes) ? this.#endpoint : this.#proven
+  }
+
+  #prove(bytes: number, newest: boolean): void {
+    if (!newest) {
+      this.#budget += AMPLIFICATION * bytes
+      return
+    }
+    this.#proven = this.#endpoint
+    this.#budget = Number.POSITIVE_INFINITY
+  }
+}
+
+/** Shells may reuse the object that they describe senders with. */
+const copyOf = ({ address, port }: Endpoint): Endpoint => ({ address, port })

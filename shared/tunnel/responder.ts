@@ -1,0 +1,34 @@
+import { DropReason } from '#shared/drop-reason.ts'
+import { RESPONSE_LENGTH } from '#shared/wire/wireguard-response.ts'
+import { putMacs } from './cookie.ts'
+import type { EndpointCore } from './endpoint-core.ts'
+import { type OpenedInitiation, writeResponse } from './handshake.ts'
+
+/** A response ready to be sent, and the session that it offers. The caller wipes the keys. */
+export interface Reply {
+  readonly message: Uint8Array
+  readonly local: number
+  readonly mac1: Uint8Array
+  readonly sendKey: Uint8Array
+  readonly receiveKey: Uint8Array
+}
+
+/** The answering half of an association: three DHs and a fresh key for an initiation that has proven itself. */
+export function answer(
+  core: EndpointCore,
+  opened: OpenedInitiation,
+  psk: Uint8Array,
+  cookie: Uint8Array | undefined,
+): Reply | DropReason {
+  const { local, indexes } = core
+  const message = new Uint8Array(RESPONSE_LENGTH)
+  const sender = indexes.pick()
+  const ephemeral = local.suite.x25519.generate()
+  const written = writeResponse(local, opened, { ephemeral, sender, psk }, message)
+  ephemeral.privateKey.fill(0)
+  if (!written) return DropReason.LowOrderPoint
+  const mac1 = putMacs(local.suite, message, opened.publicKey, cookie).slice()
+  const [receiveKey, sendKey] = opened.transcript.split()
+  opened.transcript.wipe()
+  return { message, local: sender, mac1, sendKey, receiveKey }
+}
