@@ -71,7 +71,10 @@ export function namedBits(bits: number): Uint8Array {
 
 /** RFC 5280 §4.1.2.5: UTCTime to 2049, GeneralizedTime from 2050; whole seconds, cut down. */
 export function time(ms: number): Uint8Array {
-  const digits = new Date(ms).toISOString().replace(/\.\d+Z$/, 'Z').replace(/[-:T]/g, '')
+  const digits = new Date(ms)
+    .toISOString()
+    .replace(/\.\d+Z$/, 'Z')
+    .replace(/[-:T]/g, '')
   return Number(digits.slice(0, 4)) < 2050 && Number(digits.slice(0, 4)) >= 1950
     ? element(Tag.UtcTime, Buffer.from(digits.slice(2), 'latin1'))
     : element(Tag.GeneralizedTime, Buffer.from(digits, 'latin1'))

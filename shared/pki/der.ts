@@ -201,7 +201,8 @@ export function readTime(element: Element): number {
   const date = new Date(0)
   date.setUTCFullYear(year, part(0) - 1, part(1))
   date.setUTCHours(part(2), part(3), part(4))
-  const exact = date.getUTCMonth() === part(0) - 1 && date.getUTCDate() === part(1) && part(2) < 24 && part(3) < 60 && part(4) < 60
+  const exact =
+    date.getUTCMonth() === part(0) - 1 && date.getUTCDate() === part(1) && part(2) < 24 && part(3) < 60 && part(4) < 60
   if (!exact) throw malformed('a time that does not exist')
   return date.getTime()
 }

@@ -1,6 +1,6 @@
-import { algorithms } from '#shared/pki/oids.ts'
 import { checkInteger, DerReader, readOctetBits, Tag } from '#shared/pki/der.ts'
 import { bitString, oid, sequence } from '#shared/pki/der-writer.ts'
+import { algorithms } from '#shared/pki/oids.ts'
 import { PkiError } from '#shared/pki/pki-error.ts'
 
 /** A SubjectPublicKeyInfo (RFC 5280 §4.1.2.7, RFC 5480, RFC 8410, RFC 4055) of an algorithm that we verify with. */

@@ -92,7 +92,12 @@ function readHash(reader: DerReader): string {
 }
 
 /** True where `signature` over `message` is by `key`. Never throws on a stranger's bytes. */
-export function verifySignature(algorithm: SignatureAlgorithm, key: PublicKey, message: Uint8Array, signature: Uint8Array): boolean {
+export function verifySignature(
+  algorithm: SignatureAlgorithm,
+  key: PublicKey,
+  message: Uint8Array,
+  signature: Uint8Array,
+): boolean {
   const kind = key.kind === 'p256' || key.kind === 'p384' ? 'ec' : key.kind
   if (kind !== algorithm.key) return false
   try {
