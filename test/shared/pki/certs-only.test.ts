@@ -1,0 +1,34 @@
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import test from 'node:test'
+import { decodeCertsOnly, encodeCertsOnly } from '#shared/pki/certs-only.ts'
+import { PkiError } from '#shared/pki/pki-error.ts'
+
+/** Not certificates, but what a certificate is to this format: one DER SEQUENCE. */
+const parts = [Uint8Array.of(0x30, 1, 5), Uint8Array.of(0x30, 3, 1, 2, 3), Uint8Array.of(0x30, 0)]
+
+test('what goes in comes out, in the order of a DER set', () => {
+  assert.deepEqual(decodeCertsOnly(encodeCertsOnly(parts)), [parts[2], parts[0], parts[1]])
+  assert.deepEqual(decodeCertsOnly(encodeCertsOnly([])), [])
+})
+
+test('cut at every length, or with any byte after it, a message is refused with a typed error', () => {
+  const message = encodeCertsOnly(parts)
+  for (let length = 0; length < message.length; length++)
+    assert.throws(() => decodeCertsOnly(message.subarray(0, length)), PkiError, `cut at ${length}`)
+  assert.throws(() => decodeCertsOnly(Uint8Array.of(...message, 0)), PkiError)
+  assert.throws(() => decodeCertsOnly(encodeCertsOnly(Array.from({ length: 17 }, () => parts[0]!))), { code: 'too-large' })
+})
+
+test('openssl reads it', (t) => {
+  try {
+    const text = execFileSync('openssl', ['pkcs7', '-inform', 'DER', '-noout', '-text'], {
+      input: encodeCertsOnly([]),
+      encoding: 'utf8',
+    })
+    assert.match(text, /pkcs7-signedData|PKCS7/i)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+    t.skip('no openssl here')
+  }
+})
