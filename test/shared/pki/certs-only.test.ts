@@ -22,11 +22,8 @@ test('cut at every length, or with any byte after it, a message is refused with 
 
 test('openssl reads it', (t) => {
   try {
-    const text = execFileSync('openssl', ['pkcs7', '-inform', 'DER', '-noout', '-text'], {
-      input: encodeCertsOnly([]),
-      encoding: 'utf8',
-    })
-    assert.match(text, /pkcs7-signedData|PKCS7/i)
+    // It ends with a failure where it cannot parse.
+    execFileSync('openssl', ['pkcs7', '-inform', 'DER', '-noout'], { input: encodeCertsOnly([]) })
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
     t.skip('no openssl here')
