@@ -41,6 +41,7 @@ export class DataPlane {
   /** Inner prefixes to the association that owns them: where packets go, and whence alone they may come. */
   readonly routes = new RouteTable<Association>()
   readonly filter: FlowFilter
+  /** What was dropped outside the endpoints; they count their own. */
   readonly counters: DropCounters
   readonly noise: TunnelEndpoint
   readonly esp: TunnelEndpoint | undefined
@@ -70,14 +71,14 @@ export class DataPlane {
     return this.#local.lookup(bytes, at, width) === true
   }
 
-  /** One outer datagram. Returns 0, or the DropReason that was counted. Never throws on a stranger's bytes. */
+  /** One outer datagram. Returns 0, or the DropReason that was counted, here or by the endpoint that refused it. Never throws on a stranger's bytes. */
   receive(datagram: Uint8Array, from: Endpoint, now: Instant): number {
     this.traffic.received++
     switch (classify(datagram)) {
       case 'wireguard-data':
-        return this.#counted(inbound(this, this.noise, datagram, from, now))
+        return this.#open(this.noise, datagram, from, now)
       case 'wireguard-handshake':
-        return this.#counted(this.noise.handleControl(datagram, from, now))
+        return this.noise.handleControl(datagram, from, now)
       case 'keepalive':
         this.traffic.keepalives++
         return 0
@@ -87,9 +88,9 @@ export class DataPlane {
         this.ports.stun(datagram, from, now)
         return 0
       case 'ike':
-        return this.#counted(this.esp?.handleControl(datagram, from, now) ?? DropReason.UnknownKind)
+        return this.esp?.handleControl(datagram, from, now) ?? this.#counted(DropReason.UnknownKind)
       case 'esp':
-        return this.#counted(this.esp === undefined ? DropReason.UnknownKind : inbound(this, this.esp, datagram, from, now))
+        return this.esp === undefined ? this.#counted(DropReason.UnknownKind) : this.#open(this.esp, datagram, from, now)
       default:
         return this.#counted(DropReason.UnknownKind)
     }
@@ -104,6 +105,15 @@ export class DataPlane {
   detach(association: Association): void {
     this.routes.removeValue(association)
     this.filter.revoke((flow) => flow.initiator === association || flow.responder === association)
+  }
+
+  /** Steps 1 of inbound.ts: what the endpoint refuses, it counts itself. */
+  #open(endpoint: TunnelEndpoint, datagram: Uint8Array, from: Endpoint, now: Instant): number {
+    if (datagram.length > this.plain.length) return this.#counted(DropReason.InnerTooBig)
+    const length = endpoint.open(datagram, from, this.plain, now)
+    // 0 bytes: an authenticated keepalive, of which the endpoint has taken note.
+    if (length <= 0 || endpoint.opened === undefined) return Math.min(length, 0)
+    return this.#counted(inbound(this, endpoint.opened, length, now))
   }
 
   #counted(result: number): number {

@@ -50,7 +50,7 @@ const sweepEvery = seconds(1)
  * conversations go on. ICMP errors pass only when they quote a permitted flow, later fragments only after their first.
  */
 export class FlowFilter {
-  readonly #policy: FlowPolicy
+  readonly policy: FlowPolicy
   readonly #limits: FlowLimits
   readonly #seed: number
   readonly #fragments = new FragmentMemory()
@@ -62,7 +62,7 @@ export class FlowFilter {
 
   /** `seed`: a random 32-bit number. */
   constructor(policy: FlowPolicy, seed: number, limits: FlowLimits = defaultFlowLimits) {
-    this.#policy = policy
+    this.policy = policy
     this.#limits = limits
     this.#seed = seed
   }
@@ -132,7 +132,7 @@ export class FlowFilter {
     const begins =
       packet.kind === PacketKind.EchoReply || (packet.tcpFlags & TcpFlag.Rst) !== 0
         ? refused
-        : this.#policy.permit(packet, from, to, now)
+        : this.policy.permit(packet, from, to, now)
     if (!(begins > now)) return this.#refuse(packet, from, to, now)
     const own = this.#perInitiator.get(from) ?? 0
     if (this.#size >= this.#limits.flows || own >= this.#limits.perInitiator) return DropReason.QueueFull
@@ -143,7 +143,7 @@ export class FlowFilter {
     this.#perInitiator.set(from, own + 1)
     this.#nextSweep ??= after(now, sweepEvery)
     note(flow, packet, true, now)
-    this.#policy.opened?.(flow)
+    this.policy.opened?.(flow)
     return 0
   }
 
@@ -161,7 +161,7 @@ export class FlowFilter {
   }
 
   #refuse(packet: InnerPacket, from: FlowEnd, to: FlowEnd, now: Instant): number {
-    this.#policy.refused?.(packet, from, to, now)
+    this.policy.refused?.(packet, from, to, now)
     return DropReason.FilterRefused
   }
 
@@ -194,7 +194,7 @@ export class FlowFilter {
     const left = (this.#perInitiator.get(flow.initiator) ?? 1) - 1
     if (left === 0) this.#perInitiator.delete(flow.initiator)
     else this.#perInitiator.set(flow.initiator, left)
-    this.#policy.closed?.(flow, why)
+    this.policy.closed?.(flow, why)
   }
 
   #link(flow: Flow): void {

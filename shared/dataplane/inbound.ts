@@ -2,26 +2,20 @@ import type { DataPlane } from '#shared/dataplane/data-plane.ts'
 import { relay } from '#shared/dataplane/relay.ts'
 import { DropReason } from '#shared/drop-reason.ts'
 import type { Instant } from '#shared/time/instant.ts'
-import type { Endpoint, TunnelEndpoint } from '#shared/tunnel/association.ts'
+import type { Association } from '#shared/tunnel/association.ts'
 
 /**
  * Inbound road, in order:
- * 1. find the session, judge freshness, open, mark the window (the endpoint)
+ * 1. find the session, judge freshness, open, mark the window (the endpoint; DataPlane.receive calls it)
  * 2. read the inner headers strictly
  * 3. inner source: routed to the association that sealed the packet (P-30)
  * 4. for another association: relay.ts
  * 5. filter
  * 6. deliver here
- * Returns 0, or a DropReason.
+ * `length` bytes of `plane.plain` came from `association`. Returns 0, or a DropReason.
  */
-export function inbound(plane: DataPlane, endpoint: TunnelEndpoint, datagram: Uint8Array, from: Endpoint, now: Instant): number {
+export function inbound(plane: DataPlane, association: Association, length: number, now: Instant): number {
   const { plain, packet } = plane
-  if (datagram.length > plain.length) return DropReason.InnerTooBig
-  const length = endpoint.open(datagram, from, plain, now)
-  // 0 bytes: an authenticated keepalive, of which the endpoint has taken note.
-  if (length <= 0) return length
-  const association = endpoint.opened
-  if (association === undefined) return DropReason.NoSession
   if (packet.read(plain, length) < 0) return DropReason.InnerMalformed
   const { width, sourceAt, destinationAt } = packet
   if (plane.routes.lookup(plain, sourceAt, width) !== association) {

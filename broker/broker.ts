@@ -1,0 +1,125 @@
+import type { FastifyBaseLogger } from 'fastify'
+import { startApi } from '#broker/api/start-api.ts'
+import { Gateway } from '#broker/gateway/gateway.ts'
+import { TimestampSource } from '#broker/gateway/timestamp-source.ts'
+import type { GatewayCounters } from '#broker/gateway/view.ts'
+import type { AuthorityFace } from '#broker/identity/authority.ts'
+import type { Registry } from '#broker/registry/registry.ts'
+import type { Suite } from '#shared/crypto/suite.ts'
+import type { Log } from '#shared/platform/log.ts'
+import { systemTimers, type Timers } from '#shared/platform/timers.ts'
+import type { Clock } from '#shared/time/instant.ts'
+
+export interface BrokerConfig {
+  /** Where UDP is bound: literal address, undefined for all of both families; port 0 picks a free one. */
+  udp: { address?: string; port: number }
+  /** `ADDR:PORT` or `[V6]:PORT` of the HTTPS API; port 0 picks a free one. */
+  api: string
+  /** Outer UDP endpoints that agents are told (a broker behind DNAT); empty: what they reached the API by. */
+  publicEndpoints: readonly string[]
+  /** TCP port of MQTT at the broker's inner addresses: 1883. */
+  mqttPort: number
+  /** Seconds between keepalives of an agent that has not measured its NAT: 25. */
+  keepaliveSeconds: number
+  /** Largest inner packet, bytes: 1280. */
+  innerMtu: number
+  version: string
+}
+
+export interface BrokerParts {
+  /** Open, under the data folder's lock; `close` of the broker leaves it open. */
+  registry: Registry
+  authority: AuthorityFace
+  suite: Suite
+  clock: Clock
+  log: Log
+  timers?: Timers
+}
+
+/** What `adit-broker status` shows. */
+export interface BrokerStatus {
+  version: string
+  /** "address:port" of UDP, and the API's URL. */
+  listen: string
+  api: string
+  /** The broker's inner addresses. */
+  inner: readonly string[]
+  /** Unrevoked devices, and how many of them are up. */
+  devices: number
+  devicesUp: number
+  /** Live tunnel sessions of devices and operators. */
+  sessions: number
+  counters: GatewayCounters
+}
+
+export interface RunningBroker {
+  readonly ready: { listen: string; api: string }
+  readonly gateway: Gateway
+  status(): BrokerStatus
+  /** Takes no new work and writes what is under way: the answer to SIGTERM. */
+  drain(): Promise<void>
+  /** Closes every port. Harmless after `drain`; without it nothing unacknowledged is written. */
+  close(): Promise<void>
+}
+
+/** Starts the gateway, MQTT and the API. Throws AditError `port-in-use` or `config-invalid`, and leaves nothing open then. */
+export async function startBroker(config: BrokerConfig, parts: BrokerParts): Promise<RunningBroker> {
+  const { registry, authority, suite, clock, log, timers = systemTimers } = parts
+  const { version, mqttPort, publicEndpoints, keepaliveSeconds, innerMtu } = config
+  const timestamps = await TimestampSource.open(registry.settings, clock, log)
+  const gateway = await Gateway.open({
+    registry,
+    suite,
+    clock,
+    timers,
+    log,
+    staticKey: authority.tunnelKey,
+    nextTimestamp: () => timestamps.next(),
+    bind: config.udp,
+    mqttPort,
+  })
+  try {
+    const settings = { listen: config.api, version, publicEndpoints, mqttPort, keepaliveSeconds, innerMtu }
+    const api = await startApi({ registry, authority, gateway, settings, suite, clock, log: log as FastifyBaseLogger })
+    return running({ gateway, api, registry, version })
+  } catch (error) {
+    await gateway.drain()
+    await gateway.close()
+    throw error
+  }
+}
+
+function running(parts: {
+  gateway: Gateway
+  api: Awaited<ReturnType<typeof startApi>>
+  registry: Registry
+  version: string
+}): RunningBroker {
+  const { gateway, api, registry, version } = parts
+  let drained: Promise<void> | undefined
+  const drain = (): Promise<void> => {
+    drained ??= api.close().then(() => gateway.drain())
+    return drained
+  }
+  return {
+    ready: { listen: gateway.listen, api: api.url },
+    gateway,
+    drain,
+    async close() {
+      await drain()
+      await gateway.close()
+    },
+    status() {
+      const counters = gateway.counters()
+      let devices = 0
+      let devicesUp = 0
+      for (const device of registry.directory.all('device')) {
+        if (device.revokedAt !== undefined) continue
+        devices++
+        if (gateway.presence(device).state === 'up') devicesUp++
+      }
+      const { listen, inner } = gateway
+      return { version, listen, api: api.url, inner, devices, devicesUp, sessions: counters.sessions, counters }
+    },
+  }
+}
