@@ -1,49 +1,50 @@
-import { contextConstructed, DerReader, readWhole, Tag } from './der.ts'
-import { element, oid, sequence, setOf, smallInteger } from './der-writer.ts'
-import { pkcs7 } from './oids.ts'
-import { PkiError } from './pki-error.ts'
+import { contextConstructed, DerReader, readSmallInteger, Tag } from '#shared/pki/der.ts'
+import { element, oid, sequence, smallInteger } from '#shared/pki/der-writer.ts'
+import { pkcs7 } from '#shared/pki/oids.ts'
+import { PkiError } from '#shared/pki/pki-error.ts'
 
 /**
- * A "certs-only" CMS message: SignedData without content and signers (RFC 5652 §5.1, RFC 7030 §4.1.3). What EST answers with.
+ * Certs-only CMS (RFC 5652 §5, as RFC 7030 §4.1.3 and §4.2.3 use it): a SignedData that signs nothing and carries certificates.
  *
- *   ContentInfo  ::= SEQUENCE { contentType signedData, [0] EXPLICIT SignedData }
- *   SignedData   ::= SEQUENCE { version 1, digestAlgorithms SET {}, encapContentInfo SEQUENCE { data },
- *                               certificates [0] IMPLICIT SET OF Certificate, crls [1] OPTIONAL, signerInfos SET {} }
+ *   ContentInfo { signedData, [0] { version 1, SET {}, { data }, [0] certificates, [1]? crls, SET {} } }
  */
+const certificateLimit = 64
 
-/** Certificates in one message at most. */
-const certificateLimit = 16
-
-/** `certificates`: DER each. The first of the list need not come first in the message: DER orders a SET by its encodings. */
-export function encodeCertsOnly(certificates: readonly Uint8Array[]): Uint8Array {
-  const set = [...certificates].sort((a, b) => Buffer.compare(a, b))
-  const signedData = sequence(
-    smallInteger(1),
-    setOf(),
-    sequence(oid(pkcs7.data)),
-    element(contextConstructed(0), ...set),
-    setOf(),
+/** `certificates`: DER of each, kept in this order (receivers must not rely on any). */
+export const encodeCertsOnly = (certificates: readonly Uint8Array[]): Uint8Array =>
+  sequence(
+    oid(pkcs7.signedData),
+    element(
+      contextConstructed(0),
+      sequence(
+        smallInteger(1),
+        element(Tag.Set),
+        sequence(oid(pkcs7.data)),
+        element(contextConstructed(0), ...certificates),
+        element(Tag.Set),
+      ),
+    ),
   )
-  return sequence(oid(pkcs7.signedData), element(contextConstructed(0), signedData))
-}
 
-/** The certificates of a message, as copies in the order in which they stand there. Throws PkiError `der-malformed` or `too-large`. */
+/** The certificates inside, as DER, at least one. Throws PkiError. Signatures, if any, are not looked at: TLS vouches for the sender. */
 export function decodeCertsOnly(der: Uint8Array): Uint8Array[] {
-  const content = new DerReader(readWhole(der, Tag.Sequence))
-  if (content.oid() !== pkcs7.signedData) throw malformed('no signed data')
-  const signedData = new DerReader(readWhole(content.content(contextConstructed(0)), Tag.Sequence))
-  content.end()
-  signedData.content(Tag.Integer)
-  signedData.content(Tag.Set)
-  signedData.content(Tag.Sequence)
-  const certificates = new DerReader(signedData.content(contextConstructed(0)))
-  const found: Uint8Array[] = []
-  while (!certificates.done) {
-    if (found.length === certificateLimit)
-      throw new PkiError('too-large', `more than ${certificateLimit} certificates in one message`)
-    found.push(Uint8Array.from(certificates.next(Tag.Sequence).whole))
+  const outer = new DerReader(der)
+  const info = outer.sequence()
+  outer.end()
+  if (info.oid() !== pkcs7.signedData) throw new PkiError('certificate-malformed', 'a CMS message that is no SignedData')
+  const explicit = new DerReader(info.content(contextConstructed(0)))
+  info.end()
+  const signed = explicit.sequence()
+  explicit.end()
+  readSmallInteger(signed.content(Tag.Integer))
+  signed.content(Tag.Set)
+  signed.content(Tag.Sequence)
+  const list = new DerReader(signed.optional(contextConstructed(0))?.content ?? new Uint8Array())
+  const certificates: Uint8Array[] = []
+  while (!list.done) {
+    if (certificates.length >= certificateLimit) throw new PkiError('too-large', `more than ${certificateLimit} certificates`)
+    certificates.push(list.next(Tag.Sequence).whole)
   }
-  return found
+  if (certificates.length === 0) throw new PkiError('certificate-malformed', 'a CMS message without certificates')
+  return certificates
 }
-
-const malformed = (what: string): PkiError => new PkiError('der-malformed', `the message is no certs-only CMS: ${what}`)
