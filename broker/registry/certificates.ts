@@ -1,3 +1,12 @@
+import type { Selectable } from 'kysely'
+import { AditError } from '#shared/errors.ts'
+import { writeAudit } from './audit-log.ts'
+import { bindKeys } from './enlist.ts'
+import type { Principal } from './principal.ts'
+import { loadPrincipal } from './principal-rows.ts'
+import type { CertificateRow } from './schema.ts'
+import type { StoreContext, WriteTransaction } from './store-context.ts'
+
 /** One issued certificate. */
 export interface CertificateRecord {
   principalId: number
@@ -15,15 +24,147 @@ export interface CertificateRecord {
   claimId?: string
 }
 
-export declare class CertificateStore {
+/** Every certificate that was given out, and which of them are revoked. */
+export class CertificateStore {
+  readonly #context: StoreContext
+  /** `issuer serial` of certificates revoked one by one; those of a revoked principal are known by their key. */
+  readonly #revoked: Set<string>
+
+  private constructor(context: StoreContext, revoked: Set<string>) {
+    this.#context = context
+    this.#revoked = revoked
+  }
+
+  static async load(context: StoreContext): Promise<CertificateStore> {
+    const rows = await context.db
+      .selectFrom('certificates')
+      .select(['issuer', 'serial'])
+      .where('revoked_at', 'is not', null)
+      .execute()
+    return new CertificateStore(context, new Set(rows.map(({ issuer, serial }) => `${issuer} ${serial}`)))
+  }
+
   /**
    * Durable before it resolves. Returns the DER that holds: where a certificate for the same (claim, key) was recorded first, that
    * one, and the offered one is forgotten (A-46, P-19). Extends the principal's `expiresAt`, binds new keys to it. Throws AditError
-   * `revoked` where the principal was revoked meanwhile, `request-refused` where a key belongs to another principal.
+   * `revoked` where the principal was revoked meanwhile, `request-refused` or `already-enrolled` where a key belongs to another.
    */
-  record(certificate: CertificateRecord): Promise<Uint8Array>
+  async record(certificate: CertificateRecord): Promise<Uint8Array> {
+    const { db, clock } = this.#context
+    const recorded = await db.transaction().execute(async (transaction) => {
+      const before = await loadPrincipal(transaction, certificate.principalId)
+      if (before.revokedAt !== undefined) {
+        throw new AditError('revoked', `${before.name} was revoked.`, 'Make new keys and enrol with a new claim.')
+      }
+      if (certificate.claimId !== undefined) {
+        const earlier = await transaction
+          .selectFrom('certificates')
+          .select('der')
+          .where('claim_id', '=', certificate.claimId)
+          .where('spki', '=', certificate.spkiSha256Hex)
+          .executeTakeFirst()
+        if (earlier) return { der: Uint8Array.from(earlier.der) }
+      }
+      const { spkiSha256Hex: spkiSha256, tunnelKey } = certificate
+      await bindKeys(this.#context, transaction, before.id, { spkiSha256, tunnelKey })
+      await transaction.insertInto('certificates').values(toRow(certificate, clock.wall())).execute()
+      await transaction
+        .updateTable('principals')
+        .set({ expires_at: Math.max(certificate.notAfter, before.expiresAt ?? 0) })
+        .where('id', '=', before.id)
+        .execute()
+      const subject = `${before.kind}:${before.name}`
+      await writeAudit(transaction, clock.wall(), {
+        actor: certificate.claimId === undefined ? subject : `claim:${certificate.claimId}`,
+        action: certificate.claimId === undefined ? 'certificate.renew' : 'certificate.issue',
+        subject,
+        detail: { serial: certificate.serialHex, notAfter: certificate.notAfter },
+        ...(before.kind === 'device' ? { deviceId: before.id } : {}),
+      })
+      return { der: certificate.der, principal: await loadPrincipal(transaction, before.id) }
+    })
+    if (recorded.principal) this.#context.changed({ kind: 'changed', principal: recorded.principal })
+    return recorded.der
+  }
+
   /** Synchronous. By identity key, or by (issuer, serial), never by certificate hash. */
-  isRevoked(certificate: { spkiSha256Hex: string; issuerHex: string; serialHex: string }): boolean
-  list(principalId: number): Promise<(CertificateRecord & { revokedAt?: number })[]>
-  revoke(issuerHex: string, serialHex: string): Promise<void>
+  isRevoked({ spkiSha256Hex, issuerHex, serialHex }: { spkiSha256Hex: string; issuerHex: string; serialHex: string }): boolean {
+    if (this.#revoked.has(`${issuerHex} ${serialHex}`)) return true
+    return this.#context.directory.bySpki(spkiSha256Hex)?.revokedAt !== undefined
+  }
+
+  async list(principalId: number): Promise<(CertificateRecord & { revokedAt?: number })[]> {
+    const rows = await this.#context.db
+      .selectFrom('certificates')
+      .selectAll()
+      .where('principal_id', '=', principalId)
+      .orderBy('not_before')
+      .orderBy('serial')
+      .execute()
+    return rows.map(toRecord)
+  }
+
+  /** One certificate alone; its principal stays. Throws AditError `not-found`. */
+  async revoke(issuerHex: string, serialHex: string, actor = 'broker'): Promise<void> {
+    const { db, clock } = this.#context
+    const principal = await db.transaction().execute(async (transaction): Promise<Principal> => {
+      const now = clock.wall()
+      const row = await transaction
+        .updateTable('certificates')
+        .set({ revoked_at: now })
+        .where('issuer', '=', issuerHex)
+        .where('serial', '=', serialHex)
+        .returning('principal_id')
+        .executeTakeFirst()
+      if (!row)
+        throw new AditError('not-found', `There is no certificate of the serial ${serialHex.slice(0, 64)}.`, 'Check the serial.')
+      await this.#shorten(transaction, row.principal_id, now)
+      const owner = await loadPrincipal(transaction, row.principal_id)
+      const entry = { actor, action: 'certificate.revoke', subject: `${owner.kind}:${owner.name}`, detail: { serial: serialHex } }
+      await writeAudit(transaction, now, { ...entry, ...(owner.kind === 'device' ? { deviceId: owner.id } : {}) })
+      return owner
+    })
+    this.#revoked.add(`${issuerHex} ${serialHex}`)
+    this.#context.changed({ kind: 'changed', principal })
+  }
+
+  /** The principal is admitted as long as its best unrevoked certificate lives, and not at all without one. */
+  async #shorten(transaction: WriteTransaction, principalId: number, now: number): Promise<void> {
+    const best = await transaction
+      .selectFrom('certificates')
+      .select(({ fn }) => fn.max('not_after').as('notAfter'))
+      .where('principal_id', '=', principalId)
+      .where('revoked_at', 'is', null)
+      .executeTakeFirst()
+    await transaction
+      .updateTable('principals')
+      .set({ expires_at: best?.notAfter ?? now })
+      .where('id', '=', principalId)
+      .execute()
+  }
 }
+
+const toRow = (certificate: CertificateRecord, now: number): CertificateRow => ({
+  issuer: certificate.issuerHex,
+  serial: certificate.serialHex,
+  principal_id: certificate.principalId,
+  spki: certificate.spkiSha256Hex,
+  der: certificate.der,
+  not_before: certificate.notBefore,
+  not_after: certificate.notAfter,
+  recorded_at: now,
+  claim_id: certificate.claimId ?? null,
+  revoked_at: null,
+})
+
+const toRecord = (row: Selectable<CertificateRow>): CertificateRecord & { revokedAt?: number } => ({
+  principalId: row.principal_id,
+  issuerHex: row.issuer,
+  serialHex: row.serial,
+  spkiSha256Hex: row.spki,
+  der: Uint8Array.from(row.der),
+  notBefore: row.not_before,
+  notAfter: row.not_after,
+  ...(row.claim_id === null ? {} : { claimId: row.claim_id }),
+  ...(row.revoked_at === null ? {} : { revokedAt: row.revoked_at }),
+})

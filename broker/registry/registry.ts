@@ -1,19 +1,29 @@
-import type { Policy } from '#broker/policy/policy.ts'
+import { join } from 'node:path'
+import { Policy } from '#broker/policy/policy.ts'
 import type { Suite } from '#shared/crypto/suite.ts'
+import { makePrivateDirectory } from '#shared/platform/files.ts'
 import type { Log } from '#shared/platform/log.ts'
+import { type Database, openDatabase } from '#shared/platform/sqlite.ts'
+import { queryBuilder } from '#shared/platform/sqlite-dialect.ts'
 import type { Clock } from '#shared/time/instant.ts'
-import type { AuditLog } from './audit-log.ts'
-import type { CertificateStore } from './certificates.ts'
-import type { ClaimStore } from './claims.ts'
-import type { Directory } from './directory.ts'
+import { AddressPlan, randomPrefix } from './address-plan.ts'
+import { AuditLog } from './audit-log.ts'
+import { CertificateStore } from './certificates.ts'
+import { ClaimStore } from './claims.ts'
+import { Directory } from './directory.ts'
 import type { Fleet } from './fleet.ts'
-import type { GrantStore } from './grants.ts'
-import type { HostKeyStore } from './host-keys.ts'
-import type { PresenceStore } from './presence.ts'
+import { GrantStore } from './grants.ts'
+import { HostKeyStore } from './host-keys.ts'
+import { migrate } from './migrations.ts'
+import { PresenceStore } from './presence.ts'
 import type { Principal } from './principal.ts'
-import type { PrincipalStore } from './principals.ts'
-import type { SettingStore } from './settings.ts'
-import type { TelemetryStore } from './telemetry.ts'
+import { loadPrincipals } from './principal-rows.ts'
+import { PrincipalStore } from './principals.ts'
+import { Retention, type RetentionRule } from './retention.ts'
+import type { Tables } from './schema.ts'
+import { SettingStore } from './settings.ts'
+import type { StoreContext } from './store-context.ts'
+import { TelemetryStore } from './telemetry.ts'
 
 export interface RegistryPorts {
   clock: Clock
@@ -22,12 +32,10 @@ export interface RegistryPorts {
 }
 
 export interface RegistryOptions {
-  /** Prefixes of the networks that this machine is on, "10.0.0.0/8": no inner IPv4 address is taken from them. */
+  /** Networks that this machine is on, "10.0.0.0/8": no inner IPv4 address is taken from them. */
   underlay?: readonly string[]
-  /** Days that readings are kept; for ever where undefined. */
-  telemetryDays?: number
-  /** Readings kept at most, over all devices; no limit where undefined. */
-  telemetryRows?: number
+  /** Largest size in pages of 4096 bytes, for tests of a full disk. */
+  maxPages?: number
 }
 
 /** What has changed, told after the commit and after the directory knows it. */
@@ -35,9 +43,10 @@ export type RegistryChange =
   | { readonly kind: 'added' | 'changed' | 'revoked'; readonly principal: Principal }
   | { readonly kind: 'grants' }
 
+type Listener = (change: RegistryChange) => void
+
 /** DATA/adit.db behind its stores. Its opener must hold the data folder's lock (shared/platform/lock.ts). */
-export declare class Registry {
-  static open(dataDir: string, ports: RegistryPorts, options?: RegistryOptions): Promise<Registry>
+export class Registry {
   readonly fleet: Fleet
   readonly directory: Directory
   readonly claims: ClaimStore
@@ -51,7 +60,89 @@ export declare class Registry {
   readonly hostKeys: HostKeyStore
   readonly presence: PresenceStore
   readonly settings: SettingStore
+  readonly #database: Database
+  readonly #listeners: Set<Listener>
+
+  private constructor(database: Database, context: StoreContext, listeners: Set<Listener>, loaded: LoadedStores) {
+    this.fleet = context.addresses.fleet
+    this.directory = context.directory
+    this.claims = new ClaimStore(context)
+    this.certificates = loaded.certificates
+    this.devices = new PrincipalStore(context, 'device', loaded.grants)
+    this.operators = new PrincipalStore(context, 'operator', loaded.grants)
+    this.grants = loaded.grants
+    this.policy = loaded.policy
+    this.audit = new AuditLog(context)
+    this.telemetry = loaded.telemetry
+    this.hostKeys = new HostKeyStore(context)
+    this.presence = new PresenceStore(context)
+    this.settings = new SettingStore(context)
+    this.#database = database
+    this.#listeners = listeners
+  }
+
+  /** Makes the folder, the file, the schema and the fleet's prefix where they are missing. */
+  static async open(dataDir: string, ports: RegistryPorts, options: RegistryOptions = {}): Promise<Registry> {
+    await makePrivateDirectory(dataDir)
+    const database = await openDatabase(join(dataDir, 'adit.db'), {
+      checkpointPages: 4_000,
+      ...(options.maxPages === undefined ? {} : { maxPages: options.maxPages }),
+    })
+    try {
+      const db = queryBuilder<Tables>(database)
+      await migrate(db)
+      const addresses = new AddressPlan(await fleetPrefix(new SettingStore({ db }), ports.suite), options.underlay ?? [])
+      const directory = new Directory()
+      for (const principal of await loadPrincipals(db)) directory.put(principal)
+      const listeners: Set<Listener> = new Set()
+      const changed = (change: RegistryChange): void => {
+        if ('principal' in change) directory.put(change.principal)
+        for (const listener of listeners) listener(change)
+      }
+      const context: StoreContext = { ...ports, db, directory, addresses, changed }
+      const policy = new Policy()
+      return new Registry(database, context, listeners, {
+        policy,
+        certificates: await CertificateStore.load(context),
+        grants: await GrantStore.load(context, policy),
+        telemetry: await TelemetryStore.load(context),
+      })
+    } catch (error) {
+      await database.close()
+      throw error
+    }
+  }
+
   /** Returns how to stop listening. */
-  onChange(listener: (change: RegistryChange) => void): () => void
-  close(): Promise<void>
+  onChange(listener: Listener): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  /** Removes readings by the rule from now on, in small steps. */
+  retain(rule: RetentionRule): Retention {
+    return new Retention(this.telemetry, rule)
+  }
+
+  /** Waits for what was handed in, then closes the file. */
+  async close(): Promise<void> {
+    await Promise.all([this.telemetry.drained(), this.audit.drained(), this.presence.drained()])
+    await this.#database.close()
+  }
+}
+
+interface LoadedStores {
+  policy: Policy
+  certificates: CertificateStore
+  grants: GrantStore
+  telemetry: TelemetryStore
+}
+
+/** The fleet's ULA /48: drawn once, then for ever. */
+async function fleetPrefix(settings: SettingStore, suite: Suite): Promise<string> {
+  const known = await settings.get('fleet.prefix')
+  if (known !== undefined) return known
+  const drawn = randomPrefix((length) => suite.random(length))
+  await settings.set('fleet.prefix', drawn)
+  return drawn
 }

@@ -1,0 +1,138 @@
+import type { Generated } from 'kysely'
+
+/** The tables of DATA/adit.db as the query layer sees them. Times are wall-clock ms; keys, serials and hashes lower-case hex. */
+export interface Tables {
+  settings: { key: string; value: string }
+  principals: PrincipalRow
+  keys: KeyRow
+  tags: { principal_id: number; tag: string }
+  groups: { principal_id: number; name: string }
+  certificates: CertificateRow
+  claims: ClaimRow
+  claim_uses: { claim_id: string; spki: string; tunnel_key: string | null; principal_id: number; at: number }
+  grants: GrantRow
+  audit: AuditTableRow
+  host_keys: HostKeyRow
+  endpoints: { principal_id: number; endpoint: string; last_authentic: number; up_since: number }
+  tunnel_timestamps: { tunnel_key: string; timestamp: Uint8Array }
+  telemetry: TelemetryRow
+  arrivals: ArrivalRow
+}
+
+export interface PrincipalRow {
+  id: Generated<number>
+  public_id: string
+  kind: 'device' | 'operator' | 'station'
+  name: string
+  /** 0 or 1. */
+  admin: number
+  stock: number
+  inner6: string
+  /** The address as a number, so that the next one is the greatest plus one. */
+  inner4: number | null
+  created_at: number
+  expires_at: number | null
+  revoked_at: number | null
+}
+
+export interface KeyRow {
+  /** `identity`: SHA-256 of an SPKI; `tunnel`: an X25519 public key. */
+  kind: 'identity' | 'tunnel'
+  value: string
+  principal_id: number
+  created_at: number
+  /** A tunnel key that another has replaced: never to be enrolled again, never admitted. */
+  retired_at: number | null
+}
+
+export interface CertificateRow {
+  issuer: string
+  serial: string
+  principal_id: number
+  spki: string
+  der: Uint8Array
+  not_before: number
+  not_after: number
+  recorded_at: number
+  claim_id: string | null
+  revoked_at: number | null
+}
+
+export interface ClaimRow {
+  id: string
+  /** SHA-256 of the secret: the secret itself is nowhere. */
+  secret_hash: Uint8Array
+  role: 'device' | 'operator'
+  name: string | null
+  /** The last number that the name's counter has taken. */
+  counter: number
+  uses: number
+  used: number
+  /** JSON arrays of text. */
+  tags: string
+  groups: string
+  admin: number
+  created_at: number
+  expires_at: number
+  revoked_at: number | null
+}
+
+export interface GrantRow {
+  id: Generated<number>
+  /** JSON arrays of text. */
+  operators: string
+  groups: string
+  tags: string
+  devices: string
+  /** JSON array of [from, to]. */
+  ports: string
+  until: number | null
+  created_at: number
+  revoked_at: number | null
+}
+
+export interface AuditTableRow {
+  id: Generated<number>
+  at: number
+  actor: string
+  action: string
+  subject: string
+  /** JSON object. */
+  detail: string | null
+  device_id: number | null
+}
+
+export interface HostKeyRow {
+  device_id: number
+  service: string
+  /** JSON arrays of OpenSSH public key lines. */
+  keys: string
+  pinned_at: number
+  offered: string | null
+  offered_at: number | null
+}
+
+export interface TelemetryRow {
+  device: number
+  boot: number
+  seq: number
+  /** The arrival that brought it. */
+  arrival: number
+  name: string
+  unit: string | null
+  at: number
+  quality: number
+  /** CBOR. */
+  value: Uint8Array
+}
+
+/** One batch that brought something new: what followers walk along, far fewer rows than readings. */
+export interface ArrivalRow {
+  id: number
+  device: number
+  boot: number
+  first_seq: number
+  last_seq: number
+  readings: number
+  received_at: number
+}
