@@ -129,8 +129,8 @@ class PathSearch {
       this.#refusal ??= new PkiError('algorithm-unsupported', 'a signature algorithm that is not accepted')
       return false
     }
-    let known = this.#verdicts.get(child)
-    if (known === undefined) this.#verdicts.set(child, (known = new Map()))
+    const known = this.#verdicts.get(child) ?? new Map<Certificate, boolean>()
+    this.#verdicts.set(child, known)
     let verdict = known.get(issuer)
     if (verdict === undefined) {
       if (this.#signaturesLeft <= 0) throw new PkiError('budget-exhausted', 'too many signatures to verify')

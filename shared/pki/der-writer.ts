@@ -81,4 +81,3 @@ export function time(ms: number): Uint8Array {
 }
 
 export const utf8String = (text: string): Uint8Array => element(Tag.Utf8String, Buffer.from(text, 'utf8'))
-export const ia5String = (text: string): Uint8Array => element(Tag.Ia5String, Buffer.from(text, 'latin1'))

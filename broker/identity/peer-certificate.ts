@@ -1,0 +1,92 @@
+import { toHex } from '#shared/bytes/hex.ts'
+import type { Suite } from '#shared/crypto/suite.ts'
+import { checkName } from '#shared/enrolment/name.ts'
+import { isAditError } from '#shared/errors.ts'
+import { type Certificate, parseCertificate } from '#shared/pki/certificate.ts'
+import { verifyChain } from '#shared/pki/chain.ts'
+import { valuesOf } from '#shared/pki/distinguished-name.ts'
+import { KeyUsage } from '#shared/pki/extensions.ts'
+import { names, purposes, rolePurposes } from '#shared/pki/oids.ts'
+import { PkiError } from '#shared/pki/pki-error.ts'
+import { type PeerRole, subjectUri } from '#shared/pki/roles.ts'
+import { days, type WallTime } from '#shared/time/instant.ts'
+
+/** What a verified client certificate says. Revocation is the registry's to judge: by `spkiSha256Hex`, and (`issuerHex`, `serialHex`). */
+export interface Peer {
+  role: PeerRole
+  name: string
+  spkiSha256Hex: string
+  serialHex: string
+  /** SHA-256 of the issuing CA's SPKI. */
+  issuerHex: string
+  notAfter: WallTime
+  /** True only where `allowExpiredDays` let an expired certificate pass: it may renew, and nothing else. */
+  expired: boolean
+  /** 32 bytes. */
+  tunnelKey?: Uint8Array
+}
+
+export interface PeerTrust {
+  root: Certificate
+  /** The issuing CA of each role that stands behind a tunnel. */
+  issuers: ReadonlyMap<PeerRole, Certificate>
+  suite: Suite
+}
+
+/**
+ * Judges a client's certificate against our own issuing CAs alone: helpers that the client sends are not looked at, so a leaf that plays
+ * an issuer is never even considered (A-36). Throws PkiError.
+ */
+export function judgePeer(chain: readonly Uint8Array[], trust: PeerTrust, now: WallTime, allowExpiredDays = 0): Peer {
+  const [der] = chain
+  if (der === undefined) throw new PkiError('certificate-malformed', 'no certificate')
+  const leaf = parseCertificate(der)
+  const role = roleOf(leaf, trust.issuers)
+  const issuer = trust.issuers.get(role) as Certificate
+  const expired = now > leaf.notAfter && now <= leaf.notAfter + days(allowExpiredDays)
+  verifyChain(leaf, [issuer], {
+    anchors: [trust.root],
+    // In the renew-only lane a certificate is judged at its last moment: everything else about it must still be right.
+    now: expired ? leaf.notAfter : now,
+    purposes: [purposes.clientAuth, rolePurposes[role]],
+    keyUsage: KeyUsage.digitalSignature,
+    maxDepth: 1,
+  })
+  if (leaf.publicKey.kind !== 'p256') throw new PkiError('key-unsupported', 'an identity key that is not of P-256')
+  const { tunnelKey } = leaf.extensions
+  return {
+    role,
+    name: nameOf(leaf, role),
+    spkiSha256Hex: toHex(trust.suite.hash('sha256', leaf.spki)),
+    serialHex: leaf.serialHex,
+    issuerHex: toHex(trust.suite.hash('sha256', issuer.spki)),
+    notAfter: leaf.notAfter,
+    expired,
+    ...(tunnelKey && { tunnelKey: Uint8Array.from(tunnelKey) }),
+  }
+}
+
+/** The role is the issuing CA's, by its name; its key and purposes then have to agree. */
+function roleOf(leaf: Certificate, issuers: ReadonlyMap<PeerRole, Certificate>): PeerRole {
+  for (const [role, issuer] of issuers) if (issuer.subjectKey === leaf.issuerKey) return role
+  throw new PkiError('issuer-unknown', 'issued by none of this fleet’s authorities')
+}
+
+/** One common name and one alternative name of one form, which must say the same (A-35). */
+function nameOf(leaf: Certificate, role: PeerRole): string {
+  const [name, ...others] = valuesOf(leaf.subjectName, names.commonName)
+  if (name === undefined || others.length > 0 || leaf.subjectName.flat().length !== 1) {
+    throw new PkiError('identity-malformed', 'a subject that is not exactly one common name')
+  }
+  const alternatives = leaf.extensions.subjectAltNames?.names ?? []
+  const [alternative] = alternatives
+  if (alternatives.length !== 1 || alternative?.kind !== 'uri' || alternative.value !== subjectUri(role, name)) {
+    throw new PkiError('identity-malformed', 'alternative names other than the one that the subject and role demand')
+  }
+  try {
+    if (checkName(name) === name) return name
+  } catch (error) {
+    if (!isAditError(error)) throw error
+  }
+  throw new PkiError('identity-malformed', 'a name that is not allowed')
+}
