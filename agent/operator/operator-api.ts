@@ -1,6 +1,7 @@
+import { firstThatAnswers, type Requester } from '#agent/io/broker-api.ts'
 import { errorFrom } from '#agent/operator/tunnel-protocol.ts'
-import { AditError, isAditError } from '#shared/errors.ts'
-import type { HttpsRequest, HttpsResponse } from '#shared/platform/tls.ts'
+import { AditError } from '#shared/errors.ts'
+import type { HttpsResponse } from '#shared/platform/tls.ts'
 
 /** A device as `GET /v1/devices` shows it. */
 export interface Device {
@@ -16,6 +17,8 @@ export interface Device {
   /** By service; `changed` holds the keys that it shows now where they differ from the pinned ones. */
   readonly hostKeys: Readonly<Record<string, { keys: readonly string[]; changed: readonly string[] | null }>>
   readonly endpoint: string | null
+  /** Ranges of ports, both ends in them, that your grants open there now. */
+  readonly ports: readonly { from: number; to: number }[]
   /** A plain WireGuard peer, without our agent. */
   readonly stock: boolean
 }
@@ -44,8 +47,6 @@ export interface Why {
   readonly facts: readonly { code: string; text: string; ok: boolean }[]
   readonly mend: string
 }
-
-type Requester = { request(request: HttpsRequest): Promise<HttpsResponse> }
 
 /** Extra time that a long poll's exchange may take beyond its wait, ms. */
 const longPollSlackMs = 15_000
@@ -112,29 +113,18 @@ export class OperatorApi {
     body?: object
     timeoutMs?: number
   }): Promise<T> {
-    const response = await this.#firstThatAnswers((url) => ({
-      url: new URL(path, url).href,
-      method,
-      headers: { accept: 'application/json', ...(body && { 'content-type': 'application/json' }) },
-      ...(body && { body: JSON.stringify(body) }),
-      ...(timeoutMs !== undefined && { timeoutMs }),
-    }))
+    const response = await firstThatAnswers(this.#urls, (url) =>
+      this.#https.request({
+        url: url + path,
+        method,
+        headers: { accept: 'application/json', ...(body && { 'content-type': 'application/json' }) },
+        ...(body && { body: JSON.stringify(body) }),
+        ...(timeoutMs !== undefined && { timeoutMs }),
+      }),
+    )
     const document = parse(response)
     if (response.status >= 200 && response.status < 300) return document as T
     throw errorFrom(document as Record<string, unknown>) ?? unreadable(response.status)
-  }
-
-  async #firstThatAnswers(request: (url: string) => HttpsRequest): Promise<HttpsResponse> {
-    let last: unknown
-    for (const url of this.#urls) {
-      try {
-        return await this.#https.request(request(url))
-      } catch (error) {
-        if (!isAditError(error) || error.code !== 'broker-unreachable') throw error
-        last = error
-      }
-    }
-    throw last ?? new AditError('not-enrolled', 'No broker is known.', 'Log in with a claim: adit login --claim TOKEN.')
   }
 }
 

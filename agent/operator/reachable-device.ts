@@ -20,6 +20,16 @@ export function reachableAddress(device: Device): string {
   return address
 }
 
+/** Throws `forbidden` where no grant opens the port: asked beforehand, since what a filter drops looks like a device that is silent. */
+export function requireGrantedPort({ name, ports }: Device, port: number): void {
+  if (ports.some(({ from, to }) => from <= port && port <= to)) return
+  throw new AditError(
+    'forbidden',
+    `No grant lets you reach port ${port} of ${name}.`,
+    `Ask an administrator for one: adit-broker grant add --operator YOU --tag TAG --port ${port}.`,
+  )
+}
+
 /** Throws `host-key-changed` where the device's ssh shows other keys than the pinned ones. */
 export function requireUnchangedKey(device: Device): void {
   if (!device.hostKeys.ssh?.changed) return

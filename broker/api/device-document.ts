@@ -22,6 +22,9 @@ export const deviceDocument = z.object({
   hostKeys: z.record(z.string(), hostKeysDocument).describe('by service, for instance ssh'),
   suite: z.enum(['noise', 'esp']),
   endpoint: z.string().nullable().describe('where its datagrams come from'),
+  ports: z
+    .array(z.object({ from: z.number().int(), to: z.number().int() }))
+    .describe('ranges of ports, both ends in them, that grants of the asker open there now'),
   stock: z.boolean().describe('a plain WireGuard peer, without our agent'),
 })
 
@@ -29,11 +32,16 @@ export type DeviceDocument = z.infer<typeof deviceDocument>
 type HostKeysDocument = z.infer<typeof hostKeysDocument>
 
 interface Sources {
-  registry: Pick<Registry, 'hostKeys'>
+  registry: Pick<Registry, 'hostKeys' | 'policy'>
   gateway: Pick<GatewayView, 'presence'>
 }
 
-export async function describeDevice(device: Principal, { registry, gateway }: Sources, now: WallTime): Promise<DeviceDocument> {
+/** `asker`: the operator for whom the device is described. */
+export async function describeDevice(
+  { asker, device }: { asker: Principal; device: Principal },
+  { registry, gateway }: Sources,
+  now: WallTime,
+): Promise<DeviceDocument> {
   const presence = gateway.presence(device)
   const revoked = device.revokedAt !== undefined
   const since = revoked ? device.revokedAt : presence.since
@@ -49,6 +57,7 @@ export async function describeDevice(device: Principal, { registry, gateway }: S
     hostKeys: await hostKeysOf(device, registry.hostKeys),
     suite: 'noise',
     endpoint: presence.endpoint ?? null,
+    ports: portsOf(asker, device, registry.policy, now),
     stock: device.stock,
   }
 }
@@ -62,3 +71,7 @@ export const describeHostKeys = ({ keys, offered }: HostKeys): HostKeysDocument 
   keys: [...keys],
   changed: offered === undefined ? null : [...offered.keys],
 })
+
+function portsOf(asker: Principal, device: Principal, policy: Registry['policy'], now: WallTime): { from: number; to: number }[] {
+  return policy.grantsBetween(asker, device, now).flatMap(({ ports }) => ports.map(({ from, to }) => ({ from, to })))
+}

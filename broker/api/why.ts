@@ -38,7 +38,7 @@ type Link = Fact & { mend: string }
 
 /** What the broker knows, as an ordered chain: the first link that does not hold is the verdict (DESIGN D15). */
 export async function explain(question: Question, sources: Sources, now: WallTime): Promise<Why> {
-  const device = await describeDevice(question.device, sources, now)
+  const device = await describeDevice({ asker: question.operator, device: question.device }, sources, now)
   const links = [
     certificate(question, sources, now),
     grant(question, sources, now),

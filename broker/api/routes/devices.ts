@@ -26,7 +26,8 @@ export function deviceRoutes(app: ApiServer, parts: ApiParts): void {
     },
     (request) => {
       const now = clock.wall()
-      return Promise.all(visible.all(callerOf(request).principal, now).map((device) => describeDevice(device, parts, now)))
+      const asker = callerOf(request).principal
+      return Promise.all(visible.all(asker, now).map((device) => describeDevice({ asker, device }, parts, now)))
     },
   )
 
@@ -38,7 +39,8 @@ export function deviceRoutes(app: ApiServer, parts: ApiParts): void {
     },
     (request) => {
       const now = clock.wall()
-      return describeDevice(visible.one(callerOf(request).principal, request.params.name, now), parts, now)
+      const asker = callerOf(request).principal
+      return describeDevice({ asker, device: visible.one(asker, request.params.name, now) }, parts, now)
     },
   )
 

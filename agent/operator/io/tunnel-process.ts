@@ -1,0 +1,78 @@
+import { Tunnel } from '#agent/io/tunnel.ts'
+import { BrokerTunnel } from '#agent/operator/io/broker-tunnel.ts'
+import { socketOf } from '#agent/operator/io/operator-context.ts'
+import { openOperator } from '#agent/operator/io/operator-identity.ts'
+import { TunnelServer } from '#agent/operator/io/tunnel-server.ts'
+import { OperatorApi } from '#agent/operator/operator-api.ts'
+import { nativeSuite } from '#shared/crypto/native.ts'
+import { toAditError } from '#shared/errors.ts'
+import { systemClock } from '#shared/platform/clock.ts'
+import { makePrivateDirectory } from '#shared/platform/files.ts'
+import { lockFolder } from '#shared/platform/lock.ts'
+import { createLog } from '#shared/platform/log.ts'
+import { backgroundTimers, systemTimers } from '#shared/platform/timers.ts'
+import { seconds } from '#shared/time/instant.ts'
+
+/** How long the process stays after its last user (DESIGN §6). */
+const idle = seconds(60)
+
+/**
+ * `adit tunnel-process`: the one process of a user that holds the tunnel. Two with one static key would steal each other's session, so
+ * the state folder's lock comes first. Tells the command that started it, over its IPC channel, that it listens or why it cannot.
+ */
+export async function runTunnelProcess(stateFolder: string): Promise<void> {
+  try {
+    await serve(stateFolder)
+    tell({ ok: true })
+  } catch (error) {
+    tell(toAditError(error).toJSON())
+    throw error
+  }
+}
+
+async function serve(stateFolder: string): Promise<void> {
+  const log = createLog('info', 'adit')
+  const operator = await openOperator(stateFolder, log)
+  const lock = await lockFolder(stateFolder, 'the tunnel')
+  const tunnel: Tunnel = await Tunnel.open({
+    suite: nativeSuite,
+    clock: systemClock,
+    timers: systemTimers,
+    log,
+    folder: operator.folder,
+    keys: operator.keys,
+    record: operator.record,
+    floors: operator.floors,
+    api: operator.brokerApi,
+    onEvent: (event) => {
+      log.info(event, 'tunnel')
+      if (event.kind === 'up') face.cameUp()
+    },
+  })
+  const face = new BrokerTunnel({
+    tunnel,
+    api: new OperatorApi(operator.https, operator.api),
+    timers: systemTimers,
+    clock: systemClock,
+    knownHosts: `${stateFolder}/known_hosts`,
+  })
+  const leave = async (): Promise<void> => {
+    await server.close()
+    await tunnel.close()
+    operator.https.close()
+    await lock.release()
+    process.exit(0)
+  }
+  const server: TunnelServer = new TunnelServer({ tunnel: face, timers: backgroundTimers, idle, onLeave: () => void leave() })
+  const { path, folder } = socketOf(stateFolder)
+  if (folder !== stateFolder) await makePrivateDirectory(folder)
+  await server.listen(path)
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => void leave())
+  // The terminal of the command that started us may go; the tunnel stays.
+  process.on('SIGHUP', () => {})
+}
+
+function tell(message: object): void {
+  if (process.send === undefined || !process.connected) return
+  process.send(message, () => process.connected && process.disconnect())
+}
