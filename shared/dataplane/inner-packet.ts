@@ -117,12 +117,13 @@ export class InnerPacket {
     const end = start + total
     let at = start + ipv6Header
     let next = bytes[start + 6]!
+    let fragmentHeaders = 0
     for (let walked = 0; ; walked++) {
       if (next !== hopByHop && next !== destinationOptions && next !== fragment) break
       // Hop-by-hop options stand first or nowhere (RFC 8200 §4.1); one fragment header at most.
       if (walked === extensionLimit || at + 8 > end || (next === hopByHop && walked > 0)) return DropReason.InnerMalformed
       if (next === fragment) {
-        if (this.fragment !== 0) return DropReason.InnerMalformed
+        if (fragmentHeaders++ > 0) return DropReason.InnerMalformed
         const field = u16(bytes, at + 2)
         const offset = field & 0xfff8
         const more = (field & 1) !== 0
