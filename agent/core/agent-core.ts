@@ -13,6 +13,7 @@ import { RouteTable } from '#shared/dataplane/route-table.ts'
 import { DropCounters, DropReason } from '#shared/drop-reason.ts'
 import type { Deadline } from '#shared/machine.ts'
 import { Netstack } from '#shared/netstack/netstack.ts'
+import type { NetstackOptions } from '#shared/netstack/options.ts'
 import type { Clock, Duration, Instant } from '#shared/time/instant.ts'
 import { type Endpoint, sameEndpoint, type TunnelEvent } from '#shared/tunnel/association.ts'
 import type { WireguardAssociation } from '#shared/tunnel/wireguard-association.ts'
@@ -54,6 +55,8 @@ export interface AgentCoreOptions {
   readonly clock: Clock
   readonly tunnelKey: KeyPair
   readonly ports: AgentPorts
+  /** The netstack's: memory of the simulator's many, and when to do the work of a burst (`setImmediate` in a shell). */
+  readonly netstack?: Pick<NetstackOptions, 'limits' | 'defer'>
 }
 
 /** Unanswered for so long, a session that was up counts as lost, and other endpoints are tried. */
@@ -77,13 +80,14 @@ export class AgentCore {
   #innerMtu = 1280
   #announced: Instant | undefined
 
-  constructor({ suite, clock, tunnelKey, ports }: AgentCoreOptions) {
+  constructor({ suite, clock, tunnelKey, ports, netstack }: AgentCoreOptions) {
     this.#clock = clock
     this.#ports = ports
     this.#since = clock.now()
     this.#search = new BrokerSearch(suite)
     this.#upkeep = new Upkeep(suite)
     this.netstack = new Netstack({
+      ...netstack,
       suite,
       clock,
       addresses: [],

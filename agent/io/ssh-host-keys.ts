@@ -3,6 +3,9 @@ import { type HostKeyKind, hostKeyKinds, type ScanResult, SshKeyScan } from '#ag
 import type { Suite } from '#shared/crypto/suite.ts'
 import type { Endpoint } from '#shared/tunnel/association.ts'
 
+/** OpenSSH public key lines by service name. */
+export type HostKeys = Readonly<Record<string, readonly string[]>>
+
 const SCAN_TIMEOUT_MS = 5_000
 
 /** The host keys that the SSH service at `target` shows, as OpenSSH lines; undefined where no SSH service answers there. */

@@ -1,0 +1,176 @@
+/**
+ * The agent's configuration file (TOML), documented key by key in `agent/adit-agent.example.toml`. Flags override it. Checked by
+ * hand, since a schema library would double the agent's start; every refusal names file, line and mend.
+ */
+import { type Service, parseService } from '#agent/core/service.ts'
+import { AditError } from '#shared/errors.ts'
+import { type LogLevel, logLevels } from '#shared/platform/log.ts'
+import type { OutboxLimits } from '#shared/telemetry/outbox.ts'
+import { type Duration, milliseconds, seconds } from '#shared/time/instant.ts'
+import type { Endpoint } from '#shared/tunnel/association.ts'
+import { splitHostPort } from '#agent/core/agent-config.ts'
+
+export interface DeviceConfig {
+  readonly log: LogLevel
+  readonly services: readonly Service[]
+  /** Where local programs publish readings; `explicit` where a person named the place and wants to hear if it is taken. */
+  readonly mqtt: { readonly listen: Endpoint; readonly explicit: boolean } | 'off'
+  /** Between two rounds of vital signs; undefined: none. */
+  readonly vitalsEvery: Duration | undefined
+  readonly outbox: OutboxLimits
+}
+
+export const defaultMqtt: Endpoint = { address: '127.0.0.1', port: 1883 }
+
+export const defaultConfig: DeviceConfig = {
+  log: 'info',
+  services: [],
+  mqtt: { listen: defaultMqtt, explicit: false },
+  vitalsEvery: seconds(60),
+  outbox: { rows: 200_000, bytes: 64 * 1024 * 1024 },
+}
+
+type Table = Record<string, unknown>
+
+/** Reads TOML text; `file` is for messages. Throws AditError `config-invalid`. */
+export async function parseDeviceConfig(source: string, file: string): Promise<DeviceConfig> {
+  const { parse, TomlError } = await import('smol-toml')
+  const reader = new Reader(source, file)
+  let root: Table
+  try {
+    root = parse(source)
+  } catch (error) {
+    if (!(error instanceof TomlError)) throw error
+    const reason = error.message.split('\n')[0]?.replace(/^Invalid TOML document: /, '') ?? ''
+    throw invalid(`${file}:${error.line}`, reason, 'Mend that line; agent/adit-agent.example.toml shows each key.', error)
+  }
+  reader.onlyKeys(root, '', ['log', 'services', 'readings', 'outbox'])
+  const log = reader.table(root, 'log')
+  const readings = reader.table(root, 'readings')
+  const outbox = reader.table(root, 'outbox')
+  reader.onlyKeys(log, 'log', ['level'])
+  reader.onlyKeys(readings, 'readings', ['mqtt', 'vitals'])
+  reader.onlyKeys(outbox, 'outbox', ['readings', 'megabytes'])
+  return {
+    log: reader.oneOf(log, 'level', logLevels) ?? defaultConfig.log,
+    services: reader.services(reader.table(root, 'services')),
+    mqtt: reader.with(readings, 'mqtt', parseMqtt) ?? defaultConfig.mqtt,
+    vitalsEvery: 'vitals' in readings ? reader.with(readings, 'vitals', parseInterval) : defaultConfig.vitalsEvery,
+    outbox: {
+      rows: reader.integer(outbox, 'readings', 100, 100_000_000) ?? defaultConfig.outbox.rows,
+      bytes: (reader.integer(outbox, 'megabytes', 1, 1_000_000) ?? defaultConfig.outbox.bytes / 2 ** 20) * 2 ** 20,
+    },
+  }
+}
+
+/** `ADDR:PORT` or `off`, as after `--mqtt`. Throws AditError `config-invalid`. */
+export function parseMqtt(text: string): DeviceConfig['mqtt'] {
+  if (text === 'off') return 'off'
+  const listen = text === '0' ? undefined : (splitHostPort(text) ?? anyPort(text))
+  if (listen === undefined)
+    throw new AditError(
+      'config-invalid',
+      `"${text}" is no place for local readings.`,
+      'Write ADDR:PORT, as in 127.0.0.1:1883, or off.',
+    )
+  return { listen, explicit: true }
+}
+
+/** Port 0 lets the system choose; the status says which. */
+const anyPort = (text: string): Endpoint | undefined => {
+  const host = text.endsWith(':0') ? splitHostPort(`${text.slice(0, -1)}1`) : undefined
+  return host && { address: host.address, port: 0 }
+}
+
+/** `60s`, `5m`, `500ms`, or `off`. */
+function parseInterval(text: string): Duration | undefined {
+  if (text === 'off') return undefined
+  const match = /^(\d+)(ms|s|m|h)$/.exec(text)
+  const unit = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 }[match?.[2] ?? ''] ?? 0
+  const span = Number(match?.[1]) * unit
+  if (!(span >= 1000 && span <= 86_400_000))
+    throw new AditError('config-invalid', `"${text}" is no interval.`, 'Write a number with its unit, from 1s to 24h, or off.')
+  return milliseconds(span)
+}
+
+/** Values out of the parsed document, with the line of the key in every complaint. */
+class Reader {
+  readonly #lines: readonly string[]
+  readonly #file: string
+
+  constructor(source: string, file: string) {
+    this.#lines = source.split('\n')
+    this.#file = file
+  }
+
+  table(parent: Table, key: string): Table {
+    const value = parent[key]
+    if (value === undefined) return {}
+    if (typeof value !== 'object' || value === null || Array.isArray(value))
+      throw this.#refused(key, `"${key}" is a table`, `Write [${key}].`)
+    return value as Table
+  }
+
+  onlyKeys(table: Table, name: string, known: readonly string[]): void {
+    for (const key of Object.keys(table))
+      if (!known.includes(key))
+        throw this.#refused(
+          key,
+          `"${name === '' ? key : `${name}.${key}`}" is no key of this file`,
+          `Known here: ${known.join(', ')}.`,
+        )
+  }
+
+  oneOf<T extends string>(table: Table, key: string, choices: readonly T[]): T | undefined {
+    const value = table[key]
+    const choice = choices.find((name) => name === value)
+    if (value !== undefined && choice === undefined)
+      throw this.#refused(key, `"${key}" is not as it should be`, `Write one of: ${choices.join(', ')}.`)
+    return choice
+  }
+
+  integer(table: Table, key: string, min: number, max: number): number | undefined {
+    const value = table[key]
+    if (value === undefined) return undefined
+    if (!Number.isSafeInteger(value) || (value as number) < min || (value as number) > max)
+      throw this.#refused(key, `"${key}" is out of range`, `Write a whole number from ${min} to ${max}.`)
+    return value as number
+  }
+
+  with<T>(table: Table, key: string, parse: (text: string) => T): T | undefined {
+    const value = table[key]
+    if (value === undefined) return undefined
+    if (typeof value !== 'string') throw this.#refused(key, `"${key}" is a text`, `Put it in quotes.`)
+    return this.#located(key, () => parse(value))
+  }
+
+  services(table: Table): Service[] {
+    return Object.entries(table).map(([key, value]) => {
+      if (typeof value !== 'string') throw this.#refused(key, `The service "${key}" has no target`, 'Write NAME = "ADDR:PORT".')
+      return this.#located(key, () => parseService(key, value))
+    })
+  }
+
+  #located<T>(key: string, work: () => T): T {
+    try {
+      return work()
+    } catch (error) {
+      if (!(error instanceof AditError)) throw error
+      throw invalid(this.#place(key), error.message.replace(/\.$/, ''), error.mend, error)
+    }
+  }
+
+  #refused(key: string, reason: string, mend: string): AditError {
+    return invalid(this.#place(key), reason, mend)
+  }
+
+  /** The line where the key stands, found by its text: the parser does not keep places. */
+  #place(key: string): string {
+    const escaped = key.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')
+    const at = this.#lines.findIndex((line) => new RegExp(`^\\s*\\[?\\s*["']?${escaped}["']?\\s*[=\\].]`).test(line))
+    return at < 0 ? this.#file : `${this.#file}:${at + 1}`
+  }
+}
+
+const invalid = (place: string, reason: string, mend: string, cause?: unknown): AditError =>
+  new AditError('config-invalid', `${place}: ${reason}.`, mend, { cause })

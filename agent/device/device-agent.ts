@@ -1,0 +1,209 @@
+/**
+ * The device role: tunnel, services, readings. Each part may fail alone; what must not fail is the tunnel with its services, since it
+ * is the only way for a person to come and mend the rest.
+ */
+import type { AgentEvent } from '#agent/core/agent-core.ts'
+import type { Identity } from '#agent/io/identity.ts'
+import { LocalMqtt } from '#agent/io/local-mqtt.ts'
+import { SqliteOutboxStore } from '#agent/io/outbox-store.ts'
+import { Renewal } from '#agent/io/renewal.ts'
+import { Tunnel } from '#agent/io/tunnel.ts'
+import { Uplink } from '#agent/io/uplink.ts'
+import { linuxSources, readVitalSigns } from '#agent/io/vital-signs.ts'
+import type { Suite } from '#shared/crypto/suite.ts'
+import { toAditError } from '#shared/errors.ts'
+import type { Log } from '#shared/platform/log.ts'
+import type { Timer, Timers } from '#shared/platform/timers.ts'
+import { Quality } from '#shared/telemetry/reading.ts'
+import { type Clock, type Instant, seconds } from '#shared/time/instant.ts'
+import type { DeviceConfig } from './config.ts'
+import { HostKeyWatch } from './host-key-watch.ts'
+import { ReadingStore } from './reading-store.ts'
+import { ServiceHost } from './service-host.ts'
+import { type DeviceStatus, statusOf } from './status.ts'
+
+/** What `run --json` prints, one a line, with `event` first. */
+export interface DeviceEvent {
+  readonly event: 'starting' | 'connecting' | 'up' | 'down' | 'enrolled' | 'renewed'
+  readonly [field: string]: unknown
+}
+
+export interface DeviceAgentOptions {
+  readonly suite: Suite
+  readonly clock: Clock
+  readonly timers: Timers
+  readonly log: Log
+  readonly identity: Identity
+  readonly config: DeviceConfig
+  onEvent(event: DeviceEvent): void
+}
+
+/** While the default port belongs to another program, it is tried again so often. */
+const LISTEN_AGAIN_AFTER = seconds(60)
+
+export class DeviceAgent {
+  readonly #options: DeviceAgentOptions
+  readonly #startedAt: Instant
+  readonly #services: ServiceHost
+  readonly #store: ReadingStore
+  readonly #hostKeys: HostKeyWatch
+  readonly #uplink: Uplink
+  readonly #renewal: Renewal
+  #tunnel: Tunnel | undefined
+  #mqtt: LocalMqtt | undefined
+  #mqttError: string | undefined
+  #listenAgain: Timer | undefined
+  #vitals: Timer | undefined
+  #closed = false
+
+  private constructor(options: DeviceAgentOptions) {
+    const { suite, timers, log, identity, config, clock } = options
+    this.#options = options
+    this.#startedAt = clock.now()
+    this.#services = new ServiceHost(config.services)
+    this.#uplink = new Uplink({ suite, timers, log, name: identity.record.name, connect: () => this.#connectToBroker() })
+    this.#store = new ReadingStore({
+      limits: config.outbox,
+      time: identity.floors.time,
+      timers,
+      log,
+      openStore: () => SqliteOutboxStore.open(identity.folder.file('outbox.db')),
+      onOpen: (outbox) => this.#uplink.setOutbox(outbox),
+      onAppended: () => this.#uplink.kick(),
+    })
+    this.#hostKeys = new HostKeyWatch({
+      suite,
+      timers,
+      log,
+      services: config.services,
+      onKeys: (keys) => this.#uplink.setHostKeys(keys),
+    })
+    this.#renewal = new Renewal({ suite, timers, log, identity, onRenewed: (notAfter) => this.#say('renewed', { notAfter }) })
+  }
+
+  /** Throws only for what a person must mend first (a port that they named is taken). */
+  static async start(options: DeviceAgentOptions): Promise<DeviceAgent> {
+    const agent = new DeviceAgent(options)
+    const { suite, clock, timers, log, identity, config } = options
+    await agent.#listenForReadings(config.mqtt)
+    agent.#say('starting', { name: identity.record.name })
+    agent.#tunnel = await Tunnel.open({
+      suite,
+      clock,
+      timers,
+      log,
+      folder: identity.folder,
+      keys: identity.keys,
+      record: identity.record,
+      floors: identity.floors,
+      api: () => identity.api(),
+      onEvent: (event) => agent.#tunnelEvent(event),
+    })
+    agent.#services.listen(agent.#tunnel.core.netstack, log)
+    void agent.#hostKeys.ask()
+    void agent.#store.open().then(() => agent.#reportVitals())
+    agent.#renewal.start()
+    return agent
+  }
+
+  get mqttPort(): number | undefined {
+    return this.#mqtt?.address.port
+  }
+
+  /** Readings of the Node API; resolves when they are durable. */
+  report(readings: unknown): Promise<void> {
+    return this.#store.report(readings)
+  }
+
+  status(): DeviceStatus {
+    const { clock, identity } = this.#options
+    return statusOf({
+      now: clock.now(),
+      startedAt: this.#startedAt,
+      identity,
+      tunnel: this.#tunnel,
+      services: this.#services.status(),
+      storage: this.#store.status(),
+      hostKeys: this.#hostKeys.keys,
+      uplink: { connected: this.#uplink.connected, delivered: this.#uplink.delivered },
+      mqtt: { address: this.#mqtt?.address, counters: this.#mqtt?.counters, error: this.#mqttError },
+    })
+  }
+
+  /** Says goodbye, lets go of everything, loses nothing that was acknowledged. */
+  async stop(): Promise<void> {
+    if (this.#closed) return
+    this.#closed = true
+    this.#listenAgain?.clear()
+    this.#vitals?.clear()
+    this.#hostKeys.close()
+    this.#renewal.stop()
+    await this.#mqtt?.close()
+    await this.#uplink.stop()
+    this.#services.close()
+    await this.#tunnel?.close()
+    await this.#store.close()
+  }
+
+  #tunnelEvent(event: AgentEvent): void {
+    const { log } = this.#options
+    const tunnel = this.#tunnel
+    if (event.kind === 'up') {
+      const endpoint = `${event.endpoint.address}:${event.endpoint.port}`
+      const afterMs = Math.round(this.#options.clock.now() - this.#startedAt)
+      this.#say('up', {
+        name: this.#options.identity.record.name,
+        endpoint,
+        addresses: tunnel?.config?.inner.addresses ?? [],
+        afterMs,
+      })
+      log.info({ endpoint, afterMs }, 'tunnel up')
+      this.#renewal.hint()
+      void this.#uplink.start()
+      void this.#hostKeys.ask()
+    } else if (event.kind === 'connecting') {
+      this.#say('connecting', { why: event.why })
+      log.info({ why: event.why }, 'looking for the broker')
+      this.#uplink.pause()
+    } else if (event.kind === 'down') this.#say('down', {})
+  }
+
+  #connectToBroker() {
+    const config = this.#tunnel?.config
+    const address = config?.broker.inner[0]
+    if (!this.#tunnel || !config || address === undefined) throw new Error('the tunnel has no configuration')
+    return this.#tunnel.core.netstack.connect({ address, port: config.broker.mqttPort }).setNoDelay(true)
+  }
+
+  /** Another broker on the default port shall not cost the tunnel: only a place that a person named must be free. */
+  async #listenForReadings(mqtt: DeviceConfig['mqtt']): Promise<void> {
+    if (mqtt === 'off' || this.#closed) return
+    try {
+      this.#mqtt = await LocalMqtt.listen(mqtt.listen, this.#store, this.#options.log)
+      this.#mqttError = undefined
+    } catch (error) {
+      const problem = toAditError(error)
+      if (mqtt.explicit) throw problem
+      if (this.#mqttError === undefined) this.#options.log.warn({ code: problem.code }, `${problem.message} ${problem.mend}`)
+      this.#mqttError = problem.message
+      this.#listenAgain = this.#options.timers.setTimer(LISTEN_AGAIN_AFTER, () => void this.#listenForReadings(mqtt))
+    }
+  }
+
+  async #reportVitals(): Promise<void> {
+    const { config, identity, timers } = this.#options
+    if (config.vitalsEvery === undefined || this.#closed) return
+    const { time } = identity.floors
+    try {
+      const quality = time.isUnsure ? Quality.clockUnsure : Quality.good
+      await this.#store.append(await readVitalSigns(linuxSources(identity.folder.path), Math.round(time.now()), quality))
+    } catch {
+      // The storage has said so already; the next round tries again.
+    }
+    if (!this.#closed) this.#vitals = timers.setTimer(config.vitalsEvery, () => void this.#reportVitals())
+  }
+
+  #say(event: DeviceEvent['event'], fields: Record<string, unknown>): void {
+    this.#options.onEvent({ event, ...fields })
+  }
+}

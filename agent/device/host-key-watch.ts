@@ -1,0 +1,74 @@
+import { isSsh, type Service } from '#agent/core/service.ts'
+import { type HostKeys, askHostKeys } from '#agent/io/ssh-host-keys.ts'
+import type { Suite } from '#shared/crypto/suite.ts'
+import type { Log } from '#shared/platform/log.ts'
+import type { Timer, Timers } from '#shared/platform/timers.ts'
+import { Backoff, uniform } from '#shared/time/backoff.ts'
+import { hours, seconds } from '#shared/time/instant.ts'
+
+export interface HostKeyWatchOptions {
+  readonly suite: Suite
+  readonly timers: Timers
+  readonly log: Log
+  readonly services: readonly Service[]
+  /** All keys known, by service; called when they are known first, and when they changed. */
+  onKeys(keys: HostKeys): void
+}
+
+/** sshd writes a line for each visit: once they are known, keys are asked for again only so often, and after each reconnection. */
+const ASK_AGAIN_EVERY = hours(1)
+
+/** Asks the SSH services of this device for their host keys (them, not /etc/ssh: a container's sshd has others) until they answer. */
+export class HostKeyWatch {
+  readonly #options: HostKeyWatchOptions
+  readonly #services: readonly Service[]
+  readonly #backoff: Backoff
+  #keys: Record<string, readonly string[]> = {}
+  #timer: Timer | undefined
+  #asking = false
+  #closed = false
+
+  constructor(options: HostKeyWatchOptions) {
+    this.#options = options
+    this.#services = options.services.filter(isSsh)
+    this.#backoff = new Backoff(
+      { base: seconds(1), cap: seconds(30) },
+      uniform((length) => options.suite.random(length)),
+    )
+  }
+
+  get keys(): HostKeys {
+    return this.#keys
+  }
+
+  /** Asks now. Harmless while it asks already. */
+  async ask(): Promise<void> {
+    if (this.#asking || this.#closed || this.#services.length === 0) return
+    this.#asking = true
+    this.#timer?.clear()
+    const before = JSON.stringify(this.#keys)
+    const missing = await this.#askAll()
+    this.#asking = false
+    if (this.#closed) return
+    if (JSON.stringify(this.#keys) !== before) this.#options.onKeys(this.#keys)
+    const delay = missing ? this.#backoff.next() : ASK_AGAIN_EVERY
+    if (!missing) this.#backoff.reset()
+    this.#timer = this.#options.timers.setTimer(delay, () => void this.ask())
+  }
+
+  close(): void {
+    this.#closed = true
+    this.#timer?.clear()
+  }
+
+  /** Whether a service did not answer. What is known of it stays: a restarting sshd has not lost its keys. */
+  async #askAll(): Promise<boolean> {
+    let missing = false
+    for (const { name, target } of this.#services) {
+      const keys = await askHostKeys(target, this.#options.suite)
+      if (keys === undefined || keys.length === 0) missing = true
+      else this.#keys = { ...this.#keys, [name]: keys }
+    }
+    return missing
+  }
+}

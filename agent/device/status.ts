@@ -1,0 +1,98 @@
+import type { HostKeys } from '#agent/io/ssh-host-keys.ts'
+import type { Identity } from '#agent/io/identity.ts'
+import type { LocalMqttCounters } from '#agent/io/local-mqtt.ts'
+import type { Tunnel } from '#agent/io/tunnel.ts'
+import { version } from '#shared/platform/version.ts'
+import type { Instant } from '#shared/time/instant.ts'
+import type { Endpoint } from '#shared/tunnel/association.ts'
+import type { StorageStatus } from './reading-store.ts'
+import type { ServiceStatus } from './service-host.ts'
+
+/** What `adit-agent status --json` prints: stable fields. Ages and spans in seconds. */
+export interface DeviceStatus {
+  readonly name: string
+  readonly version: string
+  readonly uptimeSeconds: number
+  readonly tunnel: {
+    readonly state: string
+    readonly sinceSeconds: number
+    readonly endpoint: string | null
+    /** Age of the last authentic packet from the broker: what `state` rests on. */
+    readonly evidenceAgeSeconds: number | null
+    readonly addresses: readonly string[]
+    readonly sentBytes: number
+    readonly receivedBytes: number
+    readonly handshakes: number
+  }
+  readonly certificate: { readonly notAfter: string; readonly expired: boolean }
+  readonly clock: 'ok' | 'below-floor'
+  readonly services: readonly ServiceStatus[]
+  readonly hostKeys: HostKeys
+  readonly storage: StorageStatus
+  readonly uplink: { readonly connected: boolean; readonly delivered: number }
+  readonly readings: {
+    readonly listen: string | null
+    readonly accepted: number
+    readonly refused: number
+    readonly problem: string | null
+  }
+}
+
+export interface StatusParts {
+  readonly now: Instant
+  readonly startedAt: Instant
+  readonly identity: Identity
+  readonly tunnel: Tunnel | undefined
+  readonly services: readonly ServiceStatus[]
+  readonly storage: StorageStatus
+  readonly hostKeys: HostKeys
+  readonly uplink: DeviceStatus['uplink']
+  readonly mqtt: {
+    readonly address: Endpoint | undefined
+    readonly counters: LocalMqttCounters | undefined
+    readonly error: string | undefined
+  }
+}
+
+export function statusOf(parts: StatusParts): DeviceStatus {
+  const { now, startedAt, identity, tunnel, mqtt } = parts
+  const association = tunnel?.core.association
+  const age = (at: Instant | undefined): number | null => (at === undefined ? null : Math.round((now - at) / 1000))
+  return {
+    name: identity.record.name,
+    version,
+    uptimeSeconds: age(startedAt) ?? 0,
+    tunnel: {
+      state: tunnel?.core.state ?? 'starting',
+      sinceSeconds: age(tunnel?.core.since) ?? 0,
+      endpoint: textOf(association?.endpoint),
+      evidenceAgeSeconds: age(association?.lastAuthentic),
+      addresses: tunnel?.config?.inner.addresses ?? [],
+      sentBytes: association?.counters.outerSent ?? 0,
+      receivedBytes: association?.counters.outerReceived ?? 0,
+      handshakes: association?.counters.handshakes ?? 0,
+    },
+    certificate: {
+      notAfter: new Date(identity.leaf.notAfter).toISOString(),
+      expired: identity.leaf.notAfter < identity.floors.time.now(),
+    },
+    clock: identity.floors.time.isUnsure ? 'below-floor' : 'ok',
+    services: parts.services,
+    hostKeys: parts.hostKeys,
+    storage: parts.storage,
+    uplink: parts.uplink,
+    readings: {
+      listen: textOf(mqtt.address),
+      accepted: mqtt.counters?.accepted ?? 0,
+      refused: mqtt.counters?.refused ?? 0,
+      problem: mqtt.error ?? mqtt.counters?.lastRefusal ?? null,
+    },
+  }
+}
+
+const textOf = (endpoint: Endpoint | undefined): string | null =>
+  endpoint === undefined
+    ? null
+    : endpoint.address.includes(':')
+      ? `[${endpoint.address}]:${endpoint.port}`
+      : `${endpoint.address}:${endpoint.port}`

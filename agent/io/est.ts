@@ -1,0 +1,99 @@
+import { X509Certificate } from 'node:crypto'
+import type { Suite } from '#shared/crypto/suite.ts'
+import { AditError } from '#shared/errors.ts'
+import { decodeCertsOnly } from '#shared/pki/certs-only.ts'
+import { encodePem } from '#shared/pki/pem.ts'
+import { createRequest } from '#shared/pki/request.ts'
+import { bodyOf, documentOf, type Requester } from './broker-api.ts'
+import type { AgentKeys } from './state-folder.ts'
+
+const EST = '/.well-known/est'
+const REQUEST_HEADERS = {
+  'content-type': 'application/pkcs10',
+  'content-transfer-encoding': 'base64',
+  // A refusal then comes with its stable code; certificates come as RFC 7030 says.
+  accept: 'application/pkcs7-mime, application/json',
+}
+
+/** One URL of the API, and how it is spoken to. */
+export interface EstServer {
+  readonly https: Requester
+  readonly url: string
+  readonly timeoutMs: number
+}
+
+/** The CA's X25519 key, to which the tunnel key is proven. */
+export async function fetchEnrolmentKey({ https, url, timeoutMs }: EstServer): Promise<Uint8Array> {
+  const { enrolmentKey } = documentOf(await https.request({ url: `${url}/v1/enrolment`, timeoutMs })) as {
+    enrolmentKey?: unknown
+  }
+  const key = new Uint8Array(Buffer.from(typeof enrolmentKey === 'string' ? enrolmentKey : '', 'base64'))
+  if (key.length !== 32) throw unusable('an enrolment key')
+  return key
+}
+
+/**
+ * Asks for a certificate (RFC 7030 §4.2): with a claim's credentials for the first, without for the next one, where the certificate in
+ * use speaks for itself. Returns the chain as PEM, leaf first.
+ */
+export async function requestCertificate(
+  server: EstServer,
+  { keys, name, credentials }: { keys: AgentKeys; name: string; credentials?: { id: Uint8Array; secret: Uint8Array } },
+  suite: Suite,
+): Promise<string> {
+  const enrolmentKey = await fetchEnrolmentKey(server)
+  const request = createRequest({ name, identity: keys.identity, tunnel: { pair: keys.tunnel, enrolmentKey } }, suite)
+  const { https, url, timeoutMs } = server
+  const response = await https.request({
+    url: `${url}${EST}/${credentials ? 'simpleenroll' : 'simplereenroll'}`,
+    method: 'POST',
+    headers: { ...REQUEST_HEADERS, ...(credentials && { authorization: basic(credentials) }) },
+    body: Buffer.from(request).toString('base64'),
+    timeoutMs,
+  })
+  const [leaf] = certificatesIn(bodyOf(response))
+  if (leaf === undefined) throw unusable('a certificate')
+  const issuers = certificatesIn(bodyOf(await https.request({ url: `${url}${EST}/cacerts`, timeoutMs })))
+  return chainOf(leaf, issuers)
+    .map((der) => encodePem('CERTIFICATE', der))
+    .join('')
+}
+
+/** The facts of a chain's leaf that the agent itself lives by. */
+export function leafOf(chainPem: string): { name: string; notBefore: number; notAfter: number } {
+  const certificate = new X509Certificate(chainPem)
+  const uri = /URI:urn:adit:(?:device|operator|station):([^,\s]+)/.exec(certificate.subjectAltName ?? '')
+  const name = uri?.[1] ?? /(?:^|\n)CN=(.*)/.exec(certificate.subject)?.[1] ?? ''
+  return { name, notBefore: Date.parse(certificate.validFrom), notAfter: Date.parse(certificate.validTo) }
+}
+
+/** The leaf and the issuers between it and the root, which the other end has. */
+function chainOf(leaf: Uint8Array, issuers: readonly Uint8Array[]): Uint8Array[] {
+  const certificate = new X509Certificate(leaf)
+  const issuer = issuers.find((der) => {
+    const candidate = new X509Certificate(der)
+    return certificate.checkIssued(candidate) && !candidate.checkIssued(candidate)
+  })
+  return issuer ? [leaf, issuer] : [leaf]
+}
+
+function certificatesIn(body: Uint8Array): Uint8Array[] {
+  try {
+    return decodeCertsOnly(new Uint8Array(Buffer.from(Buffer.from(body).toString('latin1'), 'base64')))
+  } catch (cause) {
+    throw unusable('certificates', cause)
+  }
+}
+
+const basic = ({ id, secret }: { id: Uint8Array; secret: Uint8Array }): string =>
+  `Basic ${Buffer.from(`${Buffer.from(id).toString('hex')}:${Buffer.from(secret).toString('hex')}`).toString('base64')}`
+
+const unusable = (what: string, cause?: unknown): AditError =>
+  new AditError(
+    'internal',
+    `The broker's answer holds no usable ${what.replace(/^an? /, '')}.`,
+    'Check that the API is that of an adit broker.',
+    {
+      cause,
+    },
+  )

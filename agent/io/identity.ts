@@ -1,0 +1,166 @@
+import type { Suite } from '#shared/crypto/suite.ts'
+import { type Claim, type ClaimRole, decodeClaim } from '#shared/enrolment/claim.ts'
+import { AditError } from '#shared/errors.ts'
+import { decodePem, encodePem } from '#shared/pki/pem.ts'
+import type { Log } from '#shared/platform/log.ts'
+import { HttpsClient } from '#shared/platform/tls.ts'
+import type { Clock } from '#shared/time/instant.ts'
+import { BrokerApi, firstThatAnswers, type Requester } from './broker-api.ts'
+import { leafOf, requestCertificate } from './est.ts'
+import { Floors } from './floors.ts'
+import type { AgentKeys, AgentRecord, Certificates, StateFolder } from './state-folder.ts'
+
+export interface IdentityPorts {
+  readonly suite: Suite
+  readonly clock: Clock
+  readonly log: Log
+}
+
+/** Patience with the whole of a broker that does not answer, shared among its URLs. */
+const PATIENCE_MS = 9_000
+const LEAST_PATIENCE_MS = 3_000
+
+/** Who an enrolled agent is: its keys and certificate, what it remembers of its broker, and the API under that certificate. */
+export class Identity {
+  readonly folder: StateFolder
+  readonly keys: AgentKeys
+  readonly record: AgentRecord
+  readonly floors: Floors
+  readonly #suite: Suite
+  #certificates: Certificates
+  #https: HttpsClient | undefined
+
+  private constructor(
+    ports: IdentityPorts,
+    parts: { folder: StateFolder; keys: AgentKeys; record: AgentRecord; certificates: Certificates; floors: Floors },
+  ) {
+    this.#suite = ports.suite
+    this.folder = parts.folder
+    this.keys = parts.keys
+    this.record = parts.record
+    this.floors = parts.floors
+    this.#certificates = parts.certificates
+    this.floors.raiseTime(this.leaf.notBefore)
+  }
+
+  /** Undefined where this folder is not enrolled. */
+  static async load(folder: StateFolder, ports: IdentityPorts): Promise<Identity | undefined> {
+    const [keys, certificates, record] = [await folder.keys(ports.suite), await folder.certificates(), await folder.record()]
+    if (!keys || !certificates || !record) return undefined
+    const floors = await Floors.open(folder.file('floor'), ports.clock, ports.log)
+    return new Identity(ports, { folder, keys, record, certificates, floors })
+  }
+
+  /** Name and life of the certificate in use, ms since 1970. */
+  get leaf(): ReturnType<typeof leafOf> {
+    return leafOf(this.#certificates.chain)
+  }
+
+  /** HTTPS with our certificate, to nobody but the holder of the CA that the claim pinned. */
+  https(): HttpsClient {
+    this.#https ??= new HttpsClient({
+      suite: this.#suite,
+      trust: { rootDer: decodePem('CERTIFICATE', this.#certificates.root)[0]! },
+      time: () => this.floors.time.now(),
+      identity: { key: this.keys.identityPem, chain: this.#certificates.chain },
+      lastGoodAddresses: (host) => this.record.addresses?.[host] ?? [],
+    })
+    return this.#https
+  }
+
+  api(): BrokerApi {
+    return new BrokerApi(this.https(), this.record.api)
+  }
+
+  /** A new certificate for the same keys. The old one serves until the new one is on disk. */
+  async renew(): Promise<void> {
+    const request = { keys: this.keys, name: this.record.name }
+    const chain = await eachUrl(this.record.api, this.https(), (server) => requestCertificate(server, request, this.#suite))
+    await this.folder.saveCertificates({ ...this.#certificates, chain })
+    this.#certificates = { ...this.#certificates, chain }
+    this.#https?.close()
+    this.#https = undefined
+    this.floors.raiseTime(this.leaf.notBefore)
+  }
+
+  close(): void {
+    this.#https?.close()
+  }
+}
+
+export interface EnrolOptions extends IdentityPorts {
+  readonly folder: StateFolder
+  /** As it was typed. */
+  readonly token: string
+  readonly role: ClaimRole
+  /** What is being done, for a person who watches. */
+  onProgress?(step: string): void
+}
+
+/**
+ * Turns a claim into an identity. The keys are on disk before the request goes out, so that a power cut at any moment is mended by
+ * doing the same again: the broker gives the same claim and key the same certificate.
+ */
+export async function enrol({ folder, token, role, onProgress = () => {}, ...ports }: EnrolOptions): Promise<Identity> {
+  const { suite } = ports
+  const claim = decodeClaim(token, suite)
+  if (claim.role !== role) throw wrongRole(claim.role)
+  if (await folder.certificates()) throw alreadyEnrolled(folder)
+  onProgress('making keys')
+  const keys = await folder.makeKeys(suite)
+  const floors = await Floors.open(folder.file('floor'), ports.clock, ports.log)
+  onProgress(`asking ${claim.api[0]}`)
+  const { chain, root } = await redeem(claim, keys, floors, suite)
+  const { name } = leafOf(chain)
+  await folder.saveRecord({ api: claim.api, name, role })
+  await folder.saveCertificates({ chain, root })
+  onProgress(`enrolled as ${name}`)
+  const identity = (await Identity.load(folder, ports))!
+  await learnConfig(identity, onProgress)
+  return (await Identity.load(folder, ports))!
+}
+
+async function redeem(claim: Claim, keys: AgentKeys, floors: Floors, suite: Suite): Promise<Certificates> {
+  const https = new HttpsClient({ suite, trust: { rootFingerprint: claim.ca }, time: () => floors.time.now() })
+  try {
+    const request = { keys, name: claim.role, credentials: claim }
+    const chain = await eachUrl(claim.api, https, (server) => requestCertificate(server, request, suite))
+    return { chain, root: encodePem('CERTIFICATE', https.rootDer!) }
+  } finally {
+    https.close()
+  }
+}
+
+/** The certificate is what counts and is safe; a configuration that cannot be had now is fetched when the agent runs. */
+async function learnConfig(identity: Identity, onProgress: (step: string) => void): Promise<void> {
+  try {
+    const config = await identity.api().config()
+    identity.floors.raiseTime(config.time)
+    await identity.folder.saveRecord({ ...identity.record, name: config.name, config })
+  } catch {
+    onProgress('the configuration will be fetched at the first run')
+  } finally {
+    identity.close()
+  }
+}
+
+function eachUrl<T>(
+  urls: readonly string[],
+  https: Requester,
+  ask: (server: { https: Requester; url: string; timeoutMs: number }) => Promise<T>,
+): Promise<T> {
+  const timeoutMs = Math.max(LEAST_PATIENCE_MS, PATIENCE_MS / urls.length)
+  return firstThatAnswers(urls, (url) => ask({ https, url, timeoutMs }))
+}
+
+const wrongRole = (role: ClaimRole): AditError =>
+  role === 'device'
+    ? new AditError('claim-wrong-role', 'This claim is for a device.', 'On the device: adit-agent enrol --claim TOKEN')
+    : new AditError('claim-wrong-role', 'This claim is for an operator.', 'On your own machine: adit login --claim TOKEN')
+
+const alreadyEnrolled = (folder: StateFolder): AditError =>
+  new AditError(
+    'already-enrolled',
+    `${folder.path} is enrolled already.`,
+    'Choose another state folder, or empty this one first.',
+  )

@@ -1,0 +1,191 @@
+import { AgentCore, type AgentEvent } from '#agent/core/agent-core.ts'
+import type { AgentConfig } from '#agent/core/agent-config.ts'
+import type { Suite } from '#shared/crypto/suite.ts'
+import { toAditError } from '#shared/errors.ts'
+import { Driver } from '#shared/platform/driver.ts'
+import type { Log } from '#shared/platform/log.ts'
+import type { Timer, Timers } from '#shared/platform/timers.ts'
+import { UdpSocket } from '#shared/platform/udp.ts'
+import { Backoff, uniform } from '#shared/time/backoff.ts'
+import { type Clock, hours, milliseconds, seconds } from '#shared/time/instant.ts'
+import type { BrokerApi } from './broker-api.ts'
+import { knownEndpoints, type Lookup, resolveHosts } from './endpoint-resolver.ts'
+import type { Floors } from './floors.ts'
+import type { AgentKeys, AgentRecord, StateFolder } from './state-folder.ts'
+
+export interface TunnelOptions {
+  readonly suite: Suite
+  readonly clock: Clock
+  readonly timers: Timers
+  readonly log: Log
+  readonly folder: StateFolder
+  readonly keys: AgentKeys
+  readonly record: AgentRecord
+  readonly floors: Floors
+  /** The API under the certificate of the moment; asked for anew each time, since certificates are renewed. */
+  api(): BrokerApi
+  onEvent?(event: AgentEvent): void
+  /** For tests. */
+  lookup?: Lookup
+}
+
+/** How often an agent that is up asks whether its configuration has changed; jittered. */
+const REFRESH_EVERY = hours(6)
+/** How often DNS is asked again while the broker does not answer. */
+const RESOLVE_EVERY = seconds(30)
+
+/**
+ * An AgentCore with a UDP socket, timers and a memory: what both roles run. The tunnel starts from what the state folder knows, and
+ * DNS and API correct it in the background, so that neither can keep it from coming up (F-08).
+ */
+export class Tunnel {
+  readonly core: AgentCore
+  readonly #options: TunnelOptions
+  readonly #driver: Driver
+  readonly #backoff: Backoff
+  #socket: UdpSocket | undefined
+  #record: AgentRecord
+  #refresh: Timer | undefined
+  #resolve: Timer | undefined
+  #refreshing = false
+  #saving: Promise<void> = Promise.resolve()
+  #closed = false
+
+  private constructor(options: TunnelOptions) {
+    const { suite, clock, timers, keys, record, floors } = options
+    this.#options = options
+    this.#record = record
+    this.#driver = new Driver(clock, timers)
+    this.#backoff = new Backoff(
+      { base: seconds(1), cap: seconds(60) },
+      uniform((length) => suite.random(length)),
+    )
+    this.core = new AgentCore({
+      suite,
+      clock,
+      tunnelKey: keys.tunnel,
+      netstack: { defer: (task) => setImmediate(task) },
+      ports: {
+        send: (datagram, to) => void this.#socket?.send(datagram, to),
+        nextTimestamp: () => floors.nextTimestamp(),
+        wake: (at) => this.#driver.wake(at),
+        event: (event) => this.#event(event),
+      },
+    })
+  }
+
+  /** Begins at once, and without waiting for anything: `onEvent` tells when it is up. */
+  static async open(options: TunnelOptions): Promise<Tunnel> {
+    const tunnel = new Tunnel(options)
+    const socket = await UdpSocket.bind({ port: 0, onDatagram: (datagram, from) => tunnel.core.receive(datagram, from) })
+    tunnel.#socket = socket
+    tunnel.#driver.add(tunnel.core)
+    const { config } = options.record
+    if (config) tunnel.#configure(config)
+    void tunnel.#resolveHosts()
+    void tunnel.#refreshConfig()
+    return tunnel
+  }
+
+  get config(): AgentConfig | undefined {
+    return this.#record.config
+  }
+
+  get record(): AgentRecord {
+    return this.#record
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    this.#refresh?.clear()
+    this.#resolve?.clear()
+    this.core.stop()
+    this.#driver.close()
+    await this.#socket?.close()
+    await this.#saving
+  }
+
+  #configure(config: AgentConfig): void {
+    this.core.configure(config, this.#known(config), this.#record.lastEndpoint)
+  }
+
+  #known(config: AgentConfig): ReturnType<typeof knownEndpoints> {
+    return knownEndpoints(config.broker.endpoints, this.#record.addresses ?? {})
+  }
+
+  #event(event: AgentEvent): void {
+    if (event.kind === 'up' || event.kind === 'roamed') {
+      this.#backoff.reset()
+      this.#remember({ lastEndpoint: event.endpoint })
+    }
+    if (event.kind === 'connecting') void this.#resolveHosts()
+    if (event.kind === 'ask-timestamp') void this.#askTimestamp()
+    this.#options.onEvent?.(event)
+  }
+
+  /** Our clock may be behind the timestamps that the broker remembers, and the broker's keys or endpoints may have changed (D5). */
+  async #askTimestamp(): Promise<void> {
+    try {
+      const last = await this.#options.api().timestamp()
+      if (last) this.#options.floors.raiseTimestamp(last)
+      await this.#refreshConfig()
+      this.core.nudge()
+    } catch (error) {
+      this.#options.log.debug({ code: toAditError(error).code }, 'the API does not answer either')
+    }
+  }
+
+  async #refreshConfig(): Promise<void> {
+    if (this.#refreshing || this.#closed) return
+    this.#refreshing = true
+    this.#refresh?.clear()
+    try {
+      const config = await this.#options.api().config()
+      if (this.#closed) return
+      this.#options.floors.raiseTime(config.time)
+      const changed = JSON.stringify({ ...config, time: 0 }) !== JSON.stringify({ ...this.#record.config, time: 0 })
+      if (changed) {
+        this.#remember({ config, name: config.name })
+        await this.#resolveHosts()
+        this.#configure(config)
+      }
+      this.#schedule(milliseconds(REFRESH_EVERY * (0.75 + this.#options.suite.random(1)[0]! / 510)))
+    } catch (error) {
+      const { code, message } = toAditError(error)
+      this.#options.log.debug({ code, message }, 'the configuration could not be refreshed')
+      // With a configuration there is no hurry: what it holds has worked.
+      this.#schedule(this.#record.config ? milliseconds(REFRESH_EVERY / 12) : this.#backoff.next())
+    } finally {
+      this.#refreshing = false
+    }
+  }
+
+  #schedule(delay: Parameters<Timers['setTimer']>[0]): void {
+    if (!this.#closed) this.#refresh = this.#options.timers.setTimer(delay, () => void this.#refreshConfig())
+  }
+
+  async #resolveHosts(): Promise<void> {
+    this.#resolve?.clear()
+    const { config } = this.#record
+    if (!config) return
+    const before = this.#record.addresses ?? {}
+    const addresses = await resolveHosts(config.broker.endpoints, before, this.#options.timers, this.#options.lookup)
+    if (this.#closed) return
+    if (JSON.stringify(addresses) !== JSON.stringify(before)) {
+      this.#remember({ addresses })
+      this.core.setEndpoints(this.#known(config), this.#record.lastEndpoint)
+    }
+    if (this.core.state !== 'up') this.#resolve = this.#options.timers.setTimer(RESOLVE_EVERY, () => void this.#resolveHosts())
+  }
+
+  /** Saved in the background, one write after the other; a disk that refuses costs only the memory. */
+  #remember(change: Partial<AgentRecord>): void {
+    const before = JSON.stringify(this.#record)
+    this.#record = { ...this.#record, ...change }
+    if (JSON.stringify(this.#record) === before) return
+    const record = this.#record
+    this.#saving = this.#saving
+      .then(() => this.#options.folder.saveRecord(record))
+      .catch((error) => this.#options.log.warn({ code: toAditError(error).code }, 'the state folder cannot be written'))
+  }
+}
