@@ -1,0 +1,175 @@
+import { parse, TomlError } from 'smol-toml'
+import { z } from 'zod'
+import { AditError } from '#shared/errors.ts'
+import { logLevels } from '#shared/platform/log.ts'
+import { tryParseDuration } from '#shared/time/duration-text.ts'
+import { type Duration, days, seconds } from '#shared/time/instant.ts'
+import { parseCidr } from '#shared/wire/ip-address.ts'
+
+/**
+ * The broker's configuration: DATA/config.toml, or the file that --config names, under what the command line says. Each key is
+ * documented in adit-broker.example.toml, and a test holds the two together.
+ */
+
+const duration = z.string().transform((text, context): Duration => {
+  const span = tryParseDuration(text)
+  if (span !== undefined) return span
+  context.addIssue({ code: 'custom', message: 'write a span of time with its unit: 25s, 30m, 7d' })
+  return z.NEVER
+})
+
+const listenAddress = z.string().refine((text) => trySplitListen(text) !== undefined, {
+  message: 'write ADDR:PORT, [V6]:PORT or :PORT, with a literal address',
+})
+
+/** `host:port` that others can dial: a name or a literal address, and a port that is not 0. */
+const endpoint = z.string().refine((text) => /^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):[1-9]\d{0,4}$/.test(text), {
+  message: 'write HOST:PORT',
+})
+
+const apiUrl = z.string().refine((text) => /^https:\/\/(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(:[1-9]\d{0,4})?$/.test(text), {
+  message: 'write https://HOST:PORT',
+})
+
+const network = z.string().refine(isNetwork, { message: 'write a network as 100.64.0.0/16' })
+
+const schema = z.strictObject({
+  listen: listenAddress.default(':4500'),
+  api: listenAddress.default(':8443'),
+  'public-endpoints': z.array(endpoint).max(8).default([]),
+  'public-api': z.array(apiUrl).max(8).default([]),
+  'api-names': z
+    .array(z.string().regex(/^[A-Za-z0-9._:-]{1,253}$/, 'write a host name or a literal address'))
+    .max(32)
+    .default([]),
+  tunnel: z
+    .strictObject({
+      keepalive: duration
+        .refine((span) => span >= seconds(5) && span <= seconds(3_600), { message: 'from 5s to 1h' })
+        .default(seconds(25)),
+      mtu: z.int().min(1_280).max(1_420).default(1_280),
+      'mqtt-port': z.int().min(1).max(65_535).default(1_883),
+      'avoid-networks': z.array(network).default([]),
+    })
+    .prefault({}),
+  telemetry: z
+    .strictObject({
+      keep: duration.refine((span) => span >= seconds(60), { message: 'at least 1m' }).default(days(365)),
+      'max-readings': z.int().min(0).default(0),
+    })
+    .prefault({}),
+  log: z.strictObject({ level: z.enum(logLevels).default('info') }).prefault({}),
+})
+
+export interface Config {
+  /** UDP: "ADDR:PORT", "[V6]:PORT", or ":PORT" for all addresses of both families. Port 0 picks a free one. */
+  readonly listen: string
+  /** HTTPS, likewise. */
+  readonly api: string
+  /** What agents are told to send their datagrams to; empty: what they reached the API by. */
+  readonly publicEndpoints: readonly string[]
+  /** What claims say of the API's whereabouts; empty: found out. */
+  readonly publicApi: readonly string[]
+  /** Further names and addresses for the API's certificate. */
+  readonly apiNames: readonly string[]
+  readonly keepalive: Duration
+  /** Bytes. */
+  readonly innerMtu: number
+  readonly mqttPort: number
+  /** Networks from which no inner IPv4 address is taken, beside those that this machine is on. */
+  readonly avoidNetworks: readonly string[]
+  readonly telemetryKeep: Duration
+  /** 0: no limit. */
+  readonly telemetryRows: number
+  readonly logLevel: (typeof logLevels)[number]
+}
+
+/** Every key of the file, dotted: `tunnel.keepalive`. */
+export const configKeys: readonly string[] = keysOf(schema)
+
+/** The configuration in a file's text; `file` is for messages. Throws AditError `config-invalid` that names file, line and mend. */
+export function parseConfig(text: string, file: string): Config {
+  const parsed = schema.safeParse(readToml(text, file))
+  if (!parsed.success) throw issueError(parsed.error, text, file)
+  const { tunnel, telemetry, log, ...top } = parsed.data
+  return {
+    listen: top.listen,
+    api: top.api,
+    publicEndpoints: top['public-endpoints'],
+    publicApi: top['public-api'],
+    apiNames: top['api-names'],
+    keepalive: tunnel.keepalive,
+    innerMtu: tunnel.mtu,
+    mqttPort: tunnel['mqtt-port'],
+    avoidNetworks: tunnel['avoid-networks'],
+    telemetryKeep: telemetry.keep,
+    telemetryRows: telemetry['max-readings'],
+    logLevel: log.level,
+  }
+}
+
+/** Address (undefined: all of both families) and port of a listen text; undefined where it is none. */
+export function trySplitListen(text: string): { address?: string; port: number } | undefined {
+  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([0-9.]*)):(\d{1,5})$/.exec(text)
+  if (!match || Number(match[3]) > 65_535) return undefined
+  const address = match[1] ?? match[2] ?? ''
+  if (address === '') return { port: Number(match[3]) }
+  return isAddress(address) ? { address, port: Number(match[3]) } : undefined
+}
+
+function readToml(text: string, file: string): unknown {
+  try {
+    return parse(text)
+  } catch (error) {
+    if (!(error instanceof TomlError)) throw error
+    const reason = error.message.split('\n')[0]?.replace(/^Invalid TOML document: /, '') ?? 'not TOML'
+    throw invalid(`${file}:${error.line}`, reason, error)
+  }
+}
+
+function issueError(error: z.ZodError, text: string, file: string): AditError {
+  const issue = error.issues[0]
+  const path = (issue?.path ?? []).filter((step) => typeof step === 'string')
+  const unknown = issue?.code === 'unrecognized_keys' ? issue.keys[0] : undefined
+  const key = [...path, ...(unknown === undefined ? [] : [unknown])]
+  const reason =
+    unknown === undefined ? `${key.join('.')}: ${issue?.message ?? 'not usable'}` : `there is no key ${key.join('.')}`
+  return invalid(`${file}:${lineOf(text, key)}`, reason, error)
+}
+
+const invalid = (place: string, reason: string, cause: unknown): AditError =>
+  new AditError('config-invalid', `${place}: ${reason}.`, 'Mend that line; adit-broker.example.toml shows each key.', { cause })
+
+/** The line, from 1, on which the key (or the last of its tables that is there) stands. */
+function lineOf(text: string, key: readonly string[]): number {
+  const wanted = key.join('.')
+  let table = ''
+  let best = 1
+  for (const [at, line] of text.split('\n').entries()) {
+    const header = /^\s*\[\s*([^\]]+?)\s*\]/.exec(line)
+    if (header) table = `${header[1]}.`
+    const name = header
+      ? table.slice(0, -1)
+      : table + (/^\s*(?:"([^"]*)"|([^=\s]+))\s*=/.exec(line)?.slice(1).find(Boolean) ?? '')
+    if (name === wanted) return at + 1
+    if (header && wanted.startsWith(table)) best = at + 1
+  }
+  return best
+}
+
+function keysOf(object: z.ZodObject, prefix = ''): string[] {
+  return Object.entries(object.shape).flatMap(([key, value]) => {
+    const inner = value instanceof z.ZodPrefault ? value.unwrap() : value
+    return inner instanceof z.ZodObject ? keysOf(inner, `${prefix}${key}.`) : [`${prefix}${key}`]
+  })
+}
+
+function isNetwork(text: string): boolean {
+  try {
+    return parseCidr(text).address.length > 0
+  } catch {
+    return false
+  }
+}
+
+const isAddress = (text: string): boolean => isNetwork(text) && !text.includes('/')

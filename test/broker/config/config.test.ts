@@ -1,0 +1,61 @@
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import test from 'node:test'
+import { parse } from 'smol-toml'
+import { configKeys, parseConfig, trySplitListen } from '#broker/config.ts'
+import type { AditError } from '#shared/errors.ts'
+
+const example = readFileSync(join(import.meta.dirname, '../../../broker/adit-broker.example.toml'), 'utf8')
+
+test('the example is the manual: it parses, has every key, and shows the defaults', () => {
+  const flat = (value: object, prefix = ''): string[] =>
+    Object.entries(value).flatMap(([key, inner]) =>
+      typeof inner === 'object' && inner !== null && !Array.isArray(inner) ? flat(inner, `${prefix}${key}.`) : [prefix + key],
+    )
+  assert.deepEqual(flat(parse(example)).sort(), [...configKeys].sort())
+  assert.deepEqual(parseConfig(example, 'example'), parseConfig('', 'empty'))
+  for (const key of configKeys) {
+    const at = example.split('\n').findIndex((line) => line.startsWith(`${key.split('.').at(-1)} =`))
+    assert.match(example.split('\n')[at - 1] ?? '', /^#/, `${key} is explained above it`)
+  }
+})
+
+const broken: readonly [text: string, message: RegExp][] = [
+  ['listen = 4500', /^f\.toml:1: listen: /],
+  ['\nlisten = "host:4500"', /^f\.toml:2: listen: write ADDR:PORT/],
+  ['# c\n\n[tunnel]\nmtu = 9000', /^f\.toml:4: tunnel\.mtu: /],
+  ['[tunnel]\nkeepalive = "25"', /^f\.toml:2: tunnel\.keepalive: write a span of time/],
+  ['[tunnel]\nkeepalive = "1s"', /^f\.toml:2: tunnel\.keepalive: from 5s to 1h/],
+  ['[log]\nlevel = "loud"', /^f\.toml:2: log\.level: /],
+  ['listen = ":1"\nlissten = ":2"', /^f\.toml:2: there is no key lissten/],
+  ['[telemetry]\nkeeep = "7d"', /^f\.toml:2: there is no key telemetry\.keeep/],
+  ['public-endpoints = ["a b:1"]', /^f\.toml:1: public-endpoints: write HOST:PORT/],
+  ['public-api = ["http://a:1"]', /^f\.toml:1: public-api: write https/],
+  ['a = 1\nb = \n', /^f\.toml:2: /],
+]
+
+test('a broken line gives one sentence with file and line, and a mend', () => {
+  for (const [text, message] of broken) {
+    assert.throws(
+      () => parseConfig(text, 'f.toml'),
+      (error: AditError) => {
+        assert.equal(error.code, 'config-invalid')
+        assert.match(error.message, message)
+        assert.equal(error.message.includes('\n'), false)
+        assert.match(error.mend, /example/)
+        return true
+      },
+      text,
+    )
+  }
+})
+
+test('listen texts', () => {
+  assert.deepEqual(trySplitListen(':4500'), { port: 4500 })
+  assert.deepEqual(trySplitListen('127.0.0.1:0'), { address: '127.0.0.1', port: 0 })
+  assert.deepEqual(trySplitListen('[::1]:65535'), { address: '::1', port: 65_535 })
+  for (const text of ['', '4500', '::1:4500', '1.2.3:4', 'a:1', ':65536', '[127.0.0.1:1', ':1x']) {
+    assert.equal(trySplitListen(text), undefined, text)
+  }
+})
