@@ -1,0 +1,171 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import { nativeSuite } from '#shared/crypto/native.ts'
+import { nobleSuite } from '#shared/crypto/noble.ts'
+import type { HashName, Suite } from '#shared/crypto/suite.ts'
+
+/** P-14: what the vectors do not reach, two implementations by different hands must agree on. */
+const providers: readonly [Suite, Suite][] = [
+  [nativeSuite, nobleSuite],
+  [nobleSuite, nativeSuite],
+]
+const bytes = (maxLength: number) => fc.uint8Array({ maxLength })
+const exactly = (length: number) => fc.uint8Array({ minLength: length, maxLength: length })
+const hashNames: readonly HashName[] = ['sha1', 'sha256', 'sha384', 'sha512', 'blake2s', 'blake2b']
+
+test('P-14 native and noble hash alike, in one part or many, short or streamed', () => {
+  fc.assert(
+    fc.property(fc.constantFrom(...hashNames), fc.array(bytes(700), { maxLength: 4 }), bytes(200), (name, parts, key) => {
+      assert.deepEqual(nativeSuite.hash(name, ...parts), nobleSuite.hash(name, ...parts))
+      assert.deepEqual(nativeSuite.hmac(name, key, ...parts), nobleSuite.hmac(name, key, ...parts))
+    }),
+  )
+})
+
+test('P-14 native and noble derive alike, and refuse alike what HKDF cannot give', () => {
+  fc.assert(
+    fc.property(
+      fc.constantFrom(...hashNames),
+      bytes(80),
+      bytes(80),
+      bytes(80),
+      fc.nat(300),
+      (name, secret, salt, info, length) => {
+        assert.deepEqual(nativeSuite.hkdf(name, secret, salt, info, length), nobleSuite.hkdf(name, secret, salt, info, length))
+      },
+    ),
+  )
+  const none = new Uint8Array(0)
+  for (const [suite] of providers) {
+    assert.equal(suite.hkdf('sha256', none, none, none, 255 * 32).length, 255 * 32)
+    assert.throws(() => suite.hkdf('sha256', none, none, none, 255 * 32 + 1), { name: 'CryptoError', code: 'length' })
+  }
+})
+
+test('P-14 keyed BLAKE2 of every output length agrees, and wrong sizes are refused', () => {
+  fc.assert(
+    fc.property(fc.integer({ min: 1, max: 32 }), bytes(32), bytes(300), (length, key, input) => {
+      assert.deepEqual(nativeSuite.blake2s(length, key, input), nobleSuite.blake2s(length, key, input))
+      assert.deepEqual(nativeSuite.blake2b(length * 2, key, input), nobleSuite.blake2b(length * 2, key, input))
+    }),
+  )
+  for (const [suite] of providers) {
+    assert.throws(() => suite.blake2s(33, new Uint8Array(0)), { code: 'length' })
+    assert.throws(() => suite.blake2s(32, new Uint8Array(33)), { code: 'length' })
+    assert.throws(() => suite.blake2b(0, new Uint8Array(0)), { code: 'length' })
+    assert.throws(() => suite.blake2b(64, new Uint8Array(65)), { code: 'length' })
+  }
+})
+
+for (const name of ['chacha20poly1305', 'xchacha20poly1305', 'aesGcm'] as const) {
+  test(`P-14 ${name}: one seals, the other opens, and no bit may change`, () => {
+    const { keyLengths, nonceLength } = nativeSuite[name]
+    fc.assert(
+      fc.property(
+        fc.constantFrom(...keyLengths).chain(exactly),
+        exactly(nonceLength),
+        fc.option(bytes(40), { nil: undefined }),
+        bytes(1500),
+        fc.nat(),
+        (key, nonce, aad, input, place) => {
+          const [a, b] = [nativeSuite[name].key(key), nobleSuite[name].key(key)]
+          const sealed = new Uint8Array(input.length + 16)
+          const again = new Uint8Array(input.length + 16)
+          assert.equal(a.seal(nonce, aad, input, sealed), sealed.length)
+          assert.equal(b.seal(nonce, aad, input, again), sealed.length)
+          assert.deepEqual(sealed, again)
+          const opened = new Uint8Array(input.length)
+          for (const aead of [a, b]) {
+            assert.equal(aead.open(nonce, aad, sealed, opened.fill(0)), input.length)
+            assert.deepEqual(opened, input)
+          }
+          const bit = place % (sealed.length * 8)
+          sealed[bit >> 3] = (sealed[bit >> 3] as number) ^ (1 << (bit & 7))
+          for (const aead of [a, b]) assert.equal(aead.open(nonce, aad, sealed, opened), -1)
+        },
+      ),
+    )
+  })
+}
+
+test('an AEAD works in place, refuses wrong sizes, and forgets its key', () => {
+  for (const [suite] of providers) {
+    for (const algorithm of [suite.chacha20poly1305, suite.xchacha20poly1305, suite.aesGcm]) {
+      assert.throws(() => algorithm.key(new Uint8Array(31)), { name: 'CryptoError', code: 'length' })
+      const aead = algorithm.key(new Uint8Array(32))
+      const nonce = new Uint8Array(algorithm.nonceLength)
+      const memory = Uint8Array.from({ length: 116 }, (_, i) => i)
+      const plain = memory.slice(0, 100)
+      assert.equal(aead.seal(nonce, undefined, memory.subarray(0, 100), memory), 116)
+      assert.equal(aead.open(nonce, undefined, memory, memory), 100)
+      assert.deepEqual(memory.subarray(0, 100), plain)
+      assert.equal(aead.open(nonce, undefined, memory.subarray(0, 15), memory), -1, 'shorter than a tag')
+      assert.throws(() => aead.seal(nonce, undefined, plain, new Uint8Array(115)), { code: 'length' })
+      assert.throws(() => aead.seal(nonce.subarray(1), undefined, plain, memory), { code: 'length' })
+      assert.throws(() => aead.open(nonce.subarray(1), undefined, memory, memory), { code: 'length' })
+      aead.wipe()
+      assert.throws(() => aead.seal(nonce, undefined, plain, memory), { code: 'key' })
+    }
+  }
+})
+
+test('a key is copied when it is made ready', () => {
+  for (const [suite] of providers) {
+    const raw = suite.random(32)
+    const aead = suite.chacha20poly1305.key(raw)
+    const nonce = new Uint8Array(12)
+    const before = new Uint8Array(16)
+    const after = new Uint8Array(16)
+    aead.seal(nonce, undefined, new Uint8Array(0), before)
+    raw.fill(0)
+    aead.seal(nonce, undefined, new Uint8Array(0), after)
+    assert.deepEqual(before, after)
+  }
+})
+
+for (const curve of ['x25519', 'ecdhP256', 'ecdhP384'] as const) {
+  test(`P-14 ${curve}: both providers make the same public key and agree with each other`, () => {
+    const [native, noble] = [nativeSuite[curve], nobleSuite[curve]]
+    for (let i = 0; i < 5; i++) {
+      const a = native.generate()
+      const b = noble.generate()
+      assert.deepEqual(noble.pair(a.privateKey), a)
+      assert.deepEqual(native.pair(b.privateKey), b)
+      assert.equal(a.publicKey.length, native.publicKeyLength)
+      const secret = native.shared(a, b.publicKey)
+      assert.equal(secret.length, native.sharedLength)
+      assert.deepEqual(noble.shared(b, a.publicKey), secret)
+      assert.deepEqual(native.shared({ ...b }, a.publicKey), secret, 'a pair that the provider did not make')
+    }
+  })
+}
+
+for (const signer of ['ed25519', 'ecdsaP256', 'ecdsaP256Raw', 'ecdsaP384'] as const) {
+  test(`P-14 ${signer}: each verifies what the other signs, and nothing else`, () => {
+    for (const [one, other] of providers) {
+      const pair = one[signer].generate()
+      assert.deepEqual(other[signer].pair(pair.privateKey), pair)
+      const message = one.random(100)
+      const signature = one[signer].sign(pair, message)
+      const { publicKey } = pair
+      for (const suite of [one, other]) {
+        assert.ok(suite[signer].verify(publicKey, message, signature))
+        assert.ok(!suite[signer].verify(publicKey, message.subarray(1), signature))
+        assert.ok(!suite[signer].verify(publicKey, message, signature.subarray(1)))
+        assert.ok(!suite[signer].verify(publicKey.subarray(1), message, signature))
+        assert.ok(!suite[signer].verify(publicKey, message, new Uint8Array(signature.length)))
+        assert.ok(!suite[signer].verify(new Uint8Array(publicKey.length), message, signature))
+        assert.ok(!suite[signer].verify(other[signer].generate().publicKey, message, signature))
+        assert.ok(suite[signer].verify(publicKey, message, suite[signer].sign({ ...pair }, message)))
+      }
+    }
+  })
+}
+
+test('random bytes are as many as asked, and never twice the same', () => {
+  for (const [suite] of providers) {
+    assert.equal(suite.random(0).length, 0)
+    assert.notDeepEqual(suite.random(32), suite.random(32))
+  }
+})
