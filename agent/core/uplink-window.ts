@@ -1,4 +1,4 @@
-import { type OutboxRow, batchLength } from '#shared/telemetry/outbox.ts'
+import { batchLength, type OutboxRow } from '#shared/telemetry/outbox.ts'
 
 /** Batches on the way at once: enough to hide a slow round trip, few enough that a lost connection repeats little. */
 const WINDOW = 4

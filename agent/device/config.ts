@@ -2,13 +2,14 @@
  * The agent's configuration file (TOML), documented key by key in `agent/adit-agent.example.toml`. Flags override it. Checked by
  * hand, since a schema library would double the agent's start; every refusal names file, line and mend.
  */
-import { type Service, parseService } from '#agent/core/service.ts'
+
+import { splitHostPort } from '#agent/core/agent-config.ts'
+import { parseService, type Service } from '#agent/core/service.ts'
 import { AditError } from '#shared/errors.ts'
 import { type LogLevel, logLevels } from '#shared/platform/log.ts'
 import type { OutboxLimits } from '#shared/telemetry/outbox.ts'
 import { type Duration, milliseconds, seconds } from '#shared/time/instant.ts'
 import type { Endpoint } from '#shared/tunnel/association.ts'
-import { splitHostPort } from '#agent/core/agent-config.ts'
 
 export interface DeviceConfig {
   readonly log: LogLevel

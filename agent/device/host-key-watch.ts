@@ -1,5 +1,5 @@
 import { isSsh, type Service } from '#agent/core/service.ts'
-import { type HostKeys, askHostKeys } from '#agent/io/ssh-host-keys.ts'
+import { askHostKeys, type HostKeys } from '#agent/io/ssh-host-keys.ts'
 import type { Suite } from '#shared/crypto/suite.ts'
 import type { Log } from '#shared/platform/log.ts'
 import type { Timer, Timers } from '#shared/platform/timers.ts'

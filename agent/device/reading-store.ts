@@ -1,4 +1,4 @@
-import { parsePayload, PayloadError, samplesOf, type Stamp } from '#agent/core/reading-payload.ts'
+import { PayloadError, parsePayload, type Stamp, samplesOf } from '#agent/core/reading-payload.ts'
 import type { TimeFloor } from '#agent/core/time-floor.ts'
 import type { ReadingSink } from '#agent/io/local-mqtt.ts'
 import { AditError, toAditError } from '#shared/errors.ts'

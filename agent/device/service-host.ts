@@ -1,7 +1,7 @@
 import type { Service } from '#agent/core/service.ts'
 import { LocalService } from '#agent/io/local-service.ts'
-import type { Log } from '#shared/platform/log.ts'
 import type { Netstack } from '#shared/netstack/netstack.ts'
+import type { Log } from '#shared/platform/log.ts'
 
 export interface ServiceStatus {
   readonly name: string

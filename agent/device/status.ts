@@ -1,6 +1,6 @@
-import type { HostKeys } from '#agent/io/ssh-host-keys.ts'
 import type { Identity } from '#agent/io/identity.ts'
 import type { LocalMqttCounters } from '#agent/io/local-mqtt.ts'
+import type { HostKeys } from '#agent/io/ssh-host-keys.ts'
 import type { Tunnel } from '#agent/io/tunnel.ts'
 import { version } from '#shared/platform/version.ts'
 import type { Instant } from '#shared/time/instant.ts'

@@ -1,6 +1,6 @@
 import { createPrivateKey } from 'node:crypto'
-import { AditError } from '#shared/errors.ts'
 import type { KeyPair, Suite } from '#shared/crypto/suite.ts'
+import { AditError } from '#shared/errors.ts'
 
 /** The identity key (P-256) between the form of our crypto port and PKCS#8 PEM (RFC 5958), which OpenSSL and TLS read. */
 export function identityKeyToPem(pair: KeyPair): string {

@@ -1,8 +1,8 @@
 import { AditError } from '#shared/errors.ts'
 import { type Database, openDatabase, type Session } from '#shared/platform/sqlite.ts'
+import { decodeCbor, encodeCbor } from '#shared/telemetry/cbor.ts'
 import type { OutboxLevel, OutboxRow, OutboxStore, Priority, Shed } from '#shared/telemetry/outbox.ts'
 import { type ReadingValue, toReadingValue } from '#shared/telemetry/reading.ts'
-import { decodeCbor, encodeCbor } from '#shared/telemetry/cbor.ts'
 
 /** Nine columns a row: a statement stays far below SQLite's 32,766 parameters, and its text below a few KB. */
 const ROWS_PER_STATEMENT = 200

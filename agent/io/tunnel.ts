@@ -1,5 +1,5 @@
-import { AgentCore, type AgentEvent } from '#agent/core/agent-core.ts'
 import type { AgentConfig } from '#agent/core/agent-config.ts'
+import { AgentCore, type AgentEvent } from '#agent/core/agent-core.ts'
 import type { Suite } from '#shared/crypto/suite.ts'
 import { toAditError } from '#shared/errors.ts'
 import { Driver } from '#shared/platform/driver.ts'

@@ -1,7 +1,7 @@
 import { readdir, readFile, statfs } from 'node:fs/promises'
 import { freemem, loadavg, totalmem, uptime } from 'node:os'
-import { Quality, type ReadingValue } from '#shared/telemetry/reading.ts'
 import type { Sample } from '#shared/telemetry/outbox.ts'
+import { Quality, type ReadingValue } from '#shared/telemetry/reading.ts'
 
 /** Where Linux shows them; a test gives another root. */
 export interface VitalSources {

@@ -1,0 +1,3 @@
+import { runDeviceProgram } from './command-line.ts'
+
+await runDeviceProgram(process.argv.slice(2))

@@ -1,0 +1,33 @@
+import { join, resolve } from 'node:path'
+import { AgentSocketClient } from '#agent/io/agent-socket.ts'
+import { stateFiles, stateFolderPath } from '#agent/io/state-folder.ts'
+import type { DeviceStatus } from '../status.ts'
+
+/** `adit-agent status`: asks the running agent through its socket. */
+export async function statusVerb(flags: { state?: string; json?: boolean }): Promise<void> {
+  const folder = resolve(stateFolderPath(flags.state, 'adit-agent'))
+  const client = await AgentSocketClient.connect(join(folder, stateFiles.socket))
+  const status = (await client.request({ op: 'status' })) as DeviceStatus
+  client.close()
+  process.stdout.write(flags.json ? `${JSON.stringify(status)}\n` : `${describe(status).join('\n')}\n`)
+}
+
+function describe(status: DeviceStatus): string[] {
+  const { tunnel, storage, readings } = status
+  const evidence = tunnel.evidenceAgeSeconds === null ? 'never heard' : `heard ${tunnel.evidenceAgeSeconds} s ago`
+  const waiting = storage.outbox === null ? '' : `, ${storage.outbox.rows} readings wait`
+  return [
+    `${status.name}  adit-agent ${status.version}, running for ${status.uptimeSeconds} s`,
+    `tunnel       ${tunnel.state} for ${tunnel.sinceSeconds} s, broker ${tunnel.endpoint ?? 'unknown'} ${evidence}`,
+    `addresses    ${tunnel.addresses.join(' ') || 'none yet'}`,
+    `certificate  until ${status.certificate.notAfter}${status.certificate.expired ? ' (expired, renewing)' : ''}`,
+    `storage      ${storage.state === 'degraded' ? 'storage degraded' : storage.state}${waiting}${storage.error ? `: ${storage.error}` : ''}`,
+    `readings     ${readings.listen ?? 'no local listener'}, ${readings.accepted} taken, ${readings.refused} refused${readings.problem ? `: ${readings.problem}` : ''}`,
+    ...(status.clock === 'ok' ? [] : ['clock        below what is known to be possible: check the battery or NTP']),
+    ...status.services.map(
+      (service) =>
+        `service      ${service.name} at ${service.port} -> ${service.target}, ${service.open} open, ${service.accepted} served` +
+        (service.refused === 0 ? '' : `, ${service.refused} refused (${service.lastRefusal})`),
+    ),
+  ]
+}
