@@ -1,21 +1,31 @@
+import { Agent, type ClientRequest, request as httpRequest, type IncomingMessage } from 'node:http'
+import type { Duplex } from 'node:stream'
+import type { TLSSocket } from 'node:tls'
 import type { Suite } from '#shared/crypto/suite.ts'
+import { AditError } from '#shared/errors.ts'
+import type { ServerProof, Trust } from '#shared/pki/server-trust.ts'
+import { resolveHost } from '#shared/platform/resolve-host.ts'
+import { type ClientIdentity, connectTls } from '#shared/platform/tls-connect.ts'
 import type { WallTime } from '#shared/time/instant.ts'
 
-/** What the client trusts before it writes a byte: the root's certificate, or only its SHA-256 (from a claim), sent with the chain. */
-export type Trust = { rootFingerprint: Uint8Array } | { rootDer: Uint8Array }
+export type { Trust } from '#shared/pki/server-trust.ts'
 
 export interface HttpsClientOptions {
   suite: Suite
+  /** What the server's chain must lead to before a byte is written to it. */
   trust: Trust
   /** The time at which certificates are judged (DESIGN D5): the time floor, never the bare wall clock. */
   time(): WallTime
   /** Client certificate for mutual TLS: PEM. */
-  identity?: { key: string; chain: string }
+  identity?: ClientIdentity
   /** Addresses of a host where DNS fails or is slow (F-08): the last good ones. */
   lastGoodAddresses?(host: string): readonly string[]
+  /** Instead of the system's resolver. */
+  lookup?(host: string): Promise<readonly string[]>
 }
 
 export interface HttpsRequest {
+  /** `https:` only. */
   url: string
   method?: string
   headers?: Record<string, string>
@@ -26,17 +36,156 @@ export interface HttpsRequest {
 
 export interface HttpsResponse {
   status: number
+  /** Names in lower case; repeated ones joined by `, `. */
   headers: Record<string, string>
   body: Uint8Array
   /** The address that answered: to be kept as last good. */
   address: string
 }
 
-export declare class HttpsClient {
-  constructor(options: HttpsClientOptions)
-  /** Throws AditError `broker-unreachable`, `ca-mismatch`, `certificate-refused` or `clock-wrong`; HTTP errors are answers. */
-  request(request: HttpsRequest): Promise<HttpsResponse>
+const defaultTimeoutMs = 15_000
+/** Largest answer taken, in bytes. */
+const bodyLimit = 8 * 1024 * 1024
+/** How long a connection may stay unused, in ms; shorter than Node's servers keep theirs (5 s), so that none is used as it closes. */
+const idleMs = 4_000
+
+/**
+ * A small HTTPS client whose servers are judged by our own chain check: at the time floor, up to a pinned root, before anything is
+ * written. (With TLS 1.3 the client's own certificate goes out in the handshake, encrypted to whoever answered: no secret is in it.)
+ */
+export class HttpsClient {
+  readonly #agent: PinnedAgent
+
+  constructor(options: HttpsClientOptions) {
+    this.#agent = new PinnedAgent(options)
+  }
+
   /** DER of the root that the last connection proved; undefined before. */
-  readonly rootDer: Uint8Array | undefined
-  close(): void
+  get rootDer(): Uint8Array | undefined {
+    return this.#agent.proof?.rootDer
+  }
+
+  /** A time that has passed, says the CA's signature: the latest beginning in the last proven chain. Raises a time floor. */
+  get provenTime(): WallTime | undefined {
+    return this.#agent.proof?.notBefore
+  }
+
+  /** Throws AditError `broker-unreachable`, `ca-mismatch` or `certificate-refused`; an HTTP error is an answer. */
+  async request(request: HttpsRequest): Promise<HttpsResponse> {
+    const url = new URL(request.url)
+    if (url.protocol !== 'https:')
+      throw new AditError('config-invalid', `${request.url} is not an https: address.`, 'Use https:.')
+    const timeoutMs = request.timeoutMs ?? defaultTimeoutMs
+    try {
+      return await this.#exchange(url, request, timeoutMs)
+    } catch (error) {
+      if (error instanceof AditError) throw error
+      const why = error instanceof Error ? error.message : String(error)
+      const mend = 'Check the network, and that the broker runs and is reachable at this address.'
+      throw new AditError('broker-unreachable', `The broker at ${url.host} does not answer: ${why}.`, mend, { cause: error })
+    }
+  }
+
+  close(): void {
+    this.#agent.destroy()
+  }
+
+  #exchange(url: URL, request: HttpsRequest, timeoutMs: number): Promise<HttpsResponse> {
+    return new Promise((resolve, reject) => {
+      let outgoing: ClientRequest | undefined
+      const timer = setTimeout(() => {
+        const late = new Error(`no answer within ${timeoutMs / 1000} s`)
+        reject(late)
+        outgoing?.destroy(late)
+      }, timeoutMs)
+      const settle = (act: () => void): void => {
+        clearTimeout(timer)
+        act()
+      }
+      const body = request.body === undefined ? undefined : Buffer.from(request.body)
+      outgoing = httpRequest({
+        agent: this.#agent,
+        protocol: 'https:',
+        hostname: url.hostname.replace(/^\[|\]$/g, ''),
+        port: url.port === '' ? 443 : Number(url.port),
+        path: url.pathname + url.search,
+        method: request.method ?? 'GET',
+        headers: { host: url.host, ...(body && { 'content-length': String(body.length) }), ...request.headers },
+      })
+      outgoing.once('error', (error) => settle(() => reject(error)))
+      outgoing.once('response', (incoming) => {
+        readBody(incoming).then(
+          (bytes) => settle(() => resolve(answer(incoming, bytes))),
+          (error) => settle(() => reject(error)),
+        )
+      })
+      outgoing.end(body)
+    })
+  }
+}
+
+function answer(incoming: IncomingMessage, body: Uint8Array): HttpsResponse {
+  const headers: Record<string, string> = {}
+  for (const [name, value] of Object.entries(incoming.headers)) {
+    if (value !== undefined) headers[name] = Array.isArray(value) ? value.join(', ') : value
+  }
+  return { status: incoming.statusCode ?? 0, headers, body, address: addresses.get(incoming.socket) ?? '' }
+}
+
+async function readBody(incoming: IncomingMessage): Promise<Uint8Array> {
+  const chunks: Buffer[] = []
+  let length = 0
+  for await (const chunk of incoming as AsyncIterable<Buffer>) {
+    length += chunk.length
+    if (length > bodyLimit) throw new Error(`an answer of more than ${bodyLimit} bytes`)
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks, length)
+}
+
+/** Where each connection went; a closed socket no longer knows. */
+const addresses = new WeakMap<object, string>()
+
+/** Keeps connections alive, and makes them only to servers that were proven. */
+class PinnedAgent extends Agent {
+  readonly #options: HttpsClientOptions
+  proof: ServerProof | undefined
+
+  constructor(options: HttpsClientOptions) {
+    super({ keepAlive: true, maxSockets: 8, timeout: idleMs })
+    this.#options = options
+    // What requests are checked against; undocumented in types, documented for agents of https.
+    Object.assign(this, { protocol: 'https:', defaultPort: 443 })
+  }
+
+  override createConnection(
+    target: { host?: string; port?: number },
+    done: (error: Error | null, socket?: Duplex) => void,
+  ): undefined {
+    this.#connect(target.host ?? '', target.port ?? 443).then(
+      (socket) => done(null, socket),
+      (error: Error) => done(error),
+    )
+  }
+
+  /** Each address in turn: one that does not answer, or answers as someone else, is followed by the next (a poisoned DNS, F-08). */
+  async #connect(host: string, port: number): Promise<TLSSocket> {
+    const candidates = await resolveHost(host, {
+      lastGood: this.#options.lastGoodAddresses?.(host) ?? [],
+      ...(this.#options.lookup && { lookup: this.#options.lookup }),
+    })
+    let failure: unknown
+    for (const address of candidates) {
+      try {
+        const { socket, proof } = await connectTls({ ...this.#options, host, address, port, floor: this.#options.time() })
+        this.proof = proof
+        addresses.set(socket, address)
+        return socket
+      } catch (error) {
+        // A refusal says more than a silence.
+        if (!(failure instanceof AditError)) failure = error
+      }
+    }
+    throw failure ?? new Error(`no address is known for ${host}`)
+  }
 }
