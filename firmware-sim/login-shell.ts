@@ -34,6 +34,12 @@ export class LoginShell {
     this.#server = new ssh2.Server({ hostKeys: [this.hostKey], ident: 'adit-sim' }, (client) => this.#serve(client))
   }
 
+  /** The host key as an OpenSSH line. */
+  get publicHostKey(): string {
+    const key = parseAuthorizedKey(this.hostKey)
+    return `${key.type} ${key.getPublicSSH().toString('base64')}`
+  }
+
   /** Serves one SSH connection on a stream that a listener of the netstack accepted. */
   accept(stream: Duplex): void {
     stream.on('error', () => stream.destroy())
