@@ -61,7 +61,7 @@ export class Identity {
     this.#https ??= new HttpsClient({
       suite: this.#suite,
       trust: { rootDer: decodePem('CERTIFICATE', this.#certificates.root)[0]! },
-      time: () => this.floors.time.now(),
+      time: () => this.floors.time.floor,
       identity: { key: this.keys.identityPem, chain: this.#certificates.chain },
       lastGoodAddresses: (host) => this.record.addresses?.[host] ?? [],
     })
@@ -121,7 +121,7 @@ export async function enrol({ folder, token, role, onProgress = () => {}, ...por
 }
 
 async function redeem(claim: Claim, keys: AgentKeys, floors: Floors, suite: Suite): Promise<Certificates> {
-  const https = new HttpsClient({ suite, trust: { rootFingerprint: claim.ca }, time: () => floors.time.now() })
+  const https = new HttpsClient({ suite, trust: { rootFingerprint: claim.ca }, time: () => floors.time.floor })
   try {
     const request = { keys, name: claim.role, credentials: claim }
     const chain = await eachUrl(claim.api, https, (server) => requestCertificate(server, request, suite))
