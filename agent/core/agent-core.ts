@@ -244,8 +244,11 @@ export class AgentCore {
 
   #outbound(packet: Uint8Array): void {
     const association = this.#association
-    if (association === undefined) return this.counters.count(DropReason.NoSession)
-    if (packet.length > this.#innerMtu) return this.counters.count(DropReason.InnerTooBig)
+    const refusal = association === undefined ? DropReason.NoSession : packet.length > this.#innerMtu ? DropReason.InnerTooBig : 0
+    if (refusal < 0 || association === undefined) {
+      this.counters.count(refusal)
+      return
+    }
     const out = borrowScratch()
     const length = association.seal(packet, packet.length, out, this.#clock.now())
     if (length >= 0 && association.endpoint) {

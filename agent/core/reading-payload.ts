@@ -68,7 +68,7 @@ function sampleOf(topicName: string | undefined, item: unknown, stamp: Stamp): S
   const { value, unit, at, name } = (isReading ? fields : { value: item }) as Record<string, unknown>
   const sample: Sample = {
     name: nameOf(topicName, name),
-    value: valueOf(value),
+    value: valueIn(value),
     unit: unitOf(unit),
     at: at === undefined || at === null ? stamp.at : timeOf(at),
     quality: stamp.quality,
@@ -87,7 +87,7 @@ function nameOf(topicName: string | undefined, own: unknown): string {
   return name
 }
 
-function valueOf(value: unknown): Sample['value'] {
+function valueIn(value: unknown): Sample['value'] {
   try {
     return toReadingValue(value)
   } catch (error) {

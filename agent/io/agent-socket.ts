@@ -106,7 +106,10 @@ export class AgentSocketClient {
     const { id, ok, error, message, mend } = JSON.parse(line)
     const pending = this.#pending.get(id)
     this.#pending.delete(id)
-    if (error === undefined) return pending?.resolve(ok)
+    if (error === undefined) {
+      pending?.resolve(ok)
+      return
+    }
     const code: ErrorCode = Object.hasOwn(exitStatuses, error) ? error : 'internal'
     pending?.reject(new AditError(code, String(message), String(mend)))
   }

@@ -69,7 +69,7 @@ export class SqliteOutboxStore implements OutboxStore {
        WHERE (boot, seq) > (?, ?) ORDER BY boot, seq LIMIT ?`,
       [boot, seq, limit],
     )
-    return rows.map((row) => ({ ...row, value: valueOf(row.value) }))
+    return rows.map((row) => ({ ...row, value: valueIn(row.value) }))
   }
 
   remove(boot: number, seq: number): Promise<OutboxLevel> {
@@ -113,4 +113,4 @@ async function insert(session: Session, rows: readonly OutboxRow[]): Promise<voi
   }
 }
 
-const valueOf = (bytes: Uint8Array): ReadingValue => toReadingValue(decodeCbor(bytes))
+const valueIn = (bytes: Uint8Array): ReadingValue => toReadingValue(decodeCbor(bytes))
