@@ -68,7 +68,7 @@ export class PresenceTable {
         storedEndpoint: '',
         storedAt: 0,
       })
-    } else if (at > known.lastAuthentic) {
+    } else if (at >= known.lastAuthentic) {
       const cameBack = at - known.lastAuthentic > evidenceLife || (known.goodbye > 0 && at > known.goodbye)
       if (cameBack) known.upSince = at
       if (at > known.goodbye) known.goodbye = 0
