@@ -54,6 +54,10 @@ export class VirtualNetwork {
     this.#nodes.set(key(node.address), node)
   }
 
+  remove(node: Node): void {
+    this.#nodes.delete(key(node.address))
+  }
+
   move(node: Node, to: Endpoint): void {
     this.#nodes.delete(key(node.address))
     node.address = to
@@ -120,7 +124,7 @@ export class Node {
     this.endpoint = new WireguardEndpoint({
       suite,
       staticKey: this.key,
-      nextTimestamp: () => tai64n(BigInt(network.now) * 1_000_000n + this.#timestamp++),
+      nextTimestamp: () => tai64n(BigInt(Math.floor(network.now)) * 1_000_000n + this.#timestamp++),
       ports: {
         transmit: (datagram, to) => network.send(datagram, this.address, to),
         event: (event) => this.events.push(event),
