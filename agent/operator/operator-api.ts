@@ -1,7 +1,4 @@
-import { firstThatAnswers, type Requester } from '#agent/io/broker-api.ts'
-import { errorFrom } from '#agent/operator/tunnel-protocol.ts'
-import { AditError } from '#shared/errors.ts'
-import type { HttpsResponse } from '#shared/platform/tls.ts'
+import { documentOf, firstThatAnswers, type Requester } from '#agent/io/broker-api.ts'
 
 /** A device as `GET /v1/devices` shows it. */
 export interface Device {
@@ -122,25 +119,6 @@ export class OperatorApi {
         ...(timeoutMs !== undefined && { timeoutMs }),
       }),
     )
-    const document = parse(response)
-    if (response.status >= 200 && response.status < 300) return document as T
-    throw errorFrom(document as Record<string, unknown>) ?? unreadable(response.status)
+    return documentOf(response) as T
   }
 }
-
-function parse({ status, body }: HttpsResponse): unknown {
-  try {
-    const document: unknown = JSON.parse(new TextDecoder().decode(body))
-    if (typeof document === 'object' && document !== null) return document
-  } catch {
-    // Told below.
-  }
-  throw unreadable(status)
-}
-
-const unreadable = (status: number): AditError =>
-  new AditError(
-    'internal',
-    `The broker's answer (status ${status}) cannot be read.`,
-    'Check that the API address is that of an adit broker.',
-  )

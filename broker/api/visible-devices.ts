@@ -15,7 +15,7 @@ export class VisibleDevices {
   /** In order of name. */
   all(operator: Principal, now: WallTime): Principal[] {
     return [...this.#registry.directory.all('device')]
-      .filter((device) => this.#sees(operator, device, now))
+      .filter((device) => this.#isLatest(device) && this.#sees(operator, device, now))
       .sort((a, b) => (a.name < b.name ? -1 : 1))
   }
 
@@ -31,6 +31,11 @@ export class VisibleDevices {
     return device
   }
 
+  /** Of several that have had one name, the living or the last. */
+  #isLatest(device: Principal): boolean {
+    return this.#registry.directory.byName('device', device.name) === device
+  }
+
   #refuse(operator: Principal, device: Principal): void {
     const row = {
       actor: `operator:${operator.name}`,
@@ -43,7 +48,9 @@ export class VisibleDevices {
   }
 
   #sees(operator: Principal, device: Principal, now: WallTime): boolean {
-    return this.#registry.policy.sees(operator, device, now)
+    // Policy closes revoked devices to everybody; whoever could see it before may see that, and since when, it is revoked.
+    const { revokedAt: _, ...asItWas } = device
+    return this.#registry.policy.sees(operator, asItWas, now)
   }
 }
 

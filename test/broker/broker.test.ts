@@ -30,7 +30,7 @@ async function mqttOver(client: DeviceClient, clientId: string, will?: { topic: 
   })
   await new Promise<void>((resolve, reject) => {
     session.once('connect', () => resolve())
-    session.once('error', reject)
+    session.on('error', reject)
     session.once('close', () => reject(new Error('closed')))
   })
   return session
@@ -186,14 +186,18 @@ test('an operator reaches what a grant names, nothing else; each flow and refusa
   void ann.client.connect(target, 23).catch(() => undefined)
   void ann.client.connect(inner6(), 1883).catch(() => undefined)
   await eventually(() => (fixture.broker.gateway.counters().drops['filter-refused'] ?? 0) >= refusedBefore + 2)
-  const rows = await fixture.registry.audit.query({ newest: true, limit: 1_000 })
-  const told = (action: string, subject: string, port: number): boolean =>
-    rows.some(
+  const told = async (action: string, subject: string, port: number): Promise<boolean> => {
+    const rows = await fixture.registry.audit.query({ newest: true, limit: 1_000 })
+    return rows.some(
       (row) => row.action === action && row.actor === 'operator:ann' && row.subject === subject && row.detail?.port === port,
     )
-  await eventually(
-    () => told('flow.open', 'device:pi', 22) && told('flow.refused', 'device:pi', 23) && told('flow.refused', 'broker', 1883),
-  )
+  }
+  for (const [action, subject, port] of [
+    ['flow.open', 'device:pi', 22],
+    ['flow.refused', 'device:pi', 23],
+    ['flow.refused', 'broker', 1883],
+  ] as const)
+    await eventually(() => told(action, subject, port), 5_000, `${action} ${subject} ${port}`)
   echoes.close()
 })
 
@@ -237,8 +241,10 @@ test('P-30 a foreign inner source is dropped, counted and told with the name of 
   liar.client.core.netstack.setAddresses([...victim.principal.addresses])
   assert.equal(await liar.client.core.netstack.ping(inner6(), { timeoutMs: 200 }), undefined)
   assert.ok((fixture.broker.gateway.counters().drops['inner-source-refused'] ?? 0) >= 1)
-  const rows = await fixture.registry.audit.query({ newest: true, limit: 1_000 })
-  await eventually(() => rows.some(({ action, actor }) => action === 'packet.spoofed' && actor === 'device:liar'))
+  await eventually(async () => {
+    const rows = await fixture.registry.audit.query({ newest: true, limit: 1_000 })
+    return rows.some(({ action, actor }) => action === 'packet.spoofed' && actor === 'device:liar')
+  })
 })
 
 test('P-12 STUN is answered with the address it came from; strangers get silence', async () => {

@@ -43,9 +43,13 @@ export class BrokerTunnel implements OperatorTunnel {
   }
 
   async open(name: string, port: number): Promise<{ stream: Duplex; device: object }> {
-    const [device] = await Promise.all([this.device(name), this.#up()])
+    // Both at once, but what the broker says of the device is the better answer where the tunnel fails too.
+    const up = this.#up()
+    up.catch(() => {})
+    const device = await this.device(name)
     const address = reachableAddress(device)
     requireGrantedPort(device, port)
+    await up
     const stream = this.#options.tunnel.core.netstack.connect({ address, port, allowHalfOpen: true })
     stream.setNoDelay(true)
     const timer = this.#options.timers.setTimer(connectPatience, () => stream.destroy(silent(device.name, port)))

@@ -28,7 +28,7 @@ export function operatorContext({ state, json = false }: GlobalOptions): Operato
     async api() {
       const { openOperator } = await import('#agent/operator/io/operator-identity.ts')
       const operator = await openOperator(folder)
-      return new OperatorApi(operator.https, operator.api)
+      return new OperatorApi(operator.https(), operator.record.api)
     },
     tunnel() {
       const { path } = socketOf(folder)

@@ -1,3 +1,4 @@
+import { Renewal } from '#agent/io/renewal.ts'
 import { Tunnel } from '#agent/io/tunnel.ts'
 import { BrokerTunnel } from '#agent/operator/io/broker-tunnel.ts'
 import { socketOf } from '#agent/operator/io/operator-context.ts'
@@ -43,23 +44,28 @@ async function serve(stateFolder: string): Promise<void> {
     keys: operator.keys,
     record: operator.record,
     floors: operator.floors,
-    api: operator.brokerApi,
+    api: () => operator.api(),
     onEvent: (event) => {
       log.info(event, 'tunnel')
-      if (event.kind === 'up') face.cameUp()
+      if (event.kind !== 'up') return
+      face.cameUp()
+      renewal.hint()
     },
   })
   const face = new BrokerTunnel({
     tunnel,
-    api: new OperatorApi(operator.https, operator.api),
+    api: new OperatorApi({ request: (request) => operator.https().request(request) }, operator.record.api),
     timers: systemTimers,
     clock: systemClock,
     knownHosts: `${stateFolder}/known_hosts`,
   })
+  // A laptop that is used keeps its certificate young, as a device does.
+  const renewal = new Renewal({ suite: nativeSuite, timers: backgroundTimers, log, identity: operator, onRenewed: () => {} })
   const leave = async (): Promise<void> => {
+    renewal.stop()
     await server.close()
     await tunnel.close()
-    operator.https.close()
+    operator.close()
     await lock.release()
     process.exit(0)
   }
@@ -67,6 +73,7 @@ async function serve(stateFolder: string): Promise<void> {
   const { path, folder } = socketOf(stateFolder)
   if (folder !== stateFolder) await makePrivateDirectory(folder)
   await server.listen(path)
+  renewal.start()
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => void leave())
   // The terminal of the command that started us may go; the tunnel stays.
   process.on('SIGHUP', () => {})

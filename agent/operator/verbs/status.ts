@@ -11,7 +11,8 @@ export async function status(context: OperatorContext): Promise<void> {
     ({ admin }) => ({ reachable: true, admin }),
     (error: unknown) => ({ reachable: false, ...toAditError(error).toJSON() }),
   )
-  const { name, api, notAfter } = operator
+  const { api } = operator.record
+  const { name, notAfter } = operator.leaf
   const document = {
     name,
     state: context.stateFolder,

@@ -88,8 +88,10 @@ export class ApiFixture {
   registry!: Registry
   api!: RunningApi
 
-  static async open(t: TestContext): Promise<ApiFixture> {
+  /** `ms`: what the clock shows; 2030 unless said otherwise. */
+  static async open(t: TestContext, ms?: number): Promise<ApiFixture> {
     const fixture = new ApiFixture()
+    fixture.clock.ms = ms ?? fixture.clock.ms
     const folder = await mkdtemp(join(tmpdir(), 'adit-api-'))
     fixture.authority = await Authority.openOrCreate(folder, { suite, clock: fixture.clock })
     fixture.registry = await Registry.open(folder, { clock: fixture.clock, suite, log: silentLog })
