@@ -14,7 +14,10 @@ import type { Verdicts } from '../verdict.ts'
  * tried as a key, the ones in the same object first.
  */
 export const recognises = (_path: string, contents: unknown): boolean =>
-  isFields(contents) && keysIn(contents).length > 0 && dataFrames(contents).length > 0
+  isFields(contents) && !isWycheproof(contents) && keysIn(contents).length > 0 && dataFrames(contents).length > 0
+
+/** Public keys that happen to begin with 04 00 00 00 look like data messages. */
+const isWycheproof = (contents: Fields): boolean => Array.isArray(contents.testGroups)
 
 export function judge(path: string, contents: unknown, verdicts: Verdicts): void {
   const keys = keysIn(contents)
