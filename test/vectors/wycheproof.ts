@@ -35,7 +35,7 @@ export function judge(path: string, contents: unknown, verdicts: Verdicts): void
     const type = optionalText(group, 'type') ?? '(no type)'
     const groupJudge = judges[type]
     if (groupJudge === undefined) {
-      verdicts.skip(`${algorithm} (${type}) is not in the crypto port`, group.tests.length)
+      verdicts.skip(`${algorithm} (${type}) is not in the crypto port, or not in this form`, group.tests.length)
       continue
     }
     for (const test of group.tests) judgeCase(path, algorithm, group, test, groupJudge, verdicts)

@@ -14,8 +14,6 @@ export function fromBase64url(text: string, length: number): Uint8Array {
   return out
 }
 
-export type JwkCurve = 'X25519' | 'Ed25519' | 'P-256' | 'P-384'
-
 export function importPublic(jwk: crypto.webcrypto.JsonWebKey): crypto.KeyObject {
   return crypto.createPublicKey({ key: jwk as crypto.JsonWebKey, format: 'jwk' })
 }

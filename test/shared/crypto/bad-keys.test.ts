@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { ED25519_TORSION_SUBGROUP } from '@noble/curves/ed25519.js'
 import { fromHex } from '#shared/bytes/hex.ts'
 import { isUnsafeEd25519Key } from '#shared/crypto/ed25519-keys.ts'
 import { nativeSuite } from '#shared/crypto/native.ts'
@@ -97,6 +96,6 @@ test('A-15 an Ed25519 key of small order, under which one signature fits every m
       for (const message of [new Uint8Array(0), Uint8Array.of(1)])
         assert.ok(!ed25519.verify(fromHex(hex), message, signature), `${name} ${hex}`)
   }
-  for (const hex of [...smallOrderEd25519, ...ED25519_TORSION_SUBGROUP]) assert.ok(isUnsafeEd25519Key(fromHex(hex)), hex)
+  for (const hex of smallOrderEd25519) assert.ok(isUnsafeEd25519Key(fromHex(hex)), hex)
   for (let i = 0; i < 20; i++) assert.ok(!isUnsafeEd25519Key(nativeSuite.ed25519.generate().publicKey))
 })

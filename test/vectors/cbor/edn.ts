@@ -120,6 +120,7 @@ class EdnReader {
       this.#at += this.#text[this.#at] === '\\' ? 2 : 1
     }
     const body = this.#text.slice(start, this.#at++)
+    this.#match(markPattern)
     if (!body.includes('\\')) return body
     const json = body
       .replaceAll(/\\u\{([0-9a-fA-F]+)\}/g, (_, code: string) => String.fromCodePoint(Number.parseInt(code, 16)))

@@ -67,8 +67,9 @@ function agreement(readKeys: KeyReader): GroupJudge {
       const outcome =
         publicKey === undefined || privateKey === undefined ? 'refused' : agree(curve.diffieHellman(suite), privateKey, publicKey)
       if (outcome === 'refused') {
-        if (one.expected === 'valid') return 'refused what is valid'
-        refusedForm = one.expected === 'acceptable' && !hasFlag(one, 'ZeroSharedSecret', 'LowOrderPublic')
+        const compressed = hasFlag(one, 'CompressedPoint', 'CompressedPublic')
+        if (one.expected === 'valid' && !compressed) return 'refused what is valid'
+        refusedForm = one.expected !== 'invalid' && !hasFlag(one, 'ZeroSharedSecret', 'LowOrderPublic')
         return undefined
       }
       if (one.expected === 'invalid') return 'agreed with a key that must be refused'
@@ -76,7 +77,9 @@ function agreement(readKeys: KeyReader): GroupJudge {
       return equalPublic(outcome, expectedSecret) ? undefined : 'agreed on another secret'
     })
     if (complaint === undefined && refusedForm)
-      return { skip: `${one.algorithm} ${curve.crv}: an acceptable public key in a form outside our profile (refused)` }
+      return {
+        skip: `${one.algorithm} ${curve.crv}: a public key in a form outside our profile (BER, compressed, explicit parameters: refused)`,
+      }
     return complaint
   }
 }

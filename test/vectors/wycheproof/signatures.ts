@@ -10,11 +10,15 @@ const ecdsaSigners: Readonly<Record<string, (suite: Suite) => Signer>> = {
   'secp384r1 SHA-384 DER': (suite) => suite.ecdsaP384,
 }
 
+/** WebCrypto's names, which some files use. */
+const curveNames: Readonly<Record<string, string>> = { 'P-256': 'secp256r1', 'P-384': 'secp384r1' }
+
 /** Group types EcdsaVerify and EcdsaP1363Verify. */
 export const judgeEcdsa = (form: 'DER' | 'P1363'): GroupJudge => {
   return (one) => {
     const key = groupKey(one)
-    const name = `${textField(key, 'curve')} ${textField(one.group, 'sha')} ${form}`
+    const curve = textField(key, 'curve')
+    const name = `${curveNames[curve] ?? curve} ${textField(one.group, 'sha')} ${form}`
     const signerOf = ecdsaSigners[name]
     if (signerOf === undefined) return { skip: `ECDSA ${name} is not in the crypto port` }
     return underBoth((suite) => verdict(one, signerOf(suite), hexField(key, 'uncompressed')))
