@@ -1,5 +1,5 @@
 import { constants, type Stats } from 'node:fs'
-import { type FileHandle, lstat, mkdir, open, rename, unlink } from 'node:fs/promises'
+import { chmod, type FileHandle, lstat, mkdir, open, rename, unlink } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { AditError } from '#shared/errors.ts'
 
@@ -219,10 +219,8 @@ export function storageError(error: unknown, verb: string, path: string): AditEr
 export const nodeFiles: FilePort = {
   async mkdir(path, mode) {
     await mkdir(path, { mode })
-    // mkdir(2) masks the mode with the umask; a umask of 0777 would lock ourselves out.
-    const handle = await open(path, constants.O_RDONLY | constants.O_DIRECTORY).catch(() => undefined)
-    await handle?.chmod(mode)
-    await handle?.close()
+    // mkdir(2) masks the mode with the umask; one of 0777 would lock ourselves out.
+    await chmod(path, mode)
   },
   async open(path, flags, mode) {
     return new NodeHandle(await open(path, flags, mode))
