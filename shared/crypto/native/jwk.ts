@@ -3,7 +3,8 @@ import { bufferView } from '#shared/bytes/view.ts'
 
 /**
  * Raw keys enter OpenSSL as JSON Web Keys (RFC 7517, RFC 8037): Node builds those straight from the raw numbers, while DER goes
- * through OpenSSL's decoder search (measured per X25519 public key: 5 us as JWK, 60 us as SPKI; private: 35 us, 350 us as PKCS#8).
+ * through OpenSSL's decoder search (one sitting, X25519: a public key 15 us as JWK, 179 us as SPKI; a private one 92 us, 1019 us as
+ * PKCS#8).
  */
 export const base64url = (bytes: Uint8Array): string => bufferView(bytes).toString('base64url')
 
