@@ -1,0 +1,94 @@
+import { userInfo } from 'node:os'
+import type { Config } from '#broker/config.ts'
+import { Authority } from '#broker/identity/authority.ts'
+import { Registry } from '#broker/registry/registry.ts'
+import { nativeSuite } from '#shared/crypto/native.ts'
+import { systemClock } from '#shared/platform/clock.ts'
+import { makePrivateDirectory } from '#shared/platform/files.ts'
+import { type FolderLock, lockFolder } from '#shared/platform/lock.ts'
+import type { Log } from '#shared/platform/log.ts'
+import { version } from '#shared/platform/version.ts'
+import { machineAddresses, machineNetworks } from './io/machine-addresses.ts'
+import type { Office } from './office.ts'
+import { perform } from './operations.ts'
+import { apiHosts, type Listening, reachOf } from './reach.ts'
+
+/** What is open while this process holds the data folder. */
+export interface OpenFolder {
+  readonly registry: Registry
+  readonly authority: Authority
+  /** An office at this desk; `live` is the running broker's own. */
+  office(config: Config, live?: { status(): Record<string, unknown>; listening: Listening }): Office
+  close(): Promise<void>
+}
+
+const listeningKey = 'broker.listening'
+
+/** Takes the data folder for this process: lock, keys, registry. Throws AditError `state-locked`, storage errors. */
+export async function openFolder(dataDir: string, config: Config, log: Log, options: { serve: boolean }): Promise<OpenFolder> {
+  await makePrivateDirectory(dataDir)
+  const lock = await lockFolder(dataDir, options.serve ? 'adit-broker run' : 'adit-broker')
+  let registry: Registry | undefined
+  try {
+    const ports = { suite: nativeSuite, clock: systemClock }
+    // Only who serves the API may renew its certificate for new names: a command beside a config of its own must not.
+    const names = options.serve ? { apiNames: apiHosts(config, machineAddresses()) } : {}
+    const authority = await Authority.openOrCreate(dataDir, ports, names)
+    registry = await Registry.open(dataDir, { ...ports, log }, { underlay: [...machineNetworks(), ...config.avoidNetworks] })
+    return folder(dataDir, registry, authority, lock)
+  } catch (error) {
+    await registry?.close()
+    await lock.release()
+    throw error
+  }
+}
+
+/** Does what an administrator asks here, with the folder taken for as long as it takes. */
+export async function performHere(dataDir: string, config: Config, log: Log, verb: string, args: unknown): Promise<unknown> {
+  const open = await openFolder(dataDir, config, log, { serve: false })
+  try {
+    return await perform(open.office(config), verb, args)
+  } finally {
+    await open.close()
+  }
+}
+
+/** A container's user may have no name. */
+function userName(): string {
+  try {
+    return userInfo().username
+  } catch {
+    return String(process.geteuid?.() ?? 'unknown')
+  }
+}
+
+/** Keeps where the broker listens, so that claims can be made for it while it does not run. */
+export const rememberListening = (registry: Registry, listening: Listening): Promise<void> =>
+  registry.settings.set(listeningKey, JSON.stringify(listening))
+
+function folder(dataDir: string, registry: Registry, authority: Authority, lock: FolderLock): OpenFolder {
+  return {
+    registry,
+    authority,
+    office: (config, live) => ({
+      dataDir,
+      registry,
+      authority,
+      config,
+      version,
+      suite: nativeSuite,
+      clock: systemClock,
+      actor: `admin:${userName()}`,
+      async reach() {
+        const kept = live ? undefined : await registry.settings.get(listeningKey)
+        const listening = live?.listening ?? (kept === undefined ? undefined : (JSON.parse(kept) as Listening))
+        return reachOf(config, listening, machineAddresses())
+      },
+      liveStatus: () => live?.status(),
+    }),
+    async close() {
+      await registry.close()
+      await lock.release()
+    },
+  }
+}

@@ -1,0 +1,29 @@
+import type { Config } from '#broker/config.ts'
+import type { AuthorityFace } from '#broker/identity/authority.ts'
+import type { Registry } from '#broker/registry/registry.ts'
+import type { Suite } from '#shared/crypto/suite.ts'
+import type { Clock } from '#shared/time/instant.ts'
+
+/** Where the broker is reached, as the administrator's words need it. */
+export interface Reach {
+  /** `https://HOST:PORT`, in order of preference: what a claim says. Empty while no port is known. */
+  readonly api: readonly string[]
+  /** `HOST:PORT` of UDP: what a stock WireGuard peer is told. */
+  readonly endpoints: readonly string[]
+}
+
+/** What every administrator's operation works with: the same inside a running broker and without one. */
+export interface Office {
+  readonly dataDir: string
+  readonly registry: Registry
+  readonly authority: AuthorityFace
+  readonly suite: Suite
+  readonly clock: Clock
+  readonly config: Config
+  readonly version: string
+  /** Who is in the audit log: `admin:root`. */
+  readonly actor: string
+  reach(): Promise<Reach>
+  /** Of the running broker; undefined where none runs. */
+  liveStatus(): Record<string, unknown> | undefined
+}

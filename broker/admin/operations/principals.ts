@@ -1,0 +1,123 @@
+import { z } from 'zod'
+import type { Principal } from '#broker/registry/principal.ts'
+import { toHex } from '#shared/bytes/hex.ts'
+import { AditError } from '#shared/errors.ts'
+import { isoTime } from '../iso-time.ts'
+import type { Office } from '../office.ts'
+import { labels, milliseconds, nothing, type Operation, operation } from '../operation.ts'
+import { wireguardConfig } from '../wireguard-config.ts'
+
+const named = z.strictObject({ name: z.string() })
+
+const stockDevice = z.strictObject({
+  name: z.string(),
+  /** Public key, base64 as `wg pubkey` prints it. */
+  wireguard: z.string(),
+  tags: labels,
+  /** Span in ms from now. */
+  lasting: milliseconds.optional(),
+})
+
+const tagging = z.strictObject({ name: z.string(), add: labels, remove: labels })
+
+export const principalOperations: Record<string, Operation> = {
+  'device.list': operation(nothing, ({ registry, clock }) =>
+    registry.devices
+      .list()
+      .filter(({ revokedAt }) => revokedAt === undefined)
+      .map((device) => document(device, clock.wall())),
+  ),
+  'device.show': operation(named, async (office, { name }) => {
+    const device = office.registry.devices.get(name)
+    const hostKeys = await office.registry.hostKeys.of(device.id)
+    return { ...document(device, office.clock.wall()), certificates: await certificatesOf(office, device), hostKeys }
+  }),
+  'device.add': operation(stockDevice, async (office, { name, wireguard, tags, lasting }) => {
+    const { registry, clock, actor } = office
+    const { endpoints } = await office.reach()
+    const endpoint = endpoints[0]
+    if (endpoint === undefined) {
+      const message = 'It is not known where the broker will listen, since its port is 0 and none runs.'
+      throw new AditError('broker-not-running', message, 'Start the broker first, or set public-endpoints in the configuration.')
+    }
+    const expiresAt = lasting === undefined ? {} : { expiresAt: clock.wall() + lasting }
+    const peer = { name, tunnelKey: publicKeyHex(wireguard), tags, ...expiresAt }
+    const device = await registry.devices.addWireguard(peer, actor)
+    const { authority, config } = office
+    const keepaliveSeconds = Math.round(config.keepalive / 1_000)
+    const text = wireguardConfig({
+      addresses: device.addresses,
+      brokerKey: authority.tunnelKey.publicKey,
+      routes: registry.fleet.routes,
+      endpoint,
+      mtu: config.innerMtu,
+      keepaliveSeconds,
+    })
+    return { ...document(device, clock.wall()), config: text }
+  }),
+  'device.revoke': operation(named, async ({ registry, clock, actor }, { name }) =>
+    document(await registry.devices.revoke(name, actor), clock.wall()),
+  ),
+  'device.tag': operation(tagging, async ({ registry, clock, actor }, { name, add, remove }) =>
+    document(await registry.devices.tag(name, add, remove, actor), clock.wall()),
+  ),
+  'device.accept-key': operation(
+    z.strictObject({ name: z.string(), service: z.string().optional() }),
+    async ({ registry, actor }, { name, service }) => {
+      const device = registry.devices.get(name)
+      const accepted = await registry.hostKeys.accept(device.id, service)
+      const services = accepted.map((keys) => keys.service)
+      const entry = {
+        actor,
+        action: 'host-key.accept',
+        subject: `device:${device.name}`,
+        detail: { services },
+        deviceId: device.id,
+      }
+      await registry.audit.append(entry)
+      return { name: device.name, hostKeys: accepted }
+    },
+  ),
+  'operator.list': operation(nothing, ({ registry, clock }) =>
+    registry.operators
+      .list()
+      .filter(({ revokedAt }) => revokedAt === undefined)
+      .map((operator) => document(operator, clock.wall())),
+  ),
+  'operator.revoke': operation(named, async ({ registry, clock, actor }, { name }) =>
+    document(await registry.operators.revoke(name, actor), clock.wall()),
+  ),
+}
+
+const document = (principal: Principal, now: number): object => ({
+  id: principal.publicId,
+  name: principal.name,
+  kind: principal.kind,
+  state: stateOf(principal, now),
+  addresses: principal.addresses,
+  tags: principal.tags,
+  ...(principal.kind === 'operator' ? { groups: principal.groups, admin: principal.admin } : {}),
+  wireguard: principal.stock,
+  created: isoTime(principal.createdAt),
+  expires: isoTime(principal.expiresAt),
+  revoked: isoTime(principal.revokedAt),
+})
+
+const stateOf = ({ revokedAt, expiresAt }: Principal, now: number): string =>
+  revokedAt !== undefined ? 'revoked' : expiresAt !== undefined && now >= expiresAt ? 'expired' : 'enrolled'
+
+const certificatesOf = async ({ registry }: Office, { id }: Principal): Promise<object[]> =>
+  (await registry.certificates.list(id)).map((certificate) => ({
+    serial: certificate.serialHex,
+    issuer: certificate.issuerHex,
+    notBefore: isoTime(certificate.notBefore),
+    notAfter: isoTime(certificate.notAfter),
+    revoked: isoTime(certificate.revokedAt),
+  }))
+
+/** 64 hex digits of a key in canonical base64; throws AditError `usage`. */
+function publicKeyHex(text: string): string {
+  const bytes = Buffer.from(text, 'base64')
+  if (bytes.length === 32 && bytes.toString('base64') === text) return toHex(bytes)
+  throw new AditError('usage', 'That is no WireGuard public key.', 'Give the 44 characters that `wg pubkey` prints.')
+}

@@ -1,0 +1,45 @@
+import type { Config } from '#broker/config.ts'
+import { trySplitListen } from '#broker/config.ts'
+import type { Reach } from './office.ts'
+
+/** Where a broker listens or last listened: "ADDR:PORT" of UDP, and the API's URL. */
+export interface Listening {
+  readonly listen: string
+  readonly api: string
+}
+
+/** URLs in a claim at most; its codec takes eight. */
+const mostUrls = 8
+
+/**
+ * How others reach the broker. What is configured wins; else where it listens (`listening`), a wildcard standing for this machine's
+ * own addresses; else where the configuration says that it will listen, unless that is port 0, which says nothing.
+ */
+export function reachOf(config: Config, listening: Listening | undefined, addresses: readonly string[]): Reach {
+  const api = listening ? listening.api.replace(/^https:\/\//, '') : config.api
+  const udp = listening ? listening.listen : config.listen
+  return {
+    api: config.publicApi.length > 0 ? config.publicApi : places(api, addresses).map((place) => `https://${place}`),
+    endpoints: config.publicEndpoints.length > 0 ? config.publicEndpoints : places(udp, addresses),
+  }
+}
+
+/** Host names and addresses that the API's certificate must be good for. */
+export function apiHosts(config: Config, addresses: readonly string[]): string[] {
+  const urls = config.publicApi.map((url) => new URL(url).hostname.replace(/^\[|\]$/g, ''))
+  const own = trySplitListen(config.api)?.address
+  return [...new Set([...config.apiNames, ...urls, ...(own === undefined || isWildcard(own) ? addresses : [own])])]
+}
+
+function places(listen: string, addresses: readonly string[]): string[] {
+  const split = trySplitListen(listen)
+  if (split === undefined || split.port === 0) return []
+  const { address, port } = split
+  const hosts = address === undefined || isWildcard(address) ? addresses : [address]
+  return hosts
+    .filter((host) => address !== '0.0.0.0' || !host.includes(':'))
+    .slice(0, mostUrls)
+    .map((host) => (host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`))
+}
+
+const isWildcard = (address: string): boolean => address === '::' || address === '0.0.0.0'

@@ -1,0 +1,39 @@
+import type { Command } from 'commander'
+import { type Terminal, table } from '../terminal.ts'
+import { type CommonOptions, deskOf, verb } from '../verb.ts'
+
+export interface PrincipalDocument {
+  id: string
+  name: string
+  state: string
+  addresses: string[]
+  tags: string[]
+  groups?: string[]
+  admin?: boolean
+  wireguard: boolean
+  created: string
+  expires: string | null
+}
+
+/** `adit-broker device list` */
+export function deviceList(parent: Command, terminal: Terminal): void {
+  verb(parent, 'list', 'list the devices that are not revoked', [
+    'adit-broker device list',
+    'adit-broker device list --json',
+  ]).action(async (options: CommonOptions) => {
+    const desk = deskOf(terminal, options)
+    desk.print(await desk.ask<PrincipalDocument[]>('device.list', {}), (devices) =>
+      table(
+        ['DEVICE', 'STATE', 'KIND', 'ADDRESSES', 'EXPIRES', 'TAGS'],
+        devices.map((device) => [
+          device.name,
+          device.state,
+          device.wireguard ? 'wireguard' : 'agent',
+          device.addresses.join(' '),
+          device.expires ?? 'never',
+          device.tags.join(' '),
+        ]),
+      ),
+    )
+  })
+}

@@ -1,0 +1,35 @@
+import type { Command } from 'commander'
+import { type Terminal, table } from '../terminal.ts'
+import { type CommonOptions, deskOf, verb } from '../verb.ts'
+
+interface Grant {
+  id: number
+  operators: string[]
+  groups: string[]
+  tags: string[]
+  devices: string[]
+  ports: string[]
+  until: string | null
+  revoked: string | null
+}
+
+/** `adit-broker grant list` */
+export function grantList(parent: Command, terminal: Terminal): void {
+  verb(parent, 'list', 'list the grants', ['adit-broker grant list', 'adit-broker grant list --all'])
+    .option('--all', 'revoked ones too')
+    .action(async (options: CommonOptions & { all?: boolean }) => {
+      const desk = deskOf(terminal, options)
+      desk.print(await desk.ask<Grant[]>('grant.list', { all: options.all ?? false }), (grants) =>
+        table(['GRANT', 'WHO', 'DEVICES', 'PORTS', 'UNTIL', 'STATE'], grants.map(row)),
+      )
+    })
+}
+
+const row = (grant: Grant): string[] => [
+  String(grant.id),
+  [...grant.operators, ...grant.groups.map((group) => `group:${group}`)].join(' '),
+  [...grant.tags.map((tag) => `tag:${tag}`), ...grant.devices].join(' '),
+  grant.ports.join(' ') || 'reading only',
+  grant.until ?? 'for ever',
+  grant.revoked === null ? 'granted' : 'revoked',
+]

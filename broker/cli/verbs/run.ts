@@ -1,0 +1,52 @@
+import type { Command } from 'commander'
+import type { Config } from '#broker/config.ts'
+import type { Terminal } from '../terminal.ts'
+import { type CommonOptions, collect, deskOf, usage, verb } from '../verb.ts'
+
+interface Options extends CommonOptions {
+  listen?: string
+  api?: string
+  endpoint?: string[]
+  apiName?: string[]
+  log?: string
+}
+
+/** `adit-broker run`: until SIGTERM or SIGINT. */
+export function run(parent: Command, terminal: Terminal): void {
+  verb(parent, 'run', 'run the broker until SIGTERM', [
+    'adit-broker run',
+    'adit-broker run --data /srv/adit --listen 0.0.0.0:4500 --api 0.0.0.0:8443 --endpoint broker.example.com:4500',
+  ])
+    .option('--listen <addr:port>', 'UDP of the tunnels; port 0 picks a free one (default: :4500, all addresses)')
+    .option('--api <addr:port>', 'HTTPS API, likewise (default: :8443)')
+    .option('--endpoint <host:port>', 'what agents are told to send to, for a broker behind DNAT; repeatable', collect)
+    .option('--api-name <host>', "further name of the API's certificate; repeatable", collect)
+    .option('--log <level>', 'error, warn, info, debug, trace or silent')
+    .action(async (options: Options) => {
+      const desk = deskOf(terminal, options)
+      const config = await withOptions(await desk.config(), options)
+      const { runBroker } = await import('../io/run-broker.ts')
+      await runBroker(desk.dataDir, config, (ready) => desk.print(ready, describe))
+    })
+}
+
+const describe = ({ listen, api }: { listen: string; api: string }): string => `listening on ${listen} (UDP), API at ${api}\n`
+
+/** The command line over the file. */
+async function withOptions(config: Config, { listen, api, endpoint, apiName, log }: Options): Promise<Config> {
+  const { trySplitListen } = await import('#broker/config.ts')
+  const { logLevels } = await import('#shared/platform/log.ts')
+  for (const text of [listen, api]) {
+    if (text !== undefined && !trySplitListen(text)) throw usage(`${text} is no ADDR:PORT, [V6]:PORT or :PORT.`, 'run')
+  }
+  const logLevel = logLevels.find((level) => level === (log ?? config.logLevel))
+  if (logLevel === undefined) throw usage(`${log} is no log level.`, 'run')
+  return {
+    ...config,
+    listen: listen ?? config.listen,
+    api: api ?? config.api,
+    publicEndpoints: endpoint ?? config.publicEndpoints,
+    apiNames: [...config.apiNames, ...(apiName ?? [])],
+    logLevel,
+  }
+}
