@@ -82,7 +82,6 @@ export async function buildApiServer(parts: ApiParts): Promise<ApiServer> {
   answerErrors(app, parts.log)
   guardRoutes(app, { ...parts, certificates: new PeerCertificates(parts.authority, parts.clock) })
   await limitRate(app)
-  await app.register(helmet, { contentSecurityPolicy: { directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] } } })
   await app.register(swagger, {
     openapi: {
       openapi: '3.1.0',
@@ -96,14 +95,20 @@ export async function buildApiServer(parts: ApiParts): Promise<ApiServer> {
     },
     transform: jsonSchemaTransform,
   })
-  addRoutes(app, parts)
+  metricsRoute(app, parts)
+  // Outside the others: strongSwan's EST client takes no more than 1024 bytes of headers.
+  estRoutes(app, parts)
+  await app.register(async (scope) => {
+    await scope.register(helmet, {
+      contentSecurityPolicy: { directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] } },
+    })
+    addRoutes(scope as ApiServer, parts)
+  })
   return app
 }
 
 function addRoutes(app: ApiServer, parts: ApiParts): void {
-  metricsRoute(app, parts)
   healthRoute(app, parts)
-  estRoutes(app, parts)
   agentRoutes(app, parts)
   operatorRoute(app)
   deviceRoutes(app, parts)

@@ -5,7 +5,8 @@ import { AditError } from '#shared/errors.ts'
  * taken in DER and PEM as well, since clients in the field send both.
  */
 
-/** Characters a line of base64 (RFC 2045 §6.8): stock clients copy it to files. */
+/** Longest line that `openssl base64 -d` reads, its LF included, and the usual width of what is longer. Characters. */
+const longestLine = 1024
 const lineLength = 76
 
 export const contentTypes = {
@@ -14,9 +15,15 @@ export const contentTypes = {
   attributes: 'application/csrattrs',
 } as const
 
-export function encodeBody(der: Uint8Array): string {
+/**
+ * An answer's base64. RFC 8951 has it in one line without line ends, and strongSwan, which sends no Accept header, reads nothing else.
+ * People with curl, which sends one, decode with `openssl base64 -d`, which wants lines, closed ones, and not too long.
+ */
+export function encodeBody(der: Uint8Array, accept: string | undefined): string {
   const text = Buffer.from(der).toString('base64')
-  return `${text.match(new RegExp(`.{1,${lineLength}}`, 'g'))?.join('\r\n') ?? ''}\r\n`
+  if (accept === undefined) return text
+  if (text.length < longestLine) return `${text}\n`
+  return text.replace(new RegExp(`.{1,${lineLength}}`, 'g'), '$&\n')
 }
 
 /** The DER of a request's body; throws AditError `request-refused`. */

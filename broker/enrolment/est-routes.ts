@@ -77,7 +77,7 @@ function enrolRoutes(est: ApiServer, parts: ApiParts): void {
 const open = (summary: string) => ({ config: { access: 'public' as const }, schema: { summary, tags: ['enrolment'] } })
 
 function sendDer(reply: FastifyReply, contentType: string, der: Uint8Array): FastifyReply {
-  return reply.header('content-transfer-encoding', 'base64').type(contentType).send(encodeBody(der))
+  return reply.header('content-transfer-encoding', 'base64').type(contentType).send(encodeBody(der, reply.request.headers.accept))
 }
 
 /** Our agent asks for JSON and gets the code; stock clients print a text (RFC 7030 §4.2.3). Whoever may try again is told how (401). */
