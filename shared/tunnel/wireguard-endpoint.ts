@@ -17,7 +17,7 @@ import { Deadlines } from '#shared/time/deadlines.ts'
 import type { Duration, Instant } from '#shared/time/instant.ts'
 import { classify } from '#shared/wire/demux.ts'
 import { decodeCookieReply } from '#shared/wire/wireguard-cookie.ts'
-import { receiverOf } from '#shared/wire/wireguard-data.ts'
+import { isData, receiverOf } from '#shared/wire/wireguard-data.ts'
 import { INITIATION_TYPE } from '#shared/wire/wireguard-initiation.ts'
 import { decodeResponse, RESPONSE_TYPE } from '#shared/wire/wireguard-response.ts'
 import type { Endpoint, EndpointPorts, TunnelEndpoint } from './association.ts'
@@ -152,7 +152,8 @@ export class WireguardEndpoint implements TunnelEndpoint {
   }
 
   open(datagram: Uint8Array, from: Endpoint, out: Uint8Array, now: Instant): number {
-    const session = datagram.length < 16 ? undefined : this.#core.indexes.get(receiverOf(datagram))
+    if (!isData(datagram)) return this.#refuse(DropReason.Malformed)
+    const session = this.#core.indexes.get(receiverOf(datagram))
     if (!(session instanceof Session)) return this.#refuse(DropReason.UnknownReceiver)
     const length = session.owner.open(session, datagram, from, out, now)
     if (length < 0) return this.#refuse(length)

@@ -46,6 +46,10 @@ export function encodeData(message: Data, out: Uint8Array, at = 0): number {
 
 export const lengthOfData = (message: Data): number => DATA_HEADER_LENGTH + message.sealed.length
 
+/** Type and length, which no authenticator covers. */
+export const isData = (bytes: Uint8Array): boolean =>
+  bytes.length >= DATA_MIN_LENGTH && bytes[0] === DATA_TYPE && (bytes[1]! | bytes[2]! | bytes[3]!) === 0
+
 /** Accessors for datagrams that `classify` has named; unsigned 32-bit words. */
 export const receiverOf = (bytes: Uint8Array): number => word(bytes, DATA.receiver)
 export const counterLowOf = (bytes: Uint8Array): number => word(bytes, DATA.counterLow)
