@@ -44,9 +44,9 @@ export function hostKeyOptions(
   ]
 }
 
-/** ssh hands the ProxyCommand to the user's shell after it has expanded `%` tokens. `host` and `port` are words of ours or tokens. */
+/** ssh hands the ProxyCommand to the user's shell, with an `exec` of its own before it, after it has expanded `%` tokens. `host` and `port` are words of ours or tokens. */
 export function proxyCommand(program: readonly string[], host: string, port: string): string {
-  return ['exec', ...program.map((word) => shellWord(word).replaceAll('%', '%%')), 'proxy', host, port].join(' ')
+  return [...program.map((word) => shellWord(word).replaceAll('%', '%%')), 'proxy', host, port].join(' ')
 }
 
 /** One word for a POSIX shell. */

@@ -10,7 +10,7 @@ test('devices get the name by which ssh knows them, local files stay', () => {
   const spoken = words('pinned', around)
   assert.deepEqual(spoken.slice(spoken.indexOf('--') + 1), ['./a:b', 'root@Pi.adit:/etc/hosts', 'box.adit:x y', 'out'])
   assert.deepEqual(spoken.slice(2, 7), ['-r', '-P', '2222', '-i', 'key'])
-  assert.equal(spoken[1], "ProxyCommand=exec /usr/bin/node '/opt/a b/adit.js' proxy %h %p")
+  assert.equal(spoken[1], "ProxyCommand=/usr/bin/node '/opt/a b/adit.js' proxy %h %p")
 })
 
 test('a copy that touches no device, or names one file, is refused', () => {
