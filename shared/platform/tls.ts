@@ -112,10 +112,14 @@ export class HttpsClient {
         method: request.method ?? 'GET',
         headers: { host: url.host, ...(body && { 'content-length': String(body.length) }), ...request.headers },
       })
+      let address = ''
+      outgoing.once('socket', (socket) => {
+        address = addresses.get(socket) ?? ''
+      })
       outgoing.once('error', (error) => settle(() => reject(error)))
       outgoing.once('response', (incoming) => {
         readBody(incoming).then(
-          (bytes) => settle(() => resolve(answer(incoming, bytes))),
+          (bytes) => settle(() => resolve(answer(incoming, bytes, address))),
           (error) => settle(() => reject(error)),
         )
       })
@@ -124,12 +128,12 @@ export class HttpsClient {
   }
 }
 
-function answer(incoming: IncomingMessage, body: Uint8Array): HttpsResponse {
+function answer(incoming: IncomingMessage, body: Uint8Array, address: string): HttpsResponse {
   const headers: Record<string, string> = {}
   for (const [name, value] of Object.entries(incoming.headers)) {
     if (value !== undefined) headers[name] = Array.isArray(value) ? value.join(', ') : value
   }
-  return { status: incoming.statusCode ?? 0, headers, body, address: addresses.get(incoming.socket) ?? '' }
+  return { status: incoming.statusCode ?? 0, headers, body, address }
 }
 
 async function readBody(incoming: IncomingMessage): Promise<Uint8Array> {

@@ -16,7 +16,7 @@ const patterns: readonly [RegExp, string][] = [
   [/['"`](?:[0-9a-f]{64}|[0-9A-F]{64})['"`]/, 'thirty-two bytes in hex'],
   [/['"`][A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=['"`]/, 'a WireGuard key in base64'],
   [/['"`]adit1-[A-Za-z0-9_-]{40,}['"`]/, 'a claim token'],
-  [/(['"`])(?:admin|root|pi|user|default):[^'"`\s${}]{3,}\1/i, 'a user with a password'],
+  [/(['"])(?:admin|root|pi|user|default):[^'"`\s${}]{3,}\1/i, 'a user with a password'],
 ]
 
 /** Where each suspicious line is. */
