@@ -3,10 +3,10 @@ import { FlowJournal } from '#broker/gateway/flow-journal.ts'
 import { GatewayPolicy } from '#broker/gateway/flow-policy.ts'
 import { Peers } from '#broker/gateway/peers.ts'
 import { PresenceTable } from '#broker/gateway/presence.ts'
+import { PresenceWriter } from '#broker/gateway/presence-writer.ts'
 import { Reawakening } from '#broker/gateway/reawakening.ts'
 import { StunResponder } from '#broker/gateway/stun-responder.ts'
 import type { GatewayCounters, GatewayView, Presence } from '#broker/gateway/view.ts'
-import type { EndpointRecord } from '#broker/registry/presence.ts'
 import type { Principal } from '#broker/registry/principal.ts'
 import type { Registry, RegistryChange } from '#broker/registry/registry.ts'
 import { MqttServer } from '#broker/telemetry/mqtt-server.ts'
@@ -18,7 +18,7 @@ import { Netstack, type TcpSocket } from '#shared/netstack/netstack.ts'
 import type { Log } from '#shared/platform/log.ts'
 import { PortableEngine } from '#shared/platform/portable-engine.ts'
 import type { Timer, Timers } from '#shared/platform/timers.ts'
-import { type Clock, milliseconds, seconds } from '#shared/time/instant.ts'
+import { type Clock, seconds } from '#shared/time/instant.ts'
 import type { TunnelEvent } from '#shared/tunnel/association.ts'
 import type { WireguardAssociation } from '#shared/tunnel/wireguard-association.ts'
 import { WireguardEndpoint } from '#shared/tunnel/wireguard-endpoint.ts'
@@ -39,9 +39,6 @@ export interface GatewayOptions {
 /** How often what has changed is taken up and written, presence is judged and lost bindings are noticed. */
 const upkeepEvery = seconds(5)
 
-/** A timestamp that was taken is on disk so soon; all of that time share one write. */
-const timestampsWithin = milliseconds(250)
-
 /** Connections that a broker may hold: two for each of 30,000 devices; and how little each may buffer, since batches are small. */
 const netstackLimits = { connections: 65_536, sendBuffer: 16 << 10, receiveBuffer: 256 << 10, backlog: 4_096 }
 
@@ -56,14 +53,13 @@ export class Gateway implements GatewayView {
   readonly #netstack: Netstack
   readonly #peers: Peers
   readonly #presence: PresenceTable
+  readonly #writer: PresenceWriter
   readonly #journal: FlowJournal
   readonly #stun: StunResponder
   readonly #mqtt: MqttServer
   readonly #sink: ReadingSink
   #reawakening: Reawakening<WireguardAssociation> | undefined
   #upkeep: Timer | undefined
-  #timestampTimer: Timer | undefined
-  #writing: Promise<void> = Promise.resolve()
   #handshakes = 0
   #stopListening: (() => void) | undefined
 
@@ -74,6 +70,7 @@ export class Gateway implements GatewayView {
     this.#netstack = parts.netstack
     this.#peers = parts.peers
     this.#presence = parts.presence
+    this.#writer = parts.writer
     this.#journal = parts.journal
     this.#stun = parts.stun
     this.#mqtt = parts.mqtt
@@ -147,11 +144,11 @@ export class Gateway implements GatewayView {
     this.#stopListening?.()
     this.#reawakening?.stop()
     this.#upkeep?.clear()
-    this.#timestampTimer?.clear()
+    this.#writer.stop()
     await this.#mqtt.close()
     this.#engine.plane.filter.revoke(() => true)
     this.#journal.flush(this.#options.clock.now(), true)
-    await this.#write()
+    await this.#writer.sweep()
   }
 
   async close(): Promise<void> {
@@ -179,16 +176,12 @@ export class Gateway implements GatewayView {
   }
 
   #event(event: TunnelEvent): void {
-    if (event.kind === 'timestamp') {
-      this.#peers.took(event.association)
-      this.#timestampTimer ??= this.#options.timers.setTimer(timestampsWithin, () => {
-        this.#timestampTimer = undefined
-        void this.#write()
-      })
-    }
-    if (event.kind !== 'established') return
-    this.#handshakes++
-    this.#peers.attach(event.association)
+    if (event.kind === 'timestamp') this.#peers.took(event.association)
+    else if (event.kind === 'established') {
+      this.#handshakes++
+      this.#peers.attach(event.association)
+    } else if (event.kind !== 'roamed') return
+    this.#writer.touched(event.association)
   }
 
   #acceptMqtt(socket: TcpSocket): void {
@@ -229,7 +222,7 @@ export class Gateway implements GatewayView {
       this.#dropExpired()
       this.#journal.flush(this.#options.clock.now())
       this.#armUpkeep()
-      void this.#write()
+      void this.#writer.sweep()
     })
   }
 
@@ -244,43 +237,6 @@ export class Gateway implements GatewayView {
       this.#mqtt.cut(id)
     }
   }
-
-  /** Writes what has changed; a write under way is waited for, so that an older record never follows a newer one. */
-  #write(): Promise<void> {
-    this.#writing = this.#writing.then(() => this.#writeChanged())
-    return this.#writing
-  }
-
-  async #writeChanged(): Promise<void> {
-    const { registry, log } = this.#options
-    const moved: EndpointRecord[] = []
-    for (const [id, association] of this.#peers.entries()) {
-      const record = this.#presence.observe(id, association)
-      if (record) moved.push(record)
-    }
-    const timestamps = this.#peers.takeUnwritten()
-    for (const { principalId, state } of this.#presence.changes()) this.#auditPresence(principalId, state)
-    try {
-      if (timestamps.length > 0) await registry.presence.saveTimestamps(timestamps)
-      if (moved.length > 0) await registry.presence.saveEndpoints(moved)
-      this.#presence.stored(moved)
-    } catch (error) {
-      log.error({ error }, 'endpoints and timestamps could not be written; they will be tried again')
-      this.#peers.giveBack(timestamps)
-    }
-  }
-
-  #auditPresence(principalId: number, state: 'up' | 'down'): void {
-    const { registry, log } = this.#options
-    const principal = registry.directory.byId(principalId)
-    if (principal === undefined) return
-    const subject = `${principal.kind}:${principal.name}`
-    const { endpoint } = this.presence(principal)
-    const entry = { actor: subject, action: state === 'up' ? 'session.open' : 'session.close', subject, detail: { endpoint } }
-    registry.audit
-      .append({ ...entry, ...(principal.kind === 'device' && { deviceId: principalId }) })
-      .catch((error: unknown) => log.error({ error }, 'audit row lost'))
-  }
 }
 
 interface GatewayParts {
@@ -290,6 +246,7 @@ interface GatewayParts {
   netstack: Netstack
   peers: Peers
   presence: PresenceTable
+  writer: PresenceWriter
   journal: FlowJournal
   stun: StunResponder
   mqtt: MqttServer
@@ -352,5 +309,7 @@ async function assemble(
   const mqtt = await MqttServer.start({ sink, log, goodbye: on.goodbye })
   log.debug({ key: toHex(endpoint.publicKey), inner: fleet.broker }, 'gateway ready')
   const peers = new Peers({ directory, clock, endpoint, plane: engine.plane, timestamps })
-  return { options, engine, endpoint, netstack, peers, presence: new PresenceTable(clock), journal, stun, mqtt, sink }
+  const presence = new PresenceTable(clock)
+  const writer = new PresenceWriter({ registry, peers, presence, timers, log })
+  return { options, engine, endpoint, netstack, peers, presence, writer, journal, stun, mqtt, sink }
 }

@@ -42,7 +42,7 @@ process.stdin.setEncoding('utf8').on('data', (text: string) => {
       .close()
       .then(() => registry.close())
       .then(() => process.exit(0))
-  else process.stdout.write(`${JSON.stringify({ memory: measured(), status: broker.status() })}\n`)
+  else process.stdout.write(`${JSON.stringify({ memory: measured(), cpu: process.cpuUsage(), status: broker.status() })}\n`)
 })
 process.stdin.on('end', () => process.exit(0))
 

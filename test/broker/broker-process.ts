@@ -38,7 +38,7 @@ export class BrokerProcess {
     return Number(this.ready.endpoint.split(':').at(-1))
   }
 
-  async ask(): Promise<{ memory: NodeJS.MemoryUsage; status: BrokerStatus }> {
+  async ask(): Promise<{ memory: NodeJS.MemoryUsage; cpu: NodeJS.CpuUsage; status: BrokerStatus }> {
     this.child.stdin!.write('report\n')
     return JSON.parse((await this.#lines.next()).value as string)
   }

@@ -168,8 +168,8 @@ test('a second connection of the same device takes over', async () => {
 test('an operator reaches what a grant names, nothing else; each flow and refusal is in the audit log', async () => {
   const pi = await fixture.join('device', 'pi', { tags: ['lab'] })
   const ann = await fixture.join('operator', 'ann')
-  const echoes = pi.client.core.netstack.listen({ port: 22 }, (socket) => socket.pipe(socket))
-  pi.client.core.netstack.listen({ port: 23 }, (socket) => socket.end('open'))
+  const echoes = pi.client.core.netstack.listen({ port: 22 }, (socket) => socket.on('error', () => undefined).pipe(socket))
+  pi.client.core.netstack.listen({ port: 23 }, (socket) => socket.on('error', () => undefined).end('open'))
   const target = pi.principal.addresses[0]!
   assert.equal(await ann.client.core.netstack.ping(target, { timeoutMs: 200 }), undefined)
   await fixture.registry.grants.add(

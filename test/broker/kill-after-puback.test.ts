@@ -16,7 +16,7 @@ import { BrokerProcess } from '#test/broker/broker-process.ts'
 import { DeviceClient } from '#test/broker/device-client.ts'
 
 /** Brokers killed; batches that are on their way at once; readings in each. */
-const kills = 6
+const kills = 5
 const inFlight = 8
 const perBatch = 20
 
