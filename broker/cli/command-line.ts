@@ -51,7 +51,7 @@ function program(terminal: Terminal): Command {
   const root = new Command('adit-broker')
     .description('the cloud end of adit: enrols, relays and listens')
     .exitOverride()
-    .configureOutput({ writeOut: (text) => terminal.out(text), writeErr: (text) => terminal.err(text), outputError: () => {} })
+    .configureOutput({ writeOut: (text) => terminal.out(text), writeErr: () => {}, outputError: () => {} })
     .addHelpText('after', '\nEvery verb has --help with examples, --data DIR and --json, and works while the broker runs.')
   for (const add of verbs) add(root, terminal)
   for (const [noun, summary, under] of nouns) {
