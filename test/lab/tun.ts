@@ -6,10 +6,11 @@ import koffi from 'koffi'
 
 const libc = koffi.load(null)
 const sysOpen = libc.func('int open(const char *path, int flags)')
-const sysIoctl = libc.func('int ioctl(int fd, uint64_t request, _Inout_ uint8_t *argument)')
-const sysRead = libc.func('int64_t read(int fd, _Out_ uint8_t *buffer, uint64_t size)')
-const sysWrite = libc.func('int64_t write(int fd, const uint8_t *buffer, uint64_t size)')
-const sysPoll = libc.func('int poll(_Inout_ uint8_t *fds, uint64_t count, int timeout)')
+// Addresses go as numbers: the memory is ours for as long as the Tun lives, and no conversion may copy it meanwhile.
+const sysIoctl = libc.func('int ioctl(int fd, uint64_t request, uint64_t argument)')
+const sysRead = libc.func('int64_t read(int fd, uint64_t buffer, uint64_t size)')
+const sysWrite = libc.func('int64_t write(int fd, uint64_t buffer, uint64_t size)')
+const sysPoll = libc.func('int poll(uint64_t fds, uint64_t count, int timeout)')
 const sysClose = libc.func('int close(int fd)')
 
 const O_RDWR = 2
@@ -22,16 +23,33 @@ const POLLIN = 1
 /** Packets handled before other work of the event loop gets its turn. */
 const BATCH = 64
 
+/** Turns of the event loop that look again before a thread waits: the kernel often answers within the write that asked. */
+const TURNS = 20
+
 /** How long poll waits at most, ms: closing takes so long. */
 const POLL_TIMEOUT = 50
+
+/** Memory that stays where it is, and its address. */
+class Fixed {
+  readonly bytes: Buffer
+  readonly address: bigint
+
+  constructor(size: number) {
+    this.bytes = Buffer.from(new ArrayBuffer(size))
+    this.address = BigInt(koffi.address(this.bytes))
+  }
+}
 
 export class Tun {
   readonly name: string
   readonly #fd: number
-  readonly #buffer = Buffer.alloc(65_536)
+  readonly #incoming = new Fixed(65_536)
+  readonly #outgoing = new Fixed(65_536)
+  readonly #polled = new Fixed(8)
   readonly #onPacket: (packet: Uint8Array) => void
   #closed = false
   #waiting = false
+  #emptyTurns = 0
 
   /** Makes the interface, which vanishes with `close`. `onPacket` gets packets that the kernel sends, borrowed for the call. */
   constructor(name: string, onPacket: (packet: Uint8Array) => void) {
@@ -39,10 +57,12 @@ export class Tun {
     this.#onPacket = onPacket
     this.#fd = sysOpen('/dev/net/tun', O_RDWR | O_NONBLOCK)
     if (this.#fd < 0) throw new Error('cannot open /dev/net/tun')
-    const request = Buffer.alloc(40)
-    request.write(name, 0, 15, 'latin1')
-    request.writeUInt16LE(IFF_TUN | IFF_NO_PI, 16)
-    if (sysIoctl(this.#fd, TUNSETIFF, request) < 0) throw new Error(`cannot make TUN ${name}`)
+    const request = new Fixed(40)
+    request.bytes.write(name, 0, 15, 'latin1')
+    request.bytes.writeUInt16LE(IFF_TUN | IFF_NO_PI, 16)
+    this.#polled.bytes.writeInt32LE(this.#fd, 0)
+    this.#polled.bytes.writeInt16LE(POLLIN, 4)
+    if (sysIoctl(this.#fd, TUNSETIFF, request.address) < 0) throw new Error(`cannot make TUN ${name}`)
   }
 
   /** Begins to read; to be called when the interface is up. */
@@ -52,7 +72,9 @@ export class Tun {
 
   /** Gives the kernel a packet; false where it takes none. */
   write(packet: Uint8Array): boolean {
-    return !this.#closed && sysWrite(this.#fd, packet, packet.length) === packet.length
+    if (this.#closed) return false
+    this.#outgoing.bytes.set(packet)
+    return Number(sysWrite(this.#fd, this.#outgoing.address, packet.length)) === packet.length
   }
 
   async close(): Promise<void> {
@@ -64,22 +86,21 @@ export class Tun {
   #drain(): void {
     for (let i = 0; i < BATCH; i++) {
       if (this.#closed) return
-      const size = Number(sysRead(this.#fd, this.#buffer, this.#buffer.length))
+      const size = Number(sysRead(this.#fd, this.#incoming.address, this.#incoming.bytes.length))
       if (size <= 0) {
-        this.#wait()
+        if (i > 0) this.#emptyTurns = 0
+        if (this.#emptyTurns++ < TURNS) setImmediate(() => this.#drain())
+        else this.#wait()
         return
       }
-      this.#onPacket(this.#buffer.subarray(0, size))
+      this.#onPacket(this.#incoming.bytes.subarray(0, size))
     }
     setImmediate(() => this.#drain())
   }
 
   #wait(): void {
-    const fds = Buffer.alloc(8)
-    fds.writeInt32LE(this.#fd, 0)
-    fds.writeInt16LE(POLLIN, 4)
     this.#waiting = true
-    sysPoll.async(fds, 1, POLL_TIMEOUT, () => {
+    sysPoll.async(this.#polled.address, 1, POLL_TIMEOUT, () => {
       this.#waiting = false
       this.#drain()
     })

@@ -163,6 +163,5 @@ function countDuplicates(c: TcpConnection, s: TcpSegment, advanced: boolean, sam
 function judgeTimeout(c: TcpConnection, s: TcpSegment): void {
   c.eifel = false
   if (!s.hasTimestamps || !before(s.timestampEcho, c.eifelTimestamp)) return
-  c.sent.unmarkLost()
   undoReduction(c)
 }

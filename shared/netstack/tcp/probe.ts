@@ -15,7 +15,9 @@ export function armProbe(c: TcpConnection, now: number): void {
   c.probeIsReordering = false
   c.probeAt = NEVER
   if (c.sent.count === 0 || !c.sackAllowed || !c.roundTrip.known || c.probes >= MAX_PROBES) return
-  const wait = 2 * c.roundTrip.smoothed + (c.sent.count === 1 ? DELAYED_ACKNOWLEDGEMENT : COARSENESS)
+  // A probe of new data is never in vain, so it need not wait for a peer that may be sitting on the acknowledgement.
+  const patience = c.sent.count === 1 && c.unsent === 0 ? DELAYED_ACKNOWLEDGEMENT : COARSENESS
+  const wait = 2 * c.roundTrip.smoothed + patience
   const at = now + wait * 2 ** c.probes
   if (at < c.retransmitAt) c.probeAt = at
 }

@@ -54,10 +54,11 @@ export function collapse(c: TcpConnection, now: number): void {
   c.probing = false
 }
 
-/** What was taken for loss was delay or reordering: the window is as it was. */
+/** What was taken for loss was delay or reordering: nothing is lost, and the window is as it was. */
 export function undoReduction(c: TcpConnection): void {
+  c.sent.unmarkLost()
   c.congestion.undo()
   c.undoable = -1
   c.duplicates = 0
-  if (c.sent.lost === 0) c.phase = Phase.Open
+  c.phase = Phase.Open
 }
