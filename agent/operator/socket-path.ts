@@ -1,5 +1,4 @@
 import { join } from 'node:path'
-import type { Suite } from '#shared/crypto/suite.ts'
 
 /** `sun_path` holds 104 bytes on macOS and 108 on Linux, the closing NUL among them. */
 const longestPath = 103
@@ -11,17 +10,15 @@ const longestPath = 103
 export function tunnelSocketPath(
   stateFolder: string,
   machine: { runtimeFolder: string | undefined; temporaryFolder: string; uid: number },
-  suite: Pick<Suite, 'hash'>,
+  /** Hex SHA-256 of a text. */
+  hash: (text: string) => string,
 ): { path: string; folder: string } {
   const path = join(stateFolder, 'tunnel.sock')
   if (Buffer.byteLength(path) <= longestPath) return { path, folder: stateFolder }
-  const hash = Buffer.from(suite.hash('sha256', new TextEncoder().encode(stateFolder)))
-    .toString('hex')
-    .slice(0, 16)
   const runtime = machine.runtimeFolder
   const folder =
     runtime !== undefined && Buffer.byteLength(runtime) <= 60
       ? join(runtime, 'adit')
       : join(machine.temporaryFolder, `adit-${machine.uid}`)
-  return { path: join(folder, `${hash}.sock`), folder }
+  return { path: join(folder, `${hash(stateFolder).slice(0, 16)}.sock`), folder }
 }

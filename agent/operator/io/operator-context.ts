@@ -1,12 +1,10 @@
-import { homedir, tmpdir } from 'node:os'
+import { homedir } from 'node:os'
 import { isAbsolute, resolve } from 'node:path'
 import { stateFolderPath } from '#agent/io/state-folder.ts'
 import type { OperatorContext } from '#agent/operator/context.ts'
 import { TunnelClient } from '#agent/operator/io/tunnel-client.ts'
-import { OperatorApi } from '#agent/operator/operator-api.ts'
-import { tunnelSocketPath } from '#agent/operator/socket-path.ts'
+import { tunnelSocketOf } from '#agent/operator/io/tunnel-socket.ts'
 import { printable } from '#agent/operator/table.ts'
-import { nativeSuite } from '#shared/crypto/native.ts'
 import type { AditError } from '#shared/errors.ts'
 import { systemClock } from '#shared/platform/clock.ts'
 
@@ -27,11 +25,12 @@ export function operatorContext({ state, json = false }: GlobalOptions): Operato
     clock: systemClock,
     async api() {
       const { openOperator } = await import('#agent/operator/io/operator-identity.ts')
+      const { OperatorApi } = await import('#agent/operator/operator-api.ts')
       const operator = await openOperator(folder)
       return new OperatorApi(operator.https(), operator.record.api)
     },
     tunnel() {
-      const { path } = socketOf(folder)
+      const { path } = tunnelSocketOf(folder)
       return new TunnelClient({ stateFolder: folder, socketPath: path, program })
     },
     pause: (ms) => new Promise((done) => setTimeout(done, ms)),
@@ -39,16 +38,6 @@ export function operatorContext({ state, json = false }: GlobalOptions): Operato
     complain: (error) => printError(error, json),
     write: (text) => new Promise((done, fail) => process.stdout.write(text, (error) => (error ? fail(error) : done()))),
   }
-}
-
-/** Where the tunnel process of a state folder listens, and the private folder of that socket. */
-export function socketOf(stateFolder: string): { path: string; folder: string } {
-  const machine = {
-    runtimeFolder: process.env.XDG_RUNTIME_DIR || undefined,
-    temporaryFolder: tmpdir(),
-    uid: process.getuid?.() ?? 0,
-  }
-  return tunnelSocketPath(stateFolder, machine, nativeSuite)
 }
 
 /** One sentence, its mend and its code on standard error; with `--json` one JSON line. */

@@ -1,9 +1,9 @@
 import { Renewal } from '#agent/io/renewal.ts'
 import { Tunnel } from '#agent/io/tunnel.ts'
 import { BrokerTunnel } from '#agent/operator/io/broker-tunnel.ts'
-import { socketOf } from '#agent/operator/io/operator-context.ts'
 import { openOperator } from '#agent/operator/io/operator-identity.ts'
 import { TunnelServer } from '#agent/operator/io/tunnel-server.ts'
+import { tunnelSocketOf } from '#agent/operator/io/tunnel-socket.ts'
 import { OperatorApi } from '#agent/operator/operator-api.ts'
 import { nativeSuite } from '#shared/crypto/native.ts'
 import { toAditError } from '#shared/errors.ts'
@@ -70,7 +70,7 @@ async function serve(stateFolder: string): Promise<void> {
     process.exit(0)
   }
   const server: TunnelServer = new TunnelServer({ tunnel: face, timers: backgroundTimers, idle, onLeave: () => void leave() })
-  const { path, folder } = socketOf(stateFolder)
+  const { path, folder } = tunnelSocketOf(stateFolder)
   if (folder !== stateFolder) await makePrivateDirectory(folder)
   await server.listen(path)
   renewal.start()

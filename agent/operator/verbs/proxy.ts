@@ -5,11 +5,12 @@ import { checkName } from '#shared/enrolment/name.ts'
 import { AditError } from '#shared/errors.ts'
 
 /** `adit proxy DEVICE PORT`: standard input and output joined to a port of the device. What ssh runs as its ProxyCommand. */
-export async function proxy(context: OperatorContext, host: string, portText: string): Promise<void> {
+export async function proxy(context: OperatorContext, [host = '', portText = '']: readonly string[]): Promise<number> {
   const name = checkName(host.toLowerCase().endsWith(hostSuffix) ? host.slice(0, -hostSuffix.length) : host)
   const port = /^\d{1,5}$/.test(portText) ? Number(portText) : 0
   if (port < 1 || port > 65535)
     throw new AditError('usage', 'adit proxy needs a port from 1 to 65535.', 'Type it as: adit proxy DEVICE 22.')
   const tunnel = context.tunnel()
   await carrySsh(process, async () => (await tunnel.request({ op: 'open', device: name, port })).socket)
+  return 0
 }
