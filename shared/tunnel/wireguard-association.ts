@@ -7,9 +7,9 @@ import type { Association, AssociationState, Endpoint, TrafficCounters } from '.
 import type { EndpointCore } from './endpoint-core.ts'
 import type { OpenedInitiation } from './handshake.ts'
 import { type Attempt, Initiator } from './initiator.ts'
-import { innerLength } from './inner-length.ts'
 import { Liveness } from './liveness.ts'
 import { PacketQueue } from './packet-queue.ts'
+import { innerLength, paddedLength } from './padding.ts'
 import { PathGuard } from './path-guard.ts'
 import type { PeerKeys } from './peer-keys.ts'
 import { answer } from './responder.ts'
@@ -385,25 +385,19 @@ export class WireguardAssociation implements Association {
   }
 
   #nextDue(): { at: Instant; why: string } | undefined {
-    let at = this.#initiator.due
-    let why = this.#initiator.why
-    const consider = (candidate: Instant | undefined, reason: string): void => {
-      if (candidate === undefined || (at !== undefined && at <= candidate)) return
-      at = candidate
-      why = reason
-    }
-    consider(this.#slots.nextExpiry, 'the oldest session ends')
-    consider(this.#liveness.keepaliveAt, 'an empty packet is owed for data received')
-    consider(this.#liveness.silentAt, 'handshake, since nothing answers our data')
-    consider(this.#liveness.persistentAt(this.establishedAt), 'persistent keepalive')
-    return at === undefined ? undefined : { at, why }
+    const timers: readonly [at: Instant | undefined, why: string][] = [
+      [this.#initiator.due, this.#initiator.why],
+      [this.#slots.nextExpiry, 'the oldest session ends'],
+      [this.#liveness.keepaliveAt, 'an empty packet is owed for data received'],
+      [this.#liveness.silentAt, 'handshake, since nothing answers our data'],
+      [this.#liveness.persistentAt(this.establishedAt), 'persistent keepalive'],
+    ]
+    let next: { at: Instant; why: string } | undefined
+    for (const [at, why] of timers) if (at !== undefined && (next === undefined || at < next.at)) next = { at, why }
+    return next
   }
 
   #mac1OfResponse(receiver: number): Uint8Array | undefined {
     return this.#lastResponse?.local === receiver ? this.#lastResponse.mac1 : undefined
   }
 }
-
-/** Padded to 16 bytes, but not beyond the inner MTU (§5.4.6). */
-const paddedLength = (length: number, mtu: number): number =>
-  Math.max(length, Math.min(mtu, Math.ceil(length / PADDING) * PADDING))

@@ -1,4 +1,9 @@
 import { DropReason } from '#shared/drop-reason.ts'
+import { PADDING } from './wireguard-constants.ts'
+
+/** Padded to 16 bytes, but not beyond the inner MTU (white paper §5.4.6). */
+export const paddedLength = (length: number, mtu: number): number =>
+  Math.max(length, Math.min(mtu, Math.ceil(length / PADDING) * PADDING))
 
 /** The length of the IP packet at `bytes[0..]` without the zeros that padded it to `padded`; InnerMalformed where it is none. */
 export function innerLength(bytes: Uint8Array, padded: number): number {
