@@ -90,7 +90,7 @@ test("A-49 another device's topics, $SYS, wildcards and $share are refused", asy
   const foreign = [deviceTopic('lander', 'readings'), '$SYS/x/new/clients', 'sensors/t', 'adit/d/walled', 'adit/d/walled/other']
   for (const topic of foreign) {
     const session = await mqttOver(client, 'walled')
-    const closed = new Promise((resolve) => session.once('close', resolve))
+    const closed = new Promise<void>((resolve) => session.once('close', () => resolve()))
     session.publish(topic, 'x', { qos: 1 })
     await closed
     session.end(true)
@@ -139,7 +139,7 @@ test('A-55 a packet that announces too much is cut at its header, before and aft
   socket.write(Uint8Array.of(0x10, 0x88, 0x27, 0x00, 0x04))
   await gone
   const session = await mqttOver(client, 'greedy')
-  const ended = new Promise((resolve) => session.once('close', resolve))
+  const ended = new Promise<void>((resolve) => session.once('close', () => resolve()))
   session.publish(deviceTopic('greedy', 'readings'), Buffer.alloc(129 * 1024), { qos: 1 })
   await ended
   session.end(true)
@@ -148,7 +148,7 @@ test('A-55 a packet that announces too much is cut at its header, before and aft
 test('A-56 a deep topic ends the connection, not the process', async () => {
   const { client } = await fixture.join('device', 'deep')
   const session = await mqttOver(client, 'deep')
-  const ended = new Promise((resolve) => session.once('close', resolve))
+  const ended = new Promise<void>((resolve) => session.once('close', () => resolve()))
   session.publish('a/'.repeat(101), 'x', { qos: 1 })
   await ended
   session.end(true)
@@ -158,7 +158,7 @@ test('A-56 a deep topic ends the connection, not the process', async () => {
 test('a second connection of the same device takes over', async () => {
   const { client } = await fixture.join('device', 'twice')
   const first = await mqttOver(client, 'twice')
-  const ended = new Promise((resolve) => first.once('close', resolve))
+  const ended = new Promise<void>((resolve) => first.once('close', () => resolve()))
   const second = await mqttOver(client, 'twice')
   await ended
   await second.publishAsync(deviceTopic('twice', 'readings'), Buffer.from(encodeBatch(1, [reading(1)])), { qos: 1 })
