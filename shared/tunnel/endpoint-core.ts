@@ -1,7 +1,8 @@
 import type { DropCounters } from '#shared/drop-reason.ts'
 import type { Dice } from '#shared/time/backoff.ts'
 import type { Deadlines } from '#shared/time/deadlines.ts'
-import type { EndpointPorts } from './association.ts'
+import type { Duration } from '#shared/time/instant.ts'
+import type { Endpoint, EndpointPorts } from './association.ts'
 import type { LocalIdentity } from './handshake.ts'
 import type { IndexTable } from './index-table.ts'
 import type { Attempt } from './initiator.ts'
@@ -19,4 +20,13 @@ export interface EndpointCore {
   /** Inner packets are not padded beyond this; bytes. */
   readonly innerMtu: number
   nextTimestamp(): Uint8Array
+}
+
+/** How one association begins. */
+export interface AssociationOptions {
+  readonly endpoint: Endpoint | undefined
+  readonly lastTimestamp: Uint8Array | undefined
+  readonly persistentKeepalive: Duration | undefined
+  /** Never stop asking once begun. */
+  readonly forever: boolean
 }

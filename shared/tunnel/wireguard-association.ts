@@ -4,7 +4,7 @@ import { after, type Duration, elapsed, type Instant, milliseconds } from '#shar
 import type { CookieReply } from '#shared/wire/wireguard-cookie.ts'
 import type { Response } from '#shared/wire/wireguard-response.ts'
 import type { Association, AssociationState, Endpoint, TrafficCounters } from './association.ts'
-import type { EndpointCore } from './endpoint-core.ts'
+import type { AssociationOptions, EndpointCore } from './endpoint-core.ts'
 import type { OpenedInitiation } from './handshake.ts'
 import { type Attempt, Initiator } from './initiator.ts'
 import { Liveness } from './liveness.ts'
@@ -28,14 +28,6 @@ import {
 
 const EMPTY = new Uint8Array(0)
 let nextId = 1
-
-export interface AssociationOptions {
-  readonly endpoint: Endpoint | undefined
-  readonly lastTimestamp: Uint8Array | undefined
-  readonly persistentKeepalive: Duration | undefined
-  /** Never stop asking once begun. */
-  readonly forever: boolean
-}
 
 /**
  * One peer of a WireguardEndpoint, which makes it (`addPeer`) and calls everything below the contract of `Association`.
@@ -123,7 +115,7 @@ export class WireguardAssociation implements Association {
     return this.#initiator.roundTrip
   }
 
-  /** Sessions held at this moment, unconfirmed and replaced ones included. */
+  /** Unconfirmed and replaced ones included. */
   get sessionCount(): number {
     return this.#slots.count
   }
@@ -171,8 +163,7 @@ export class WireguardAssociation implements Association {
     const rekey = this.#slots.current !== undefined
     const promoted = this.#slots.heard(session)
     // Only the newest packet says where the peer is, and only in the newest session that he has spoken in.
-    const left = this.#path.received(from, datagram.length, session.newest && this.#isCurrentEnough(session))
-    if (left !== undefined) this.#core.ports.event({ kind: 'roamed', association: this, from: left, to: this.#path.endpoint! })
+    this.#follow(from, datagram.length, session.newest && this.#isCurrentEnough(session))
     if (promoted) this.#promoted(session, rekey, now)
     if (padded === 0) return 0
     this.#arm(this.#liveness.owe(now))
@@ -225,8 +216,7 @@ export class WireguardAssociation implements Association {
     this.#slots.adopt(this.#makeSession({ ...indices, initiator: true, sendKey, receiveKey }, now, attempt.sentAt))
     this.#authenticated(now)
     this.#settledAt = now
-    const left = this.#path.received(from, bytes, true)
-    if (left !== undefined) this.#core.ports.event({ kind: 'roamed', association: this, from: left, to: this.#path.endpoint! })
+    this.#follow(from, bytes, true)
     this.#arm(this.#slots.nextExpiry)
     this.#arm(this.#initiator.due)
     // The responder may not send before it has heard us in the new session (§5.4.6).
@@ -272,7 +262,7 @@ export class WireguardAssociation implements Association {
 
   /** What the earliest timer is for. */
   get why(): string {
-    return this.#nextDue()?.why ?? 'nothing is due'
+    return this.#nextDue()?.why ?? 'nothing'
   }
 
   /** Asking has ended without answer; what waited for it is dropped. */
@@ -289,6 +279,11 @@ export class WireguardAssociation implements Association {
     this.counters.outerSent += datagram.length
     this.#liveness.spoke(now)
     this.#core.ports.transmit(datagram, to, this)
+  }
+
+  #follow(from: Endpoint, bytes: number, newest: boolean): void {
+    const left = this.#path.received(from, bytes, newest)
+    if (left !== undefined) this.#core.ports.event({ kind: 'roamed', association: this, from: left, to: this.#path.endpoint! })
   }
 
   /* ── Sessions. ── */
