@@ -1,8 +1,9 @@
 import { type Selectable, sql } from 'kysely'
 import { CommitBatcher } from '#shared/platform/commit-batcher.ts'
+import { decodeCbor } from '#shared/telemetry/cbor.ts'
 import type { Reading } from '#shared/telemetry/reading.ts'
 import { toReadingValue } from '#shared/telemetry/reading.ts'
-import { ReadingValues, readingValue } from './reading-values.ts'
+import { PackedReadings } from './packed-readings.ts'
 import type { ArrivalRow, TelemetryRow } from './schema.ts'
 import type { StoreContext } from './store-context.ts'
 import { encodeCursor, readCursor, type TelemetryCursor } from './telemetry-cursor.ts'
@@ -146,25 +147,19 @@ export class TelemetryStore {
 
   /** One transaction for many calls: all readings in one statement, then one arrival for each batch that brought something new. */
   async #write(calls: readonly (readonly TelemetryBatch[])[]): Promise<InsertResult[]> {
-    const values = new ReadingValues()
+    const packed = new PackedReadings(calls.flat().reduce((sum, { readings }) => sum + readings.length, 0))
     const arrivals: (Arrival & { call: number })[] = []
-    const rows: (string | number | null)[][] = []
     for (const [call, batches] of calls.entries()) {
       for (const { principalId, boot, readings } of batches) {
         if (readings.length === 0) continue
         const arrival = { id: this.#nextArrival++, device: principalId, boot, ...seqRange(readings), call }
         arrivals.push(arrival)
-        for (const { seq, name, unit, at, quality, value } of readings) {
-          const start = values.length
-          values.add(value)
-          // substr() of SQL counts from 1.
-          rows.push([principalId, boot, seq, arrival.id, name, unit, at, quality, start + 1, values.length - start])
-        }
+        for (const reading of readings) packed.add(principalId, boot, arrival.id, reading)
       }
     }
     const receivedAt = this.#context.clock.wall()
     const insertedBy = await this.#context.db.transaction().execute(async (transaction) => {
-      await insertReadings(transaction, rows, values.bytes)
+      await insertReadings(transaction, packed)
       return insertArrivals(transaction, arrivals, receivedAt)
     })
     return this.#results(calls, arrivals, insertedBy)
@@ -237,7 +232,7 @@ const toStoredReading = (row: Row): StoredReading => ({
   boot: row.boot,
   seq: row.seq,
   name: row.name,
-  value: toReadingValue(readingValue(row.value)),
+  value: toReadingValue(decodeCbor(row.value)),
   unit: row.unit,
   at: row.at,
   quality: row.quality,
