@@ -1,8 +1,13 @@
 import { X509Certificate } from 'node:crypto'
+import { equalPublic } from '#shared/bytes/equal.ts'
 import type { Suite } from '#shared/crypto/suite.ts'
 import { AditError } from '#shared/errors.ts'
+import { parseCertificate } from '#shared/pki/certificate.ts'
 import { decodeCertsOnly } from '#shared/pki/certs-only.ts'
-import { encodePem } from '#shared/pki/pem.ts'
+import { valuesOf } from '#shared/pki/distinguished-name.ts'
+import { names } from '#shared/pki/oids.ts'
+import { decodePem, encodePem } from '#shared/pki/pem.ts'
+import { p256Spki } from '#shared/pki/public-key.ts'
 import { createRequest } from '#shared/pki/request.ts'
 import { bodyOf, documentOf, type Requester } from './broker-api.ts'
 import type { AgentKeys } from './state-folder.ts'
@@ -51,7 +56,9 @@ export async function requestCertificate(
     body: Buffer.from(request).toString('base64'),
     timeoutMs,
   })
-  const [leaf] = certificatesIn(bodyOf(response))
+  const spki = p256Spki(keys.identity.publicKey)
+  // Another key's certificate would leave us with an identity that we cannot prove.
+  const leaf = certificatesIn(bodyOf(response)).find((der) => equalPublic(parseCertificate(der).spki, spki))
   if (leaf === undefined) throw unusable('a certificate')
   const issuers = certificatesIn(bodyOf(await https.request({ url: `${url}${EST}/cacerts`, timeoutMs })))
   return chainOf(leaf, issuers)
@@ -61,10 +68,10 @@ export async function requestCertificate(
 
 /** The facts of a chain's leaf that the agent itself lives by. */
 export function leafOf(chainPem: string): { name: string; notBefore: number; notAfter: number } {
-  const certificate = new X509Certificate(chainPem)
-  const uri = /URI:urn:adit:(?:device|operator|station):([^,\s]+)/.exec(certificate.subjectAltName ?? '')
-  const name = uri?.[1] ?? /(?:^|\n)CN=(.*)/.exec(certificate.subject)?.[1] ?? ''
-  return { name, notBefore: Date.parse(certificate.validFrom), notAfter: Date.parse(certificate.validTo) }
+  const [der] = decodePem('CERTIFICATE', chainPem)
+  if (der === undefined) throw unusable('a certificate')
+  const { subjectName, notBefore, notAfter } = parseCertificate(der)
+  return { name: valuesOf(subjectName, names.commonName)[0] ?? '', notBefore, notAfter }
 }
 
 /** The leaf and the issuers between it and the root, which the other end has. */
