@@ -104,6 +104,9 @@ function isTimely(c: TcpConnection, s: TcpSegment, now: number): boolean {
   if (!c.timestamps || (s.flags & TcpFlag.Rst) !== 0) return true
   if (!s.hasTimestamps) return (s.flags & TcpFlag.Syn) !== 0
   if (!before(s.timestamp, c.recentTimestamp) || now - c.recentTimestampAt > TIMESTAMP_LIFETIME) return true
+  // Bare acknowledgements that overtook one another look old, but what they say of delivery is worth hearing.
+  const bare = s.length === 0 && (s.flags & (TcpFlag.Syn | TcpFlag.Fin)) === 0 && s.sequence === c.received
+  if (bare && distance(c.recentTimestamp, s.timestamp) <= c.roundTrip.timeout) return true
   if (s.length > 0 && before(s.sequence, c.received)) reportOld(c, s)
   else challenge(c, now)
   return false
