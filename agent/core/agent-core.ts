@@ -147,9 +147,10 @@ export class AgentCore {
     this.#search.setEndpoints(endpoints, preferred)
     if (this.#association === undefined || config.broker.tunnelKey !== this.#brokerKey) {
       const replaced = this.#association !== undefined
-      if (this.#association) this.endpoint.removePeer(this.#association)
+      this.#forgetBroker()
       this.#brokerKey = config.broker.tunnelKey
-      this.#association = this.endpoint.addPeer({ publicKey: key, firstContact: true }, now)
+      const endpoint = this.#search.endpoints[0]
+      this.#association = this.endpoint.addPeer({ publicKey: key, endpoint, firstContact: true }, now)
       this.#seek(replaced ? 'reconfigured' : 'start', now)
     }
     this.#announce()
@@ -212,8 +213,7 @@ export class AgentCore {
     if (this.#state === 'down') return
     this.#search.stop()
     this.netstack.destroy()
-    if (this.#association) this.endpoint.removePeer(this.#association)
-    this.#association = undefined
+    this.#forgetBroker()
     this.#enter('down', this.#clock.now())
     this.#ports.event({ kind: 'down' })
   }
@@ -263,8 +263,16 @@ export class AgentCore {
     this.#ports.send(datagram, to)
   }
 
+  /** Its last events are no news any more. */
+  #forgetBroker(): void {
+    const association = this.#association
+    this.#association = undefined
+    if (association) this.endpoint.removePeer(association)
+  }
+
   #tunnelEvent(event: TunnelEvent): void {
     const now = this.#clock.now()
+    if (this.#association !== event.association) return
     switch (event.kind) {
       case 'established':
         this.#established(now)
@@ -280,12 +288,11 @@ export class AgentCore {
     }
   }
 
-  /** An authentic answer came. The responder may use the session once it has a packet in it, so it gets one at once. */
+  /** An authentic answer came; the association itself sends the packet that lets the responder use the session too. */
   #established(now: Instant): void {
-    const association = this.#association
-    if (association?.endpoint === undefined) return
-    if (this.#state !== 'up') this.endpoint.sendKeepalive(association, now)
-    this.#authentic(association.endpoint, now)
+    const endpoint = this.#association?.endpoint
+    this.#upkeep.agreed(now)
+    if (endpoint !== undefined) this.#authentic(endpoint, now)
   }
 
   #authentic(from: Endpoint, now: Instant): void {
@@ -307,7 +314,10 @@ export class AgentCore {
       const association = this.#association
       if (association === undefined) return
       if (step.kind === 'try') {
-        if (!sameEndpoint(association.endpoint, step.endpoint)) this.endpoint.setEndpoint(association, step.endpoint, now)
+        const stays = sameEndpoint(association.endpoint, step.endpoint)
+        // At the same place the association's own schedule goes on.
+        if (stays && association.state === 'handshaking') continue
+        if (!stays) this.endpoint.setEndpoint(association, step.endpoint, now)
         this.endpoint.initiate(association, now)
       } else if (step.kind === 'rest') association.reset()
       else this.#ports.event({ kind: 'ask-timestamp', since: step.since })
@@ -319,15 +329,11 @@ export class AgentCore {
     if (this.#state !== 'up' || association?.endpoint === undefined) return
     for (const due of this.#upkeep.due(now)) {
       if (due === 'hold-mapping') this.#transmit(this.#upkeep.keepalive, association.endpoint)
-      else this.#showPresence(association, now)
+      else if (due === 'show-presence') {
+        this.#upkeep.sealed(now)
+        this.endpoint.sendKeepalive(association, now)
+      } else if (association.state !== 'handshaking') this.endpoint.initiate(association, now)
     }
-  }
-
-  /** Evidence for the broker that we live. A session that the broker began is re-made by us, before it ends by age. */
-  #showPresence(association: WireguardAssociation, now: Instant): void {
-    this.#upkeep.sealed(now)
-    this.endpoint.sendKeepalive(association, now)
-    if (this.#upkeep.isOld(association.establishedAt, now)) this.endpoint.initiate(association, now)
   }
 
   #enter(state: AgentState, now: Instant): void {

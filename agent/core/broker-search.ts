@@ -7,7 +7,8 @@ const TRY_SPAN = seconds(4)
 /** A round lasts at least so long, and long enough to try each endpoint once. Within it the agent does not rest. */
 const ROUND_SPAN = seconds(30)
 const FIRST_REST = seconds(4)
-const LONGEST_REST = seconds(60)
+/** With the 5 s that the last initiation of a round lies back: never silent for more than a minute. */
+const LONGEST_REST = seconds(55)
 /** Unanswered for so long, an agent asks the API for the last timestamp that the broker took (DESIGN D5). */
 export const ASK_TIMESTAMP_AFTER = seconds(60)
 

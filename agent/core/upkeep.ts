@@ -1,14 +1,18 @@
 import type { Suite } from '#shared/crypto/suite.ts'
-import { after, elapsed, type Instant, milliseconds, seconds } from '#shared/time/instant.ts'
+import { after, type Instant, instant, milliseconds, seconds } from '#shared/time/instant.ts'
 
 /** Nothing authentic sent for so long: an authenticated keepalive goes out, the broker's evidence that we live. */
 const PRESENCE_AFTER = seconds(60)
-/** A session of this age is due to be re-made (white paper §6.1, REKEY-AFTER-TIME), also by the side that did not begin it. */
-const OLD_SESSION = seconds(120)
+/**
+ * A session of this age (and up to `REKEY_SPREAD` more) is re-made, whoever began it and whether or not anything is said: REKEY-AFTER-TIME
+ * of the white paper (§6.1) acts on sending alone, and a session that both sides let grow old would lapse at 180 s.
+ */
+const REKEY_AFTER = seconds(120)
+const REKEY_SPREAD = seconds(10)
 /** RFC 3948 §2.3. */
 const KEEPALIVE = Uint8Array.of(0xff)
 
-export type UpkeepDue = 'hold-mapping' | 'show-presence'
+export type UpkeepDue = 'hold-mapping' | 'show-presence' | 're-key'
 
 /**
  * When an agent that has nothing to say speaks nevertheless: one byte FF that holds the NAT mapping, after each `interval` in which
@@ -20,6 +24,7 @@ export class Upkeep {
   #interval = seconds(25)
   #holdAt: Instant | undefined
   #presenceAt: Instant | undefined
+  #rekeyAt: Instant | undefined
   #jitter = 1
 
   constructor(suite: Suite) {
@@ -45,8 +50,18 @@ export class Upkeep {
     this.#presenceAt = after(now, PRESENCE_AFTER)
   }
 
+  /** A session was agreed. */
+  agreed(now: Instant): void {
+    this.#rekeyAt = after(now, milliseconds(REKEY_AFTER + (REKEY_SPREAD * this.#suite.random(1)[0]!) / 255))
+  }
+
   due(now: Instant): UpkeepDue[] {
     const due: UpkeepDue[] = []
+    if (this.#rekeyAt !== undefined && now >= this.#rekeyAt) {
+      // Asked for once; the association goes on by itself until it is answered.
+      this.#rekeyAt = undefined
+      due.push('re-key')
+    }
     if (this.#presenceAt !== undefined && now >= this.#presenceAt) due.push('show-presence')
     else if (this.#holdAt !== undefined && now >= this.#holdAt) {
       // 80 to 100 %: never later than the interval, which the mapping's lifetime allows, and never in step with the fleet.
@@ -57,11 +72,7 @@ export class Upkeep {
   }
 
   deadline(): Instant | undefined {
-    if (this.#holdAt === undefined || this.#presenceAt === undefined) return this.#holdAt ?? this.#presenceAt
-    return this.#holdAt < this.#presenceAt ? this.#holdAt : this.#presenceAt
-  }
-
-  isOld(establishedAt: Instant | undefined, now: Instant): boolean {
-    return establishedAt === undefined || elapsed(establishedAt, now) >= OLD_SESSION
+    const first = Math.min(this.#holdAt ?? Infinity, this.#presenceAt ?? Infinity, this.#rekeyAt ?? Infinity)
+    return first === Infinity ? undefined : instant(first)
   }
 }

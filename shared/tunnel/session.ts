@@ -1,6 +1,6 @@
 import type { Aead, Suite } from '#shared/crypto/suite.ts'
 import { DropReason } from '#shared/drop-reason.ts'
-import { after, elapsed, type Instant } from '#shared/time/instant.ts'
+import { after, type Instant } from '#shared/time/instant.ts'
 import { counterHighOf, counterLowOf, DATA_HEADER_LENGTH, putDataHeader } from '#shared/wire/wireguard-data.ts'
 import { ReplayWindow } from './replay-window.ts'
 import {

@@ -31,7 +31,9 @@ test('starts, finds the broker, and is up one round trip later', () => {
 test('carries TCP both ways', () => {
   const { world, agent, broker } = pair()
   let got = ''
-  broker.netstack.listen({ port: 1883 }, (socket) => socket.on('data', (chunk) => socket.end(`echo ${chunk}`)))
+  broker.netstack.listen({ port: 1883 }, (socket) =>
+    socket.on('error', () => {}).on('data', (chunk) => socket.end(`echo ${chunk}`)),
+  )
   world.run(200, () => agent.isUp)
   const socket = agent.core.netstack.connect({ address: 'fd00:adad::1', port: 1883 })
   socket.on('data', (chunk) => {
@@ -45,6 +47,7 @@ test('carries TCP both ways', () => {
       await new Promise((resolve) => setImmediate(resolve))
     }
     assert.equal(got, 'echo hello')
+    socket.on('error', () => {})
     agent.core.stop()
     broker.netstack.destroy()
   })()
@@ -74,7 +77,10 @@ test('P-08 first contact under 30 % loss each way', () => {
     const { world, agent } = pair(seed)
     world.loss = 0.3
     const from = world.now()
-    assert.ok(world.run(60_000, () => agent.isUp), `seed ${seed}`)
+    assert.ok(
+      world.run(60_000, () => agent.isUp),
+      `seed ${seed}`,
+    )
     times.push(world.now() - from)
   }
   times.sort((a, b) => a - b)
@@ -87,7 +93,10 @@ test('P-07 never gives up: a broker that is away for a day is found again, and r
   const { world, agent, broker } = pair()
   world.run(200, () => agent.isUp)
   world.remove(brokerAt)
-  assert.ok(world.run(400_000, () => agent.core.state === 'connecting'), 'a lost broker is noticed')
+  assert.ok(
+    world.run(400_000, () => agent.core.state === 'connecting'),
+    'a lost broker is noticed',
+  )
   world.run(86_400_000)
   agent.sent.length = 0
   world.run(600_000)
@@ -131,11 +140,17 @@ test('endpoints are tried in turn, the last good one first', () => {
   const agent = new VirtualAgent(world, agentAt)
   broker.known.set(toHex(agent.key.publicKey), undefined)
   agent.core.configure(configFor(broker), [brokerAt, otherBrokerAt])
-  assert.ok(world.run(10_000, () => agent.isUp), 'the second endpoint serves')
-  const restarted = new VirtualAgent(world, agentAt, 5)
+  assert.ok(
+    world.run(10_000, () => agent.isUp),
+    'the second endpoint serves',
+  )
+  const restarted = new VirtualAgent(world, agentAt, 5, agent.key)
   restarted.timestamps.raise(agent.timestamps.last)
   restarted.core.configure(configFor(broker), [brokerAt, otherBrokerAt], otherBrokerAt)
-  assert.ok(world.run(200, () => restarted.isUp), 'the preferred endpoint is first')
+  assert.ok(
+    world.run(200, () => restarted.isUp),
+    'the preferred endpoint is first',
+  )
 })
 
 test('F-05 a clock in 1970 asks for the last timestamp after a minute, and is up above it', () => {
@@ -145,7 +160,11 @@ test('F-05 a clock in 1970 asks for the last timestamp after a minute, and is up
   const remembered = tai64n(1_780_000_000n * 1_000_000_000n)
   broker.known.set(toHex(agent.key.publicKey), remembered)
   agent.core.configure(configFor(broker), [brokerAt])
-  assert.equal(world.run(59_000, () => agent.isUp), false, 'stale timestamps get silence')
+  assert.equal(
+    world.run(59_000, () => agent.isUp),
+    false,
+    'stale timestamps get silence',
+  )
   assert.ok(world.run(3_000, () => agent.count('ask-timestamp') === 1))
   agent.timestamps.raise(remembered)
   agent.core.nudge()
@@ -177,7 +196,12 @@ test('A-02 strangers, keepalives and garbage change nothing and are answered by 
   agent.sent.length = 0
   const stranger = { address: '203.0.113.7', port: 7 }
   for (const bytes of [[0xff], [], [1, 0, 0, 0], [4, 0, 0, 0], [0x80, 1, 2, 3]]) agent.receive(Uint8Array.from(bytes), stranger)
-  for (const [type, size] of [[1, 148], [2, 92], [3, 64], [4, 96]] as const) {
+  for (const [type, size] of [
+    [1, 148],
+    [2, 92],
+    [3, 64],
+    [4, 96],
+  ] as const) {
     const datagram = new Uint8Array(size)
     datagram[0] = type
     agent.receive(datagram, stranger)

@@ -69,7 +69,8 @@ export class World implements Clock {
         return until()
       }
       this.#now = Math.max(this.#now, next)
-      for (const party of [...this.#parties.values()]) if ((party.deadline()?.at ?? end + 1) <= this.#now) party.expire(this.now())
+      for (const party of [...this.#parties.values()])
+        if ((party.deadline()?.at ?? end + 1) <= this.#now) party.expire(this.now())
       while (this.#flights[0] !== undefined && this.#flights[0].at <= this.#now) {
         const { bytes, from, to } = this.#flights.shift()!
         this.#parties.get(textOf(to))?.receive(bytes, from)
@@ -167,11 +168,11 @@ export class VirtualAgent {
   readonly timestamps: TimestampFloor
   readonly sent: { at: number; bytes: Uint8Array; to: Endpoint }[] = []
 
-  constructor(world: World, at: Endpoint, seed = 5) {
+  constructor(world: World, at: Endpoint, seed = 5, key?: VirtualAgent['key']) {
     this.world = world
     this.at = at
     this.suite = seededSuite(seed)
-    this.key = this.suite.x25519.generate()
+    this.key = key ?? this.suite.x25519.generate()
     this.timestamps = new TimestampFloor({ wall: () => world.wall(), reserve: () => {} })
     this.core = new AgentCore({
       suite: this.suite,
