@@ -3,11 +3,17 @@ import { type Duration, milliseconds } from './instant.ts'
 /** A number in [0, 1). Cores get theirs from the crypto port: `uniform((n) => suite.random(n))`. */
 export type Dice = () => number
 
-/** Dice out of a source of random bytes. */
+/** Dice out of a source of random bytes, of which 64 throws are drawn at a time: associations throw one for nearly each packet. */
 export function uniform(random: (length: number) => Uint8Array): Dice {
+  let bytes: Uint8Array = new Uint8Array(0)
+  let at = 0
   return () => {
-    const bytes = random(4)
-    return (bytes[0]! * 0x100_0000 + bytes[1]! * 0x1_0000 + bytes[2]! * 0x100 + bytes[3]!) / 0x1_0000_0000
+    if (at === bytes.length) {
+      bytes = random(256)
+      at = 0
+    }
+    at += 4
+    return (bytes[at - 4]! * 0x100_0000 + bytes[at - 3]! * 0x1_0000 + bytes[at - 2]! * 0x100 + bytes[at - 1]!) / 0x1_0000_0000
   }
 }
 
