@@ -41,6 +41,7 @@ export async function carrySsh({ stdin, stdout }: Terminals, open: () => Promise
     if (stdin.readableEnded) socket.end()
     stdin.resume()
   }
+  if (greeting.heldBack.length > 0) stdout.write(greeting.heldBack)
   stdin.off('data', toServer).destroy()
   socket.destroy()
   if (!stdout.writableEnded && !stdout.destroyed) stdout.end()

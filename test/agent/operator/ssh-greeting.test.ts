@@ -28,4 +28,5 @@ test('a client that has said much is not repeated', () => {
   greeting.clientSent(Buffer.alloc(5000))
   greeting.serverSent(Buffer.from('Exceeded MaxStartups\r\n'))
   assert.ok(!greeting.refused)
+  assert.equal(greeting.heldBack.toString(), 'Exceeded MaxStartups\r\n')
 })
