@@ -87,7 +87,7 @@ async function telemetry(): Promise<BenchRow[]> {
       value: (readings * 1_000) / ms,
       unit: 'per second',
       bar: '>= 50,000',
-      beside: `in ${publishesPerSecond} publishes/s, bar >= 2,500; broker's CPU ${Math.round(cpuMicros)} us a publish; ${status.counters.readings} stored`,
+      beside: `in ${publishesPerSecond} publishes/s, bar >= 2,500; ${((status.counters.outerReceived + status.counters.outerSent) / publishes).toFixed(1)} datagrams and broker's CPU ${Math.round(cpuMicros)} us a publish; ${status.counters.readings} stored`,
     },
   ]
 }
