@@ -227,7 +227,8 @@ export class WireguardAssociation implements Association {
 
   /** A cookie reply that names an initiation of ours, or our last response. */
   takeCookie(attempt: Attempt | undefined, reply: CookieReply, now: Instant): number {
-    const mac1 = attempt === undefined ? this.#mac1OfResponse(reply.receiver) : attempt.cookieTaken ? undefined : attempt.mac1
+    const last = this.#lastResponse?.local === reply.receiver ? this.#lastResponse.mac1 : undefined
+    const mac1 = attempt === undefined ? last : attempt.cookieTaken ? undefined : attempt.mac1
     if (mac1 === undefined || !this.#initiator.takeCookie(mac1, reply, now)) return DropReason.BadCookie
     if (attempt === undefined) this.#lastResponse = undefined
     else attempt.cookieTaken = true
@@ -255,9 +256,14 @@ export class WireguardAssociation implements Association {
     if (this.#liveness.takeKeepalive(now)) this.#keepaliveIfAlive(now)
     if (this.#liveness.takeSilence(now)) this.#initiator.want('eager', now)
     const persistent = this.#liveness.persistentAt(this.establishedAt)
-    if (persistent !== undefined && now >= persistent) this.#keepaliveIfAlive(now)
+    if (persistent !== undefined && now >= persistent) {
+      this.#liveness.spoke(now)
+      this.#keepaliveIfAlive(now)
+    }
     this.#initiator.expire(now)
-    this.#arm(this.#nextDue()?.at)
+    const next = this.#nextDue()
+    // Never at `now` again: whatever could not be done now is not to be tried in a circle.
+    if (next !== undefined) this.#arm(next.at > now ? next.at : after(now, milliseconds(1)))
   }
 
   /** What the earliest timer is for. */
@@ -390,9 +396,5 @@ export class WireguardAssociation implements Association {
     let next: { at: Instant; why: string } | undefined
     for (const [at, why] of timers) if (at !== undefined && (next === undefined || at < next.at)) next = { at, why }
     return next
-  }
-
-  #mac1OfResponse(receiver: number): Uint8Array | undefined {
-    return this.#lastResponse?.local === receiver ? this.#lastResponse.mac1 : undefined
   }
 }

@@ -46,4 +46,4 @@ export function encodeCookieReply(message: CookieReply, out: Uint8Array, at = 0)
   return COOKIE_REPLY_LENGTH
 }
 
-export const lengthOfCookieReply = (_message?: CookieReply): number => COOKIE_REPLY_LENGTH
+export const lengthOfCookieReply = (): number => COOKIE_REPLY_LENGTH

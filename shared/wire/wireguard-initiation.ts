@@ -57,4 +57,4 @@ export function encodeInitiation(message: Initiation, out: Uint8Array, at = 0): 
   return INITIATION_LENGTH
 }
 
-export const lengthOfInitiation = (_message?: Initiation): number => INITIATION_LENGTH
+export const lengthOfInitiation = (): number => INITIATION_LENGTH

@@ -59,4 +59,4 @@ export function encodeResponse(message: Response, out: Uint8Array, at = 0): numb
   return RESPONSE_LENGTH
 }
 
-export const lengthOfResponse = (_message?: Response): number => RESPONSE_LENGTH
+export const lengthOfResponse = (): number => RESPONSE_LENGTH

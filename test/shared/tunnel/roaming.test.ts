@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import { DropReason } from '#shared/drop-reason.ts'
-import { A, B, connected, ipPacket } from './virtual-link.ts'
+import { seconds } from '#shared/time/instant.ts'
+import { A, B, connected, ipPacket, pair } from './virtual-link.ts'
 
 const away = { address: '203.0.113.5', port: 5005 }
 
@@ -117,4 +118,19 @@ test('initiations go to the last proven place once an unproven one has had its s
   const toAway = network.sent.filter(({ to }) => to.port === away.port).length
   const toProven = network.sent.filter(({ to }) => to.port === A.port).length
   assert.ok(toAway <= 2 && toProven > 3, `${toAway} to the new place, ${toProven} to the old`)
+})
+
+test('a persistent keepalive that may not be sent (A-14) is not tried in a circle', () => {
+  const { network, alice, bob } = pair(8)
+  bob.peer(alice, { endpoint: undefined, persistentKeepalive: seconds(10) })
+  alice.peer(bob, { firstContact: true })
+  network.run(1_000)
+  network.filter = () => false
+  network.sent.length = 0
+  alice.send(bob, ipPacket(41))
+  network.filter = () => true
+  bob.receive(network.sent[0]!.bytes, away)
+  network.sent.length = 0
+  network.run(100_000)
+  assert.ok(network.sent.length < 60)
 })

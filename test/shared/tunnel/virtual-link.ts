@@ -1,6 +1,6 @@
 import { nativeSuite } from '#shared/crypto/native.ts'
 import type { KeyPair, Suite } from '#shared/crypto/suite.ts'
-import { after, type Instant, instant, milliseconds } from '#shared/time/instant.ts'
+import { type Instant, instant } from '#shared/time/instant.ts'
 import type { Endpoint, TunnelEvent } from '#shared/tunnel/association.ts'
 import { tai64n } from '#shared/tunnel/tai64n.ts'
 import type { WireguardAssociation } from '#shared/tunnel/wireguard-association.ts'
@@ -210,5 +210,3 @@ export function connected(seed = 1, a: Partial<WireguardEndpointOptions> = {}, b
   network.run(1_000, () => bob.to(alice).state === 'established')
   return made
 }
-
-export const later = (network: VirtualNetwork, ms: number): Instant => after(network.now, milliseconds(ms))

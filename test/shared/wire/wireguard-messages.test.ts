@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 import { nativeSuite } from '#shared/crypto/native.ts'
 import { WireError } from '#shared/wire/wire-error.ts'
-import { decodeCookieReply, encodeCookieReply } from '#shared/wire/wireguard-cookie.ts'
+import { decodeCookieReply, encodeCookieReply, lengthOfCookieReply } from '#shared/wire/wireguard-cookie.ts'
 import {
   counterHighOf,
   counterLowOf,
@@ -12,8 +12,8 @@ import {
   isData,
   putDataHeader,
 } from '#shared/wire/wireguard-data.ts'
-import { decodeInitiation, encodeInitiation } from '#shared/wire/wireguard-initiation.ts'
-import { decodeResponse, encodeResponse } from '#shared/wire/wireguard-response.ts'
+import { decodeInitiation, encodeInitiation, lengthOfInitiation } from '#shared/wire/wireguard-initiation.ts'
+import { decodeResponse, encodeResponse, lengthOfResponse } from '#shared/wire/wireguard-response.ts'
 
 interface Format {
   type: number
@@ -31,9 +31,9 @@ const encoded = <T>(encode: (message: T, out: Uint8Array, at?: number) => number
 }
 
 const formats: Record<string, Format> = {
-  initiation: { type: 1, length: 148, again: (b) => encoded(encodeInitiation, decodeInitiation(b), 148) },
-  response: { type: 2, length: 92, again: (b) => encoded(encodeResponse, decodeResponse(b), 92) },
-  'cookie reply': { type: 3, length: 64, again: (b) => encoded(encodeCookieReply, decodeCookieReply(b), 64) },
+  initiation: { type: 1, length: 148, again: (b) => encoded(encodeInitiation, decodeInitiation(b), lengthOfInitiation()) },
+  response: { type: 2, length: 92, again: (b) => encoded(encodeResponse, decodeResponse(b), lengthOfResponse()) },
+  'cookie reply': { type: 3, length: 64, again: (b) => encoded(encodeCookieReply, decodeCookieReply(b), lengthOfCookieReply()) },
   data: { type: 4, length: 112, again: (b) => encoded(encodeData, decodeData(b), 112) },
 }
 
