@@ -112,7 +112,8 @@ for (const [name, faults] of conditions) {
       test(`${MEGABYTES} MB ${direction}, kernel as ${role} over IP${family}, ${name}`, { timeout: 120_000 }, async (t) => {
         lab.faults = faults
         const started = performance.now()
-        const got = role === 'client' ? await kernelClient(direction, STACK[family]) : await kernelServer(direction, KERNEL[family])
+        const got =
+          role === 'client' ? await kernelClient(direction, STACK[family]) : await kernelServer(direction, KERNEL[family])
         const seconds = (performance.now() - started) / 1000
         lab.faults = { loss: 0, reorder: 0 }
         t.diagnostic(`${((SIZE * 8) / 1e6 / seconds).toFixed(0)} Mbit/s (${seconds.toFixed(1)} s)`)
@@ -129,8 +130,25 @@ test('the kernel pings us over both families, fragmented too, and we ping it', a
     [STACK.v6, 1232],
     [STACK.v4, 56],
     [STACK.v4, 1252],
+    [STACK.v6, 3000],
+    [STACK.v4, 3000],
   ] as const) {
-    await run('ip', ['netns', 'exec', lab.namespace, 'ping', '-n', '-c', '3', '-i', '0.05', '-W', '2', '-s', String(size), address])
+    await run('ip', [
+      'netns',
+      'exec',
+      lab.namespace,
+      'ping',
+      '-n',
+      '-c',
+      '3',
+      '-i',
+      '0.05',
+      '-W',
+      '2',
+      '-s',
+      String(size),
+      address,
+    ])
   }
   assert.ok((await lab.stack.ping(KERNEL.v6)) !== undefined)
   assert.ok((await lab.stack.ping(KERNEL.v4)) !== undefined)
@@ -140,8 +158,8 @@ test('a port of ours without listener refuses the kernel, and the other way roun
   const socket = lab.stack.connect({ address: KERNEL.v6, port: 7 })
   const [error] = (await once(socket, 'error')) as [NodeJS.ErrnoException]
   assert.equal(error.code, 'ECONNREFUSED')
-  const process = peer('client', STACK.v6.replace('::1', '::1'), 'upload', '1')
-  process.kill()
+  const [line] = (await once(createInterface(peer('client', `${STACK.v6}`, 'upload', '1', '7').stdout!), 'line')) as [string]
+  assert.match((JSON.parse(line) as { error: string }).error, /ECONNREFUSED/)
 })
 
 test('ten thousand connections to the kernel, opened and closed, leave nothing behind', { timeout: 60_000 }, async () => {

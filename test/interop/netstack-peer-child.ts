@@ -1,12 +1,12 @@
 /**
  * The kernel's side of netstack-kernel.test.ts, run inside its network namespace: `server ADDRESS` listens on the ports below; `client ADDRESS
- * upload|download BYTES` uses our stack's. Ports: 9001 takes bytes and answers with their SHA-256; 9002 gives the number of bytes asked for.
+ * upload|download BYTES [PORT]` uses our stack's. Ports: 9001 takes bytes and answers with their SHA-256; 9002 gives the number of bytes asked for.
  * 9003 closes at once. Speaks JSON lines on standard output.
  */
 import { createHash } from 'node:crypto'
 import net from 'node:net'
 
-const [mode = '', address = '', direction = '', bytes = '0'] = process.argv.slice(2)
+const [mode = '', address = '', direction = '', bytes = '0', port = ''] = process.argv.slice(2)
 const block = Buffer.alloc(1 << 20)
 for (let i = 0; i < block.length; i++) block[i] = (i * 31 + (i >> 8) * 17) & 0xff
 
@@ -59,7 +59,7 @@ function serve(): void {
 }
 
 function upload(): void {
-  const socket = net.connect({ host: address, port: 9001, allowHalfOpen: true })
+  const socket = net.connect({ host: address, port: Number(port || 9001), allowHalfOpen: true })
   let answer = ''
   socket.on('connect', () => send(socket, Number(bytes)))
   socket.on('data', (chunk) => {

@@ -16,7 +16,14 @@ export function ipv6(source: string, destination: string, protocol: number, payl
 }
 
 /** An IPv4 packet; `fragment` is the flags and offset field. */
-export function ipv4(source: string, destination: string, protocol: number, payload: Uint8Array, fragment = 0, id = 7): Uint8Array {
+export function ipv4(
+  source: string,
+  destination: string,
+  protocol: number,
+  payload: Uint8Array,
+  fragment = 0,
+  id = 7,
+): Uint8Array {
   const packet = new Uint8Array(20 + payload.length)
   const view = new DataView(packet.buffer)
   packet[0] = 0x45
@@ -61,7 +68,13 @@ export function tcp(source: string, destination: string, parts: SegmentParts): U
   return out
 }
 
-export function udp(source: string, destination: string, sourcePort: number, destinationPort: number, data: Uint8Array): Uint8Array {
+export function udp(
+  source: string,
+  destination: string,
+  sourcePort: number,
+  destinationPort: number,
+  data: Uint8Array,
+): Uint8Array {
   const out = new Uint8Array(8 + data.length)
   const view = new DataView(out.buffer)
   view.setUint16(0, sourcePort)

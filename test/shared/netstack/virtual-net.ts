@@ -49,7 +49,11 @@ export class VirtualNet implements Clock {
   #order = 0
   #events: Event[] = []
 
-  constructor(seed: number, faults: Partial<LinkFaults> = {}, options: { a?: Partial<NetstackOptions>; b?: Partial<NetstackOptions> } = {}) {
+  constructor(
+    seed: number,
+    faults: Partial<LinkFaults> = {},
+    options: { a?: Partial<NetstackOptions>; b?: Partial<NetstackOptions> } = {},
+  ) {
     this.random = seeded(seed)
     this.faults = { delay: 5, jitter: 0, loss: 0, duplicate: 0, ...faults }
     const suite = seededSuite(this.random)

@@ -59,5 +59,6 @@ test('a network contains what shares its prefix', () => {
   assert.ok(!contains(parseCidr('0.0.0.0/0'), parseAddress('::')))
   assert.ok(contains(parseCidr('fd00::1'), parseAddress('fd00::1')))
   assert.equal(formatCidr(parseCidr('fd00::1/48')), 'fd00::1/48')
-  for (const text of ['1.2.3.4/33', '::/129', '::/', '::/01', '::/-1', '::/1.5', '1.2.3.4/a']) assert.throws(() => parseCidr(text))
+  for (const text of ['1.2.3.4/33', '::/129', '::/', '::/01', '::/-1', '::/1.5', '1.2.3.4/a'])
+    assert.throws(() => parseCidr(text))
 })
