@@ -39,6 +39,9 @@ export interface GatewayOptions {
 /** How often what has changed is taken up and written, presence is judged and lost bindings are noticed. */
 const upkeepEvery = seconds(5)
 
+/** Four flows each of 65,000 peers; none of them may hold so many that a few could fill the table. */
+const flowLimits = { flows: 262_144, perInitiator: 1_024 }
+
 /** Connections that a broker may hold: two for each of 30,000 devices; and how little each may buffer, since batches are small. */
 const netstackLimits = { connections: 65_536, sendBuffer: 16 << 10, receiveBuffer: 256 << 10, backlog: 4_096 }
 
@@ -122,6 +125,7 @@ export class Gateway implements GatewayView {
     const drops: Record<string, number> = {}
     for (const counters of [plane.counters, this.#endpoint.counters])
       for (const [label, count] of counters.entries()) if (count > 0) drops[label] = (drops[label] ?? 0) + count
+    for (const [label, count] of this.#refusals()) if (count > 0) drops[label] = count
     let sessions = 0
     for (const [, association] of this.#peers.entries()) if (association.state === 'established') sessions++
     return {
@@ -137,6 +141,20 @@ export class Gateway implements GatewayView {
       duplicateReadings: this.#sink.counters.duplicates,
       drops,
     }
+  }
+
+  /** What was refused above the packets, by labels of the same kind. */
+  #refusals(): [label: string, count: number][] {
+    const { oversized, refusedConnects, refusedPublishes, refusedSubscribes } = this.#mqtt.counters
+    return [
+      ['stun-refused', this.#stun.refused],
+      ['mqtt-oversized', oversized],
+      ['mqtt-connect-refused', refusedConnects],
+      ['mqtt-publish-refused', refusedPublishes],
+      ['mqtt-subscribe-refused', refusedSubscribes],
+      ['telemetry-quarantined', this.#sink.counters.quarantined],
+      ['audit-suppressed', this.#journal.suppressed],
+    ]
   }
 
   /** No new work; what is under way is written. */
@@ -274,6 +292,7 @@ async function assemble(
     filter: new FlowFilter(
       policy,
       suite.random(4).reduce((seed, byte) => (seed << 8) | byte, 0),
+      flowLimits,
     ),
     event: on.event,
     noise(ports) {

@@ -39,6 +39,6 @@ export interface GatewayCounters {
   handshakes: number
   readings: number
   duplicateReadings: number
-  /** By label of shared/drop-reason.ts, only those above zero. */
+  /** Packets by label of shared/drop-reason.ts, and what MQTT, STUN and the audit log refused; only those above zero. */
   drops: Record<string, number>
 }
