@@ -12,9 +12,10 @@ import type { KeyPair, Suite } from '#shared/crypto/suite.ts'
 import { RouteTable } from '#shared/dataplane/route-table.ts'
 import { DropCounters, DropReason } from '#shared/drop-reason.ts'
 import type { Deadline } from '#shared/machine.ts'
+import { NatKeepalive } from '#shared/nat/keepalive.ts'
 import { Netstack } from '#shared/netstack/netstack.ts'
 import type { NetstackOptions } from '#shared/netstack/options.ts'
-import type { Clock, Duration, Instant } from '#shared/time/instant.ts'
+import { type Clock, type Duration, elapsed, type Instant, seconds } from '#shared/time/instant.ts'
 import { type Endpoint, sameEndpoint, type TunnelEvent } from '#shared/tunnel/association.ts'
 import type { WireguardAssociation } from '#shared/tunnel/wireguard-association.ts'
 import { WireguardEndpoint } from '#shared/tunnel/wireguard-endpoint.ts'
@@ -61,6 +62,9 @@ export interface AgentCoreOptions {
 
 /** Unanswered for so long, a session that was up counts as lost, and other endpoints are tried. */
 const LOST_AFTER_MS = 15_000
+const SENT_GRAIN_MS = 1_000
+const SENT = { kind: 'sent' } as const
+const TIME = { kind: 'time' } as const
 
 export class AgentCore {
   readonly netstack: Netstack
@@ -71,6 +75,7 @@ export class AgentCore {
   readonly #ports: AgentPorts
   readonly #search: BrokerSearch
   readonly #upkeep: Upkeep
+  readonly #keepalive: NatKeepalive
   #routes = new RouteTable<true>()
   #association: WireguardAssociation | undefined
   #brokerKey = ''
@@ -79,6 +84,7 @@ export class AgentCore {
   #config: AgentConfig | undefined
   #innerMtu = 1280
   #announced: Instant | undefined
+  #sentAt: Instant | undefined
 
   constructor({ suite, clock, tunnelKey, ports, netstack }: AgentCoreOptions) {
     this.#clock = clock
@@ -86,6 +92,7 @@ export class AgentCore {
     this.#since = clock.now()
     this.#search = new BrokerSearch(suite)
     this.#upkeep = new Upkeep(suite)
+    this.#keepalive = new NatKeepalive({ suite })
     this.netstack = new Netstack({
       ...netstack,
       suite,
@@ -141,7 +148,7 @@ export class AgentCore {
     this.#innerMtu = config.inner.mtu
     this.#routes = new RouteTable()
     for (const cidr of config.routes) this.#routes.insert(cidr, true)
-    this.#upkeep.setInterval(config.keepaliveSeconds)
+    this.#keepalive.handle({ kind: 'interval', interval: seconds(config.keepaliveSeconds) }, now)
     this.netstack.setAddresses([...config.inner.addresses])
     this.netstack.setMtu(config.inner.mtu)
     this.#search.setEndpoints(endpoints, preferred)
@@ -179,6 +186,10 @@ export class AgentCore {
       case 'wireguard-data':
         this.#inbound(datagram, from, now)
         break
+      case 'stun':
+        this.#keepalive.handle({ kind: 'stun', datagram }, now)
+        this.#keepMapping(now)
+        break
       case 'keepalive':
         break
       default:
@@ -203,9 +214,10 @@ export class AgentCore {
     const search = this.#search.deadline()
     if (search !== undefined && (earliest === undefined || search < earliest.at))
       earliest = { at: search, why: 'search the broker' }
-    const upkeep = this.#state === 'up' ? this.#upkeep.deadline() : undefined
-    if (upkeep !== undefined && (earliest === undefined || upkeep < earliest.at)) earliest = { at: upkeep, why: 'keepalive' }
-    return earliest
+    if (this.#state !== 'up') return earliest
+    const upkeep = this.#upkeep.deadline()
+    if (upkeep !== undefined && (earliest === undefined || upkeep < earliest.at)) earliest = { at: upkeep, why: 'presence' }
+    return soonest(earliest, this.#keepalive.deadline())
   }
 
   /** Says nothing more and forgets its keys. `netstack` streams die with it. */
@@ -259,7 +271,12 @@ export class AgentCore {
   }
 
   #transmit(datagram: Uint8Array, to: Endpoint): void {
-    this.#upkeep.sent(this.#clock.now())
+    const now = this.#clock.now()
+    // Whatever goes out holds the mapping; once a second is enough to know.
+    if (this.#sentAt === undefined || elapsed(this.#sentAt, now) >= SENT_GRAIN_MS) {
+      this.#sentAt = now
+      this.#keepalive.handle(SENT, now)
+    }
     this.#ports.send(datagram, to)
   }
 
@@ -298,8 +315,10 @@ export class AgentCore {
   #authentic(from: Endpoint, now: Instant): void {
     if (this.#state === 'up' || this.#state === 'down') return
     this.#search.found(from)
-    this.#upkeep.start(now)
+    this.#upkeep.sealed(now)
     this.#enter('up', now)
+    this.#keepalive.handle({ kind: 'start' }, now)
+    this.#keepMapping(now)
     this.#ports.event({ kind: 'up', endpoint: from, handshakes: this.#association?.counters.handshakes ?? 0 })
   }
 
@@ -326,18 +345,26 @@ export class AgentCore {
 
   #keepUp(now: Instant): void {
     const association = this.#association
-    if (this.#state !== 'up' || association?.endpoint === undefined) return
-    for (const due of this.#upkeep.due(now)) {
-      if (due === 'hold-mapping') this.#transmit(this.#upkeep.keepalive, association.endpoint)
-      else if (due === 'show-presence') {
-        this.#upkeep.sealed(now)
-        this.endpoint.sendKeepalive(association, now)
-      } else if (association.state !== 'handshaking') this.endpoint.initiate(association, now)
+    if (this.#state !== 'up' || association === undefined) return
+    if (this.#upkeep.takePresence(now)) this.endpoint.sendKeepalive(association, now)
+    if (this.#upkeep.takeRekey(now) && association.state !== 'handshaking') this.endpoint.initiate(association, now)
+    this.#keepalive.handle(TIME, now)
+    this.#keepMapping(now)
+  }
+
+  /** Keepalives and questions go where the broker is; an answer that shows us moved, or none, asks for a handshake. */
+  #keepMapping(now: Instant): void {
+    for (let output = this.#keepalive.poll(); output !== undefined; output = this.#keepalive.poll()) {
+      const association = this.#association
+      if (association?.endpoint === undefined) continue
+      if (output.kind === 'send') this.#ports.send(output.datagram, association.endpoint)
+      else if (output.kind === 'handshake-now') this.endpoint.initiate(association, now)
     }
   }
 
   #enter(state: AgentState, now: Instant): void {
     if (this.#state === state) return
+    if (this.#state === 'up') this.#keepalive.handle({ kind: 'stop' }, now)
     this.#state = state
     this.#since = now
   }

@@ -53,7 +53,7 @@ test('carries TCP both ways', () => {
   })()
 })
 
-test('an idle agent holds its mapping within 25 s and shows presence within 60 s, for an hour, and never flaps', () => {
+test('an idle agent holds its mapping within 25 s (a tenth of jitter) and shows presence within 60 s, for an hour, and never flaps', () => {
   const { world, agent, broker } = pair()
   world.run(200, () => agent.isUp)
   agent.sent.length = 0
@@ -62,9 +62,9 @@ test('an idle agent holds its mapping within 25 s and shows presence within 60 s
   assert.equal(agent.count('up'), 1)
   assert.equal(agent.count('connecting'), 1)
   const gaps = agent.sent.map(({ at }, i) => at - (agent.sent[i - 1]?.at ?? from))
-  assert.ok(Math.max(...gaps) <= 25_000, `a silence of ${Math.max(...gaps)} ms`)
+  assert.ok(Math.max(...gaps) <= 27_500, `a silence of ${Math.max(...gaps)} ms`)
   assert.ok(agent.sent.some(({ bytes }) => isKeepalive(bytes)))
-  const authentic = agent.sent.filter(({ bytes }) => !isKeepalive(bytes)).map(({ at }) => at)
+  const authentic = agent.sent.filter(({ bytes }) => bytes[0] === 1 || bytes[0] === 4).map(({ at }) => at)
   const silences = authentic.map((at, i) => at - (authentic[i - 1] ?? from))
   assert.ok(Math.max(...silences) <= 61_000, `no authentic packet for ${Math.max(...silences)} ms`)
   assert.ok(world.now() - broker.association(agent)!.lastAuthentic! <= 61_000)
@@ -170,6 +170,18 @@ test('F-05 a clock in 1970 asks for the last timestamp after a minute, and is up
   agent.core.nudge()
   assert.ok(world.run(10_000, () => agent.isUp))
   assert.ok(nanoseconds(agent.timestamps.last) > nanoseconds(remembered))
+})
+
+test('a mapping that moved is told to the broker at once', () => {
+  const { world, agent, broker } = pair()
+  world.run(300, () => agent.isUp)
+  world.run(1_000)
+  const moved = { address: agentAt.address, port: 50_123 }
+  world.remove(agentAt)
+  agent.at = moved
+  world.add(moved, agent)
+  assert.ok(world.run(180_000, () => broker.association(agent)?.endpoint?.port === 50_123))
+  assert.equal(agent.count('connecting'), 1)
 })
 
 test('P-30 an inner packet from outside the fleet is dropped and counted', () => {

@@ -1,6 +1,7 @@
 import type { AgentConfig } from '#agent/core/agent-config.ts'
 import { AgentCore, type AgentEvent } from '#agent/core/agent-core.ts'
 import { toHex } from '#shared/bytes/hex.ts'
+import type { KeyPair } from '#shared/crypto/suite.ts'
 import { Netstack } from '#shared/netstack/netstack.ts'
 import { type Clock, type Instant, instant, wallTime } from '#shared/time/instant.ts'
 import type { Endpoint } from '#shared/tunnel/association.ts'
@@ -8,6 +9,7 @@ import { nanosecondsOf, TimestampFloor } from '#shared/tunnel/tai64n.ts'
 import type { WireguardAssociation } from '#shared/tunnel/wireguard-association.ts'
 import { WireguardEndpoint } from '#shared/tunnel/wireguard-endpoint.ts'
 import { classify } from '#shared/wire/demux.ts'
+import { answerBinding } from '#shared/wire/stun-binding.ts'
 import { seeded, seededSuite } from '#test/shared/tunnel/virtual-link.ts'
 
 interface Party {
@@ -85,14 +87,14 @@ export class VirtualBroker {
   readonly world: World
   readonly at: Endpoint
   readonly suite
-  readonly key
+  readonly key: KeyPair
   readonly endpoint: WireguardEndpoint
   readonly netstack: Netstack
   /** Hex of tunnel keys, with the greatest timestamp taken from each. */
   readonly known = new Map<string, Uint8Array | undefined>()
   readonly #timestamps: TimestampFloor
 
-  constructor(world: World, at: Endpoint, key?: VirtualBroker['key'], known?: VirtualBroker['known']) {
+  constructor(world: World, at: Endpoint, key?: KeyPair, known?: VirtualBroker['known']) {
     this.world = world
     this.at = at
     this.suite = seededSuite(at.port + 77)
@@ -130,11 +132,17 @@ export class VirtualBroker {
 
   receive(datagram: Uint8Array, from: Endpoint): void {
     const kind = classify(datagram)
+    if (kind === 'stun') this.#answerStun(datagram, from)
     if (kind === 'wireguard-handshake') this.endpoint.handleControl(datagram, from, this.world.now())
     if (kind !== 'wireguard-data') return
     const out = new Uint8Array(datagram.length)
     const length = this.endpoint.open(datagram, from, out, this.world.now())
     if (length > 0) this.netstack.input(out.subarray(0, length))
+  }
+
+  #answerStun(request: Uint8Array, from: Endpoint): void {
+    const answer = answerBinding(request, from)
+    if (answer) this.world.send(answer, this.at, from)
   }
 
   expire(now: Instant): void {
@@ -162,13 +170,13 @@ export class VirtualAgent {
   readonly world: World
   at: Endpoint
   readonly suite
-  readonly key
+  readonly key: KeyPair
   readonly core: AgentCore
   readonly events: AgentEvent[] = []
   readonly timestamps: TimestampFloor
   readonly sent: { at: number; bytes: Uint8Array; to: Endpoint }[] = []
 
-  constructor(world: World, at: Endpoint, seed = 5, key?: VirtualAgent['key']) {
+  constructor(world: World, at: Endpoint, seed = 5, key?: KeyPair) {
     this.world = world
     this.at = at
     this.suite = seededSuite(seed)
