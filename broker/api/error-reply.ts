@@ -5,7 +5,7 @@ import { AditError, type ErrorCode, isAditError } from '#shared/errors.ts'
 import type { Log } from '#shared/platform/log.ts'
 
 /** The body of every answer that is not a success. */
-export const errorDocument = z.object({
+const errorDocument = z.object({
   error: z.string().describe('stable code'),
   message: z.string().describe('one sentence: the cause'),
   mend: z.string().describe('one sentence: what to do'),
@@ -43,6 +43,11 @@ export function answerErrors(app: FastifyInstance, log: Log): void {
     const known = meaningOf(error)
     if (known === undefined) log.error({ err: error, route: request.routeOptions.url }, 'a request failed')
     return sendError(reply, known ?? hidden)
+  })
+  // Every route may be refused: the document says so for each.
+  app.addHook('onRoute', ({ schema }) => {
+    const responses = schema?.response as Record<string, unknown> | undefined
+    if (schema && responses) schema.response = { ...responses, '4xx': errorDocument }
   })
   app.setNotFoundHandler((_request, reply) => sendError(reply, nothingHere))
 }

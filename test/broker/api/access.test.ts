@@ -119,6 +119,7 @@ test('metrics go to this machine; the OpenAPI document describes every route but
     '/healthz',
   ])
     assert.ok(json.paths[path], path)
+  assert.ok(json.paths['/v1/devices/{name}'].get.responses['4XX'] ?? json.paths['/v1/devices/{name}'].get.responses['4xx'])
 })
 
 test('requests that are too large, of the wrong kind or malformed end with a sentence', async (t) => {
