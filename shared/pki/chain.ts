@@ -35,6 +35,8 @@ export interface ChainOptions {
 const defaults = { maxDepth: 4, signatureBudget: 64 }
 /** Certificates in one path at most, self-issued ones included. */
 const pathLimit = 16
+/** Signatures that were found good, for as long as both certificates are held: a broker's own CAs are verified once. */
+const proven = new WeakMap<Certificate, WeakSet<Certificate>>()
 /** Steps of the search at most: comparing names costs little, but not nothing. */
 const stepLimit = 10_000
 
@@ -129,6 +131,7 @@ class PathSearch {
       this.#refusal ??= new PkiError('algorithm-unsupported', 'a signature algorithm that is not accepted')
       return false
     }
+    if (proven.get(child)?.has(issuer)) return true
     const known = this.#verdicts.get(child) ?? new Map<Certificate, boolean>()
     this.#verdicts.set(child, known)
     let verdict = known.get(issuer)
@@ -137,6 +140,7 @@ class PathSearch {
       this.#signaturesLeft -= 1
       verdict = verifySignature(child.signatureAlgorithm, issuer.publicKey, child.tbs, child.signature)
       known.set(issuer, verdict)
+      if (verdict) remember(child, issuer)
     }
     if (!verdict) this.#refusal ??= new PkiError('signature-invalid', 'a signature that is not by the issuer’s key')
     return verdict
@@ -162,6 +166,11 @@ class PathSearch {
       return false
     }
   }
+}
+
+function remember(child: Certificate, issuer: Certificate): void {
+  const issuers = proven.get(child) ?? new WeakSet<Certificate>()
+  proven.set(child, issuers.add(issuer))
 }
 
 /** All rules on a whole path, root first (RFC 5280 §6.1.3 to §6.1.5). The leaf's own were checked when the search began. */

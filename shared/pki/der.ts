@@ -24,8 +24,7 @@ export const Tag = {
   Set: 0x31,
 } as const
 
-/** Context-specific tags: `[n]` primitive and constructed. */
-export const contextPrimitive = (n: number): number => 0x80 | n
+/** Context-specific constructed tag `[n]`. */
 export const contextConstructed = (n: number): number => 0xa0 | n
 
 /** Longest object identifier read, in content octets: a 128-bit arc takes 19. */

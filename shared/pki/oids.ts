@@ -70,6 +70,3 @@ export const pkcs7 = {
   data: '1.2.840.113549.1.7.1',
   signedData: '1.2.840.113549.1.7.2',
 } as const
-
-/** PKCS#9 extensionRequest (RFC 2985 §5.4.2): read past, never granted. */
-export const extensionRequest = '1.2.840.113549.1.9.14'

@@ -9,7 +9,5 @@ export type Role = (typeof roles)[number]
 /** The roles that stand behind a tunnel; `api` is the broker's own HTTPS server. */
 export type PeerRole = Exclude<Role, 'api'>
 
-export const isRole = (value: string): value is Role => (roles as readonly string[]).includes(value)
-
 /** The one subject alternative name that a device, operator or station certificate has: `urn:adit:<role>:<name>`. */
 export const subjectUri = (role: PeerRole, name: string): string => `urn:adit:${role}:${name}`

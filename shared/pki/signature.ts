@@ -91,6 +91,9 @@ function readHash(reader: DerReader): string {
   return name
 }
 
+/** OpenSSL's form of a key, for as long as the key is held: making it costs more than many a verification. */
+const keyObjects = new WeakMap<PublicKey, KeyObject>()
+
 /** True where `signature` over `message` is by `key`. Never throws on a stranger's bytes. */
 export function verifySignature(
   algorithm: SignatureAlgorithm,
@@ -101,7 +104,8 @@ export function verifySignature(
   const kind = key.kind === 'p256' || key.kind === 'p384' ? 'ec' : key.kind
   if (kind !== algorithm.key) return false
   try {
-    const object: KeyObject = createPublicKey({ key: Buffer.from(key.spki), format: 'der', type: 'spki' })
+    const object = keyObjects.get(key) ?? createPublicKey({ key: Buffer.from(key.spki), format: 'der', type: 'spki' })
+    keyObjects.set(key, object)
     if (algorithm.pssSalt === undefined) return verify(algorithm.hash, message, object, signature)
     const padding = constants.RSA_PKCS1_PSS_PADDING
     return verify(algorithm.hash, message, { key: object, padding, saltLength: algorithm.pssSalt }, signature)
