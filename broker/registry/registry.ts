@@ -36,6 +36,8 @@ export interface RegistryOptions {
   underlay?: readonly string[]
   /** Largest size in pages of 4096 bytes, for tests of a full disk. */
   maxPages?: number
+  /** Pages in the write-ahead log after which a commit moves them into the file; 4000 unless said otherwise. */
+  checkpointPages?: number
 }
 
 /** What has changed, told after the commit and after the directory knows it. */
@@ -85,7 +87,7 @@ export class Registry {
   static async open(dataDir: string, ports: RegistryPorts, options: RegistryOptions = {}): Promise<Registry> {
     await makePrivateDirectory(dataDir)
     const database = await openDatabase(join(dataDir, 'adit.db'), {
-      checkpointPages: 4_000,
+      checkpointPages: options.checkpointPages ?? 4_000,
       ...(options.maxPages === undefined ? {} : { maxPages: options.maxPages }),
     })
     try {

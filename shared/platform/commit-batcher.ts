@@ -18,7 +18,7 @@ export class CommitBatcher<Item, Result> {
     this.#options = options
   }
 
-  /** Items that are not committed yet, the ones under way included. */
+  /** Whether nothing waits and nothing is under way. */
   get idle(): boolean {
     return this.#writing === undefined
   }
