@@ -1,0 +1,52 @@
+import assert from 'node:assert/strict'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import test from 'node:test'
+import { defaultConfig, parseDeviceConfig, parseMqtt } from '#agent/device/config.ts'
+import { isAditError } from '#shared/errors.ts'
+
+const example = join(import.meta.dirname, '../../../agent/adit-agent.example.toml')
+
+test('the example holds every key, with the defaults', async () => {
+  const source = await readFile(example, 'utf8')
+  const config = await parseDeviceConfig(source, 'example')
+  assert.deepEqual(
+    { ...config, mqtt: config.mqtt === 'off' ? 'off' : config.mqtt.listen },
+    { ...defaultConfig, mqtt: defaultConfig.mqtt === 'off' ? 'off' : defaultConfig.mqtt.listen },
+  )
+  const keys = [...source.matchAll(/^(\[\w+\]|\w+ =)/gm)].map(([, key]) => key!.replace(/ =|[[\]]/g, ''))
+  assert.deepEqual(keys, ['log', 'level', 'services', 'readings', 'mqtt', 'vitals', 'outbox', 'readings', 'megabytes'])
+  const commented = source.replace(/^# (ssh|http|"plc:102") =/gm, (line) => line.slice(2))
+  assert.deepEqual(
+    (await parseDeviceConfig(commented, 'example')).services.map(({ port }) => port),
+    [22, 80, 102],
+  )
+})
+
+test('a broken line is named with file, line and mend', async () => {
+  const cases: [source: string, place: string][] = [
+    ['[services]\nssh = "127.0.0.1:22', 'c.toml:2'],
+    ['[services]\n\nssh = 22', 'c.toml:3'],
+    ['[services]\n"my gauge" = "127.0.0.1:1"', 'c.toml:2'],
+    ['[log]\nlevel = "loud"', 'c.toml:2'],
+    ['\n[readings]\nmqtt = "nowhere"', 'c.toml:3'],
+    ['[readings]\nvitals = "fast"', 'c.toml:2'],
+    ['[outbox]\nreadings = -1', 'c.toml:2'],
+    ['[surprise]\nx = 1', 'c.toml:1'],
+    ['[outbox]\nmegabyte = 3', 'c.toml:2'],
+    ['services = 5', 'c.toml:1'],
+  ]
+  for (const [source, place] of cases)
+    await assert.rejects(parseDeviceConfig(source, 'c.toml'), (error) => {
+      assert.ok(isAditError(error) && error.code === 'config-invalid', source)
+      assert.ok(error.message.startsWith(`${place}:`), `${source} -> ${error.message}`)
+      return error.mend.length > 0
+    })
+})
+
+test('places for local readings', () => {
+  assert.deepEqual(parseMqtt('127.0.0.1:0'), { listen: { address: '127.0.0.1', port: 0 }, explicit: true })
+  assert.deepEqual(parseMqtt('[::1]:1884'), { listen: { address: '::1', port: 1884 }, explicit: true })
+  assert.equal(parseMqtt('off'), 'off')
+  for (const text of ['', '0', 'x', '127.0.0.1', ':1883', '127.0.0.1:70000']) assert.throws(() => parseMqtt(text), text)
+})
