@@ -104,7 +104,7 @@ export class Uplink {
 
   async #connect(): Promise<void> {
     // Loaded when first needed: it is a third of the agent's start.
-    const { MqttClient } = await import('mqtt')
+    const { MqttClient } = await import('./mqtt-client.ts')
     if (!this.#wanted || this.#client) return
     const client = new MqttClient(() => this.#options.connect() as never, {
       protocolVersion: 4,

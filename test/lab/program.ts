@@ -5,7 +5,7 @@ import { createInterface } from 'node:readline'
 
 /** Our own programs as separate processes, as a person or a script would start them. */
 
-const programs = join(import.meta.dirname, '..', '..', 'node_modules', '.bin')
+const root = join(import.meta.dirname, '..', '..')
 
 export type ProgramName = 'adit-broker' | 'adit-agent' | 'adit' | 'adit-sim'
 
@@ -15,6 +15,8 @@ export interface StartOptions {
   input?: string
   /** Starts another command in place of one of our programs' names, for example through `ip netns exec`. */
   prefix?: readonly string[]
+  /** Runs the bundle that `make build` makes, in place of the checkout. */
+  bundle?: boolean
 }
 
 export interface Finished {
@@ -135,7 +137,8 @@ export async function runCommand(
 }
 
 function launch(name: ProgramName, args: readonly string[], options: StartOptions): ChildProcess {
-  const [command, ...words] = [...(options.prefix ?? []), join(programs, name), ...args]
+  const program = options.bundle ? join(root, 'dist', `${name}.js`) : join(root, 'node_modules', '.bin', name)
+  const [command, ...words] = [...(options.prefix ?? []), program, ...args]
   const child = spawn(command!, words, { env: { ...process.env, ...options.env }, stdio: ['pipe', 'pipe', 'pipe'] })
   child.stdin.on('error', () => {})
   child.stdin.end(options.input ?? '')
