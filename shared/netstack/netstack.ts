@@ -313,7 +313,8 @@ export class Netstack {
   }
 
   #wake(at: Instant): void {
-    if (at >= this.#armed) return
+    // An alarm that lies in the past has rung, whether or not anything was due then.
+    if (at >= this.#armed && this.#armed > this.#options.clock.now()) return
     this.#armed = at
     this.#options.wake?.(at)
   }
