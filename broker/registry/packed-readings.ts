@@ -2,8 +2,8 @@ import { encodeCbor } from '#shared/telemetry/cbor.ts'
 import type { Reading, ReadingValue } from '#shared/telemetry/reading.ts'
 
 /**
- * Many readings as two blobs, the cheapest way into SQLite through the sqlite3 package: bound value by value, a row costs the event
- * loop 6 us and more; as JSON it costs the database's thread 9 us; so it costs either some 2 us (test/bench/registry.ts).
+ * Many readings as two blobs, the cheapest way into SQLite through the sqlite3 package. Processor time of a reading: 16 us where each
+ * value is bound, 12 us where rows travel as JSON, 4 us so, of which the event loop has 0.6 (Node 20, x64).
  *
  *   records: fixed width, decimal digits with leading zeros, which CAST reads     heap: CBOR values, names and units, UTF-8
  *

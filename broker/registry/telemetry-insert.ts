@@ -42,14 +42,14 @@ export async function insertArrivals(
   receivedAt: number,
 ): Promise<Map<number, number>> {
   const json = JSON.stringify(arrivals.map((a) => [a.id, a.device, a.boot, a.firstSeq, a.lastSeq]))
-  const { rows } = await sql<{ id: number; readings: number }>`INSERT INTO arrivals
-      (id, device, boot, first_seq, last_seq, readings, received_at)
-    SELECT id, device, boot, first_seq, last_seq, readings, ${receivedAt} FROM (
-      SELECT j.value->>0 AS id, j.value->>1 AS device, j.value->>2 AS boot, j.value->>3 AS first_seq, j.value->>4 AS last_seq,
-        (SELECT count(*) FROM telemetry t WHERE t.device = j.value->>1 AND t.boot = j.value->>2
-          AND t.seq BETWEEN j.value->>3 AND j.value->>4 AND t.arrival = j.value->>0) AS readings
-      FROM json_each(${json}) j)
-    WHERE readings > 0
+  const { rows } = await sql<{ id: number; readings: number }>`WITH
+      batch (id, device, boot, first_seq, last_seq) AS MATERIALIZED (
+        SELECT value->>0, value->>1, value->>2, value->>3, value->>4 FROM json_each(${json})),
+      counted AS MATERIALIZED (
+        SELECT batch.*, (SELECT count(*) FROM telemetry t WHERE t.device = batch.device AND t.boot = batch.boot
+          AND t.seq BETWEEN batch.first_seq AND batch.last_seq AND t.arrival = batch.id) AS readings FROM batch)
+    INSERT INTO arrivals (id, device, boot, first_seq, last_seq, readings, received_at)
+    SELECT id, device, boot, first_seq, last_seq, readings, ${receivedAt} FROM counted WHERE readings > 0
     RETURNING id, readings`.execute(transaction)
   return new Map(rows.map(({ id, readings }) => [id, readings]))
 }
