@@ -37,6 +37,8 @@ async function runLocked(flags: RunFlags, folder: StateFolder, config: DeviceCon
   const say = (event: DeviceEvent): void => {
     if (flags.json) process.stdout.write(`${JSON.stringify({ ...event, at: new Date(systemClock.wall()).toISOString() })}\n`)
   }
+  // From the first moment on: whoever starts and stops us in one breath gets an orderly end too.
+  const ended = untilSignal()
   const identity = await identityOf(flags, folder, ports, say)
   const agent = await DeviceAgent.start({ ...ports, timers: systemTimers, identity, config, onEvent: say })
   const socket = new AgentSocketServer(async (request) => {
@@ -46,7 +48,7 @@ async function runLocked(flags: RunFlags, folder: StateFolder, config: DeviceCon
   })
   // The door for `status` and the Node API; a path that is too long for it must not cost the tunnel.
   await socket.listen(folder.file('agent.sock')).catch((error) => log.warn({ code: error.code }, error.message))
-  await untilSignal()
+  await ended
   backgroundTimers.setTimer(SHUTDOWN_PATIENCE, () => process.exit(0))
   await socket.close()
   await agent.stop()
