@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import type { TcpSocket } from '#shared/netstack/netstack.ts'
+import { nativeSuite } from '#shared/crypto/native.ts'
+import { Netstack, type TcpSocket } from '#shared/netstack/netstack.ts'
+import { instant, wallTime } from '#shared/time/instant.ts'
 import { TcpFlag } from '#shared/wire/tcp.ts'
 import { ipv6, tcp } from '#test/shared/netstack/packets.ts'
 import { VirtualNet } from '#test/shared/netstack/virtual-net.ts'
@@ -318,4 +320,25 @@ test('destroying a stack resets its peers and leaves nothing', async () => {
   await net.pass(100)
   assert.equal(failed.code, 'ECONNRESET')
   assert.deepEqual(net.a.usage, { connections: 0, timeWaits: 0, bufferBytes: 0, fragmentBytes: 0 })
+})
+
+test('an alarm that rang for nothing does not silence the next one', () => {
+  let now = 1_000
+  const alarms: number[] = []
+  const stack = new Netstack({
+    suite: nativeSuite,
+    clock: { now: () => instant(now), wall: () => wallTime(0) },
+    addresses: ['fd00::a'],
+    transmit: () => undefined,
+    wake: (at) => alarms.push(at),
+  })
+  const first = stack.connect({ address: 'fd00::b', port: 1 })
+  first.on('error', () => undefined)
+  assert.equal(alarms.at(-1), 2_000)
+  // The driver wakes at 2 s, finds nothing due any more, and so does not call `expire`.
+  first.destroy()
+  now = 2_500
+  assert.equal(stack.deadline(), undefined)
+  stack.connect({ address: 'fd00::b', port: 2 }).on('error', () => undefined)
+  assert.equal(alarms.at(-1), 3_500)
 })
