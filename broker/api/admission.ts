@@ -47,7 +47,7 @@ function admit(request: FastifyRequest, access: Access | undefined, { certificat
   if (access === undefined) throw new Refusal('the route names no access')
   const verdict = certificates.of(request.raw.socket as TLSSocket)
   if (verdict === 'none') throw noCertificate()
-  if ('refusal' in verdict) throw new Refusal(verdict.refusal.message, { cause: verdict.refusal })
+  if ('refusal' in verdict) throw new Refusal(reasonOf(verdict.refusal), { cause: verdict.refusal })
   const { peer } = verdict
   const now = clock.wall()
   if ((peer.expired || now > peer.notAfter) && access !== 'renewal') throw new Refusal('expired; it may only renew')
@@ -78,6 +78,9 @@ function report({ inward }: Refusal, request: FastifyRequest, { certificates, re
 }
 
 const isLoopback = (address: string | undefined): boolean => /^(?:::1|(?:::ffff:)?127\.\d+\.\d+\.\d+)$/.test(address ?? '')
+
+/** What the chain check found: its error is as silent as ours, and carries the reason as its cause. */
+const reasonOf = ({ cause, message }: AditError): string => (cause instanceof Error ? cause.message : message)
 
 const otherName = (peer: Peer, principal: { kind: string; name: string }): string =>
   `the certificate says ${peer.role} ${peer.name}, the registry ${principal.kind} ${principal.name}`

@@ -1,6 +1,7 @@
 import { bracketed, splitEndpoint } from '#broker/api/agent-endpoints.ts'
 import { type ApiParts, buildApiServer } from '#broker/api/api-server.ts'
 import { LongPolls } from '#broker/api/long-poll.ts'
+import { ServerCertificate } from '#broker/api/server-certificate.ts'
 import { AditError } from '#shared/errors.ts'
 import { backgroundTimers, type Timers } from '#shared/platform/timers.ts'
 
@@ -11,8 +12,6 @@ export interface StartApiOptions extends Omit<ApiParts, 'waiting'> {
 export interface RunningApi {
   /** `https://ADDR:PORT`, with the port that was taken. */
   readonly url: string
-  /** Takes up the authority's API certificate where it was re-issued: new connections get it. */
-  refreshCertificate(): void
   /** Ends waiting requests with what they have, and every connection. */
   close(): Promise<void>
 }
@@ -33,12 +32,15 @@ export async function startApi({ timers = backgroundTimers, ...rest }: StartApiO
     if ('principal' in change) waiting.wakeSubject(change.principal.id)
   })
   const stopHearing = rest.registry.telemetry.onArrival((deviceId) => waiting.arrived(deviceId))
+  const renewal = new ServerCertificate(rest.authority, timers, rest.log, (tls) =>
+    app.server.setSecureContext({ ...tls, minVersion: 'TLSv1.2' }),
+  )
   const address = app.server.address()
   const taken = typeof address === 'object' && address !== null ? address.port : port
   return {
     url: `https://${bracketed(host)}:${taken}`,
-    refreshCertificate: () => app.server.setSecureContext({ ...rest.authority.tls, minVersion: 'TLSv1.2' }),
     async close() {
+      renewal.stop()
       stopWatching()
       stopHearing()
       waiting.close()

@@ -161,7 +161,7 @@ export class Authority {
   }
 
   /** Re-issues the API certificate where its names changed or a third of its life is left; true where `tls` changed. */
-  async refreshApiCertificate(names: readonly string[]): Promise<boolean> {
+  async refreshApiCertificate(names: readonly string[] = this.#presentNames()): Promise<boolean> {
     const hosts = hostsOf(names)
     if (this.#serverFits(this.#tls.cert, hosts)) return false
     await this.#issueServer(hosts)
