@@ -31,11 +31,21 @@ test('boots count up, and readings of all boots come in order', async (t) => {
   const second = await open(path)
   await second.outbox.append([sample('c', { deep: [1, 'x'] })])
   const rows = await second.outbox.after(start, 10)
-  assert.deepEqual(rows.map(({ boot, seq, name }) => [boot, seq, name]), [[1, 1, 'a'], [1, 2, 'b'], [2, 1, 'c']])
+  assert.deepEqual(
+    rows.map(({ boot, seq, name }) => [boot, seq, name]),
+    [
+      [1, 1, 'a'],
+      [1, 2, 'b'],
+      [2, 1, 'c'],
+    ],
+  )
   assert.equal(JSON.stringify(rows[2]!.value), '{"deep":[1,"x"]}')
   assert.equal(second.outbox.status.rows, 3)
   await second.outbox.remove({ boot: 1, seq: 1 })
-  assert.deepEqual((await second.outbox.after(start, 10)).map(({ name }) => name), ['b', 'c'])
+  assert.deepEqual(
+    (await second.outbox.after(start, 10)).map(({ name }) => name),
+    ['b', 'c'],
+  )
   assert.equal(second.outbox.status.rows, 2)
   await second.store.close()
 })
@@ -44,7 +54,10 @@ test('appends that come together share commits and keep their order', async (t) 
   const { outbox, store } = await open(await folder(t))
   await Promise.all(Array.from({ length: 200 }, (_, i) => outbox.append([sample(`s${i}`)])))
   const rows = await outbox.after(start, 500)
-  assert.deepEqual(rows.map(({ seq, name }) => [seq, name]), Array.from({ length: 200 }, (_, i) => [i + 1, `s${i}`]))
+  assert.deepEqual(
+    rows.map(({ seq, name }) => [seq, name]),
+    Array.from({ length: 200 }, (_, i) => [i + 1, `s${i}`]),
+  )
   await store.close()
 })
 
@@ -75,12 +88,15 @@ test('F-04 a full disk refuses the reading whole, and takes it when there is roo
   const { outbox, store } = await open(await folder(t), { rows: 1e6, bytes: 1e9 }, { maxPages: 40 })
   let taken = 0
   const big = (): Sample[] => Array.from({ length: 10 }, () => sample('s', 'x'.repeat(500)))
-  await assert.rejects(async () => {
-    for (;;) {
-      await outbox.append(big())
-      taken += 10
-    }
-  }, (error) => isAditError(error) && error.code === 'disk-full')
+  await assert.rejects(
+    async () => {
+      for (;;) {
+        await outbox.append(big())
+        taken += 10
+      }
+    },
+    (error) => isAditError(error) && error.code === 'disk-full',
+  )
   const rows = await outbox.after(start, 1000)
   assert.equal(rows.length, taken)
   await outbox.remove(rows.at(-1)!)
@@ -90,7 +106,10 @@ test('F-04 a full disk refuses the reading whole, and takes it when there is roo
 })
 
 test('P-21 the window sends in order, forgets only what is done, and repeats the rest', () => {
-  const rows = Array.from({ length: 1600 }, (_, i): OutboxRow => ({ ...sample('s'), boot: 1, seq: i + 1, priority: 1, bytes: 50 }))
+  const rows = Array.from(
+    { length: 1600 },
+    (_, i): OutboxRow => ({ ...sample('s'), boot: 1, seq: i + 1, priority: 1, bytes: 50 }),
+  )
   const window = new UplinkWindow()
   const take = () => window.take(rows.filter(({ seq }) => seq > window.cursor.seq))
   const [first, second, third] = [take()!, take()!, take()!]
@@ -104,7 +123,13 @@ test('P-21 the window sends in order, forgets only what is done, and repeats the
 })
 
 test('a batch holds one boot, and no more than the decoder takes', () => {
-  const row = (boot: number, bytes: number, value: OutboxRow['value'] = 1): OutboxRow => ({ ...sample('s', value), boot, seq: 1, priority: 1, bytes })
+  const row = (boot: number, bytes: number, value: OutboxRow['value'] = 1): OutboxRow => ({
+    ...sample('s', value),
+    boot,
+    seq: 1,
+    priority: 1,
+    bytes,
+  })
   assert.equal(batchLength([]), 0)
   assert.equal(batchLength([row(1, 50), row(1, 50), row(2, 50)]), 2)
   assert.equal(batchLength([row(1, 40_000), row(1, 40_000)]), 1)

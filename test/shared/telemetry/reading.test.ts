@@ -25,7 +25,11 @@ const codeOf = (bytes: Uint8Array): string => {
 }
 
 test('a batch comes back as it went', () => {
-  const readings = [reading(1), reading(2, { value: { a: [1, 'x', null, true] }, unit: null }), reading(9, { value: Uint8Array.of(1, 2) })]
+  const readings = [
+    reading(1),
+    reading(2, { value: { a: [1, 'x', null, true] }, unit: null }),
+    reading(9, { value: Uint8Array.of(1, 2) }),
+  ]
   const { boot, readings: back } = decodeBatch(encodeBatch(7, readings))
   assert.equal(boot, 7)
   assert.equal(JSON.stringify(back), JSON.stringify(readings))
@@ -33,7 +37,14 @@ test('a batch comes back as it went', () => {
 
 test('any readings survive', () => {
   const value = fc.letrec((tie) => ({
-    value: fc.oneof({ maxDepth: 3 }, fc.double({ noNaN: true, noDefaultInfinity: true }), fc.string(), fc.boolean(), fc.constant(null), tie('list')),
+    value: fc.oneof(
+      { maxDepth: 3 },
+      fc.double({ noNaN: true, noDefaultInfinity: true }),
+      fc.string(),
+      fc.boolean(),
+      fc.constant(null),
+      tie('list'),
+    ),
     list: fc.array(tie('value'), { maxLength: 4 }),
   })).value
   fc.assert(
