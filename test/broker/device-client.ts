@@ -19,6 +19,8 @@ export interface ClientOptions {
   tunnelKey?: KeyPair
   addresses: readonly string[]
   broker: { tunnelKey: Uint8Array; endpoint: string; inner: readonly string[]; routes: readonly string[] }
+  /** The address of its socket: 127.0.0.1. */
+  bind?: string
   /** Sees each datagram that goes out; returns false to keep it. */
   outgoing?(datagram: Uint8Array): boolean
 }
@@ -31,7 +33,10 @@ export class DeviceClient {
   readonly #up: Promise<void>
   #isUp: () => void = () => undefined
 
+  readonly #bindTo: string
+
   private constructor(options: ClientOptions) {
+    this.#bindTo = options.bind ?? '127.0.0.1'
     this.tunnelKey = options.tunnelKey ?? nativeSuite.x25519.generate()
     this.#up = new Promise((resolve) => {
       this.#isUp = resolve
@@ -118,7 +123,7 @@ export class DeviceClient {
 
   async #bind(): Promise<void> {
     this.#socket = await UdpSocket.bind({
-      address: '127.0.0.1',
+      address: this.#bindTo,
       port: 0,
       onDatagram: (datagram, from) => this.core.receive(datagram, from),
     })

@@ -60,6 +60,11 @@ export class Program {
     return new Program(name, launch(name, args, options))
   }
 
+  /** Any other command that says JSON lines. */
+  static command(command: string, args: readonly string[]): Program {
+    return new Program(command, spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] }))
+  }
+
   get pid(): number {
     return this.#child.pid!
   }
