@@ -1,2 +1,8 @@
-/** MQTT.js behind a module of ours, so that loading it late (`await import`) works the same from the checkout and from the bundle. */
-export { MqttClient } from 'mqtt'
+/**
+ * MQTT.js behind a module of ours, so that loading it late (`await import`) works the same from the checkout and from the bundle. The
+ * client class alone: the package's front door also loads WebSocket, SOCKS and TLS transports, which a tunnel has no use for.
+ */
+import client from 'mqtt/lib/client'
+
+export const MqttClient = client.default
+export type MqttClient = InstanceType<typeof MqttClient>

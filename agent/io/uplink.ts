@@ -1,5 +1,4 @@
 import type { Duplex } from 'node:stream'
-import type { MqttClient } from 'mqtt'
 import { UplinkWindow } from '#agent/core/uplink-window.ts'
 import type { Suite } from '#shared/crypto/suite.ts'
 import type { Log } from '#shared/platform/log.ts'
@@ -10,6 +9,7 @@ import { encodeBatch, MAX_BATCH_READINGS } from '#shared/telemetry/reading.ts'
 import { deviceTopic } from '#shared/telemetry/topics.ts'
 import { Backoff, uniform } from '#shared/time/backoff.ts'
 import { seconds } from '#shared/time/instant.ts'
+import type { MqttClient } from './mqtt-client.ts'
 
 export interface UplinkOptions {
   readonly suite: Suite
