@@ -1,6 +1,6 @@
 import type { Device } from '#agent/operator/operator-api.ts'
-import { age } from '#agent/operator/table.ts'
 import { AditError } from '#shared/errors.ts'
+import { age } from '#shared/terminal/age.ts'
 
 /** The device's address inside the tunnel, IPv6 before IPv4; throws `device-revoked` or `device-offline` where nobody would answer. */
 export function reachableAddress(device: Device): string {

@@ -1,6 +1,7 @@
 import { Command, CommanderError } from 'commander'
 import { AditError, toAditError } from '#shared/errors.ts'
-import { printable, type Terminal } from './terminal.ts'
+import { printable } from '#shared/terminal/printable.ts'
+import type { Terminal } from './terminal.ts'
 import { audit } from './verbs/audit.ts'
 import { caShow } from './verbs/ca-show.ts'
 import { claimCreate } from './verbs/claim-create.ts'

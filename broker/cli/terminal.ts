@@ -14,24 +14,3 @@ export function defaultDataDir({ env, home, isRoot }: Pick<Terminal, 'env' | 'ho
   // The specification tells us to ignore a relative one.
   return `${xdg?.startsWith('/') ? xdg : `${home}/.local/share`}/adit-broker`
 }
-
-// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what this looks for
-const unprintable = /[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g
-
-/** Control, zero-width and bidirectional characters as `\u{…}`: shown, never obeyed (A-77). */
-export const printable = (text: string): string => text.replace(unprintable, (c) => `\\u{${c.codePointAt(0)?.toString(16)}}`)
-
-/** Rows under a heading, columns as wide as they need, two spaces between them. */
-export function table(heading: readonly string[], rows: readonly (readonly string[])[]): string {
-  const cells = [heading, ...rows].map((row) => row.map(printable))
-  const widths = heading.map((_, column) => Math.max(...cells.map((row) => row[column]?.length ?? 0)))
-  return cells
-    .map(
-      (row) =>
-        `${row
-          .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-          .join('  ')
-          .trimEnd()}\n`,
-    )
-    .join('')
-}

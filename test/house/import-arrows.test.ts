@@ -8,7 +8,14 @@ interface Arrow {
   because: string
 }
 
-const leaves = ['shared/bytes/', 'shared/time/', 'shared/errors.ts', 'shared/machine.ts', 'shared/drop-reason.ts']
+const leaves = [
+  'shared/bytes/',
+  'shared/time/',
+  'shared/terminal/',
+  'shared/errors.ts',
+  'shared/machine.ts',
+  'shared/drop-reason.ts',
+]
 const layer1 = ['shared/wire/', 'shared/crypto/']
 const layer2 = ['shared/noise/', 'shared/ikev2/', 'shared/pki/', 'shared/telemetry/']
 const layer3 = ['shared/tunnel/', 'shared/nat/', 'shared/netstack/', 'shared/enrolment/']

@@ -4,9 +4,9 @@ import { stateFolderPath } from '#agent/io/state-folder.ts'
 import type { OperatorContext } from '#agent/operator/context.ts'
 import { TunnelClient } from '#agent/operator/io/tunnel-client.ts'
 import { tunnelSocketOf } from '#agent/operator/io/tunnel-socket.ts'
-import { printable } from '#agent/operator/table.ts'
 import type { AditError } from '#shared/errors.ts'
 import { systemClock } from '#shared/platform/clock.ts'
+import { printable } from '#shared/terminal/printable.ts'
 
 interface GlobalOptions {
   state?: string | undefined

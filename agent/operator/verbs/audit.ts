@@ -1,5 +1,5 @@
 import type { OperatorContext } from '#agent/operator/context.ts'
-import { table } from '#agent/operator/table.ts'
+import { table } from '#shared/terminal/table.ts'
 
 /** `adit audit`: the latest rows about your grants' devices and yourself, oldest first. `--json`: one row a line. */
 export async function audit(context: OperatorContext, limit: number): Promise<void> {

@@ -1,7 +1,8 @@
 import type { OperatorContext } from '#agent/operator/context.ts'
 import type { Device } from '#agent/operator/operator-api.ts'
-import { age, table } from '#agent/operator/table.ts'
 import { checkName } from '#shared/enrolment/name.ts'
+import { age } from '#shared/terminal/age.ts'
+import { table } from '#shared/terminal/table.ts'
 
 /** `adit devices`: the devices of your grants. `--json`: one array. */
 export async function devices(context: OperatorContext): Promise<void> {

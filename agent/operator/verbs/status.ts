@@ -1,7 +1,8 @@
 import type { OperatorContext } from '#agent/operator/context.ts'
 import { openOperator } from '#agent/operator/io/operator-identity.ts'
-import { span, table } from '#agent/operator/table.ts'
 import { toAditError } from '#shared/errors.ts'
+import { span } from '#shared/terminal/age.ts'
+import { table } from '#shared/terminal/table.ts'
 
 /** `adit status`: who this machine is, whether the broker answers, and whether a tunnel runs. */
 export async function status(context: OperatorContext): Promise<void> {

@@ -1,8 +1,9 @@
 import type { OperatorContext } from '#agent/operator/context.ts'
 import type { OperatorApi, Reading } from '#agent/operator/operator-api.ts'
-import { printable, table } from '#agent/operator/table.ts'
 import { checkName } from '#shared/enrolment/name.ts'
 import { AditError, isAditError } from '#shared/errors.ts'
+import { printable } from '#shared/terminal/printable.ts'
+import { table } from '#shared/terminal/table.ts'
 
 export interface TelemetryOptions {
   follow: boolean

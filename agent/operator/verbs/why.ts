@@ -1,6 +1,6 @@
 import type { OperatorContext } from '#agent/operator/context.ts'
-import { printable } from '#agent/operator/table.ts'
 import { checkName } from '#shared/enrolment/name.ts'
+import { printable } from '#shared/terminal/printable.ts'
 
 /** `adit why DEVICE`: the chain from here to the device's service, and its first broken link. */
 export async function why(context: OperatorContext, device: string, port: number): Promise<void> {

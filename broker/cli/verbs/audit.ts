@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
-import { type Terminal, table } from '../terminal.ts'
+import { table } from '#shared/terminal/table.ts'
+import type { Terminal } from '../terminal.ts'
 import { type CommonOptions, count, deskOf, verb } from '../verb.ts'
 
 interface Row {
@@ -23,7 +24,7 @@ export function audit(parent: Command, terminal: Terminal): void {
       const desk = deskOf(terminal, options)
       const rows = await desk.ask<Row[]>('audit', { limit: options.limit, after: options.after })
       if (desk.json) for (const row of rows) terminal.out(`${JSON.stringify(row)}\n`)
-      else terminal.out(table(['ID', 'AT', 'WHO', 'DID', 'TO', 'DETAIL'], rows.map(cells)))
+      else terminal.out(table([['ID', 'AT', 'WHO', 'DID', 'TO', 'DETAIL'], ...rows.map(cells)]))
     })
 }
 

@@ -1,5 +1,6 @@
 import { type Command, Option } from 'commander'
-import { printable, type Terminal } from '../terminal.ts'
+import { printable } from '#shared/terminal/printable.ts'
+import type { Terminal } from '../terminal.ts'
 import { type CommonOptions, collect, count, deskOf, duration, verb } from '../verb.ts'
 
 interface Options extends CommonOptions {

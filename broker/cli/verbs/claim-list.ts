@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
-import { type Terminal, table } from '../terminal.ts'
+import { table } from '#shared/terminal/table.ts'
+import type { Terminal } from '../terminal.ts'
 import { type CommonOptions, deskOf, verb } from '../verb.ts'
 
 interface Claim {
@@ -21,10 +22,10 @@ export function claimList(parent: Command, terminal: Terminal): void {
   ]).action(async (options: CommonOptions) => {
     const desk = deskOf(terminal, options)
     desk.print(await desk.ask<Claim[]>('claim.list', {}), (claims) =>
-      table(
+      table([
         ['CLAIM', 'ROLE', 'NAME', 'STATE', 'USED', 'EXPIRES', 'TAGS'],
-        claims.map((c) => [c.id, c.role, c.name ?? '-', c.state, `${c.used}/${c.uses}`, c.expires, c.tags.join(' ')]),
-      ),
+        ...claims.map((c) => [c.id, c.role, c.name ?? '-', c.state, `${c.used}/${c.uses}`, c.expires, c.tags.join(' ')]),
+      ]),
     )
   })
 }

@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
-import { type Terminal, table } from '../terminal.ts'
+import { table } from '#shared/terminal/table.ts'
+import type { Terminal } from '../terminal.ts'
 import { type CommonOptions, deskOf, verb } from '../verb.ts'
 
 export interface PrincipalDocument {
@@ -23,9 +24,9 @@ export function deviceList(parent: Command, terminal: Terminal): void {
   ]).action(async (options: CommonOptions) => {
     const desk = deskOf(terminal, options)
     desk.print(await desk.ask<PrincipalDocument[]>('device.list', {}), (devices) =>
-      table(
+      table([
         ['DEVICE', 'STATE', 'KIND', 'ADDRESSES', 'EXPIRES', 'TAGS'],
-        devices.map((device) => [
+        ...devices.map((device) => [
           device.name,
           device.state,
           device.wireguard ? 'wireguard' : 'agent',
@@ -33,7 +34,7 @@ export function deviceList(parent: Command, terminal: Terminal): void {
           device.expires ?? 'never',
           device.tags.join(' '),
         ]),
-      ),
+      ]),
     )
   })
 }

@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
-import { printable, type Terminal } from '../terminal.ts'
+import { printable } from '#shared/terminal/printable.ts'
+import type { Terminal } from '../terminal.ts'
 import { type CommonOptions, deskOf, verb } from '../verb.ts'
 
 /** `adit-broker device show` */

@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
-import { type Terminal, table } from '../terminal.ts'
+import { table } from '#shared/terminal/table.ts'
+import type { Terminal } from '../terminal.ts'
 import { type CommonOptions, deskOf, verb } from '../verb.ts'
 
 interface Grant {
@@ -20,7 +21,7 @@ export function grantList(parent: Command, terminal: Terminal): void {
     .action(async (options: CommonOptions & { all?: boolean }) => {
       const desk = deskOf(terminal, options)
       desk.print(await desk.ask<Grant[]>('grant.list', { all: options.all ?? false }), (grants) =>
-        table(['GRANT', 'WHO', 'DEVICES', 'PORTS', 'UNTIL', 'STATE'], grants.map(row)),
+        table([['GRANT', 'WHO', 'DEVICES', 'PORTS', 'UNTIL', 'STATE'], ...grants.map(row)]),
       )
     })
 }

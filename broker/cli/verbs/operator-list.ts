@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
-import { type Terminal, table } from '../terminal.ts'
+import { table } from '#shared/terminal/table.ts'
+import type { Terminal } from '../terminal.ts'
 import { type CommonOptions, deskOf, verb } from '../verb.ts'
 import type { PrincipalDocument } from './device-list.ts'
 
@@ -9,9 +10,9 @@ export function operatorList(parent: Command, terminal: Terminal): void {
     async (options: CommonOptions) => {
       const desk = deskOf(terminal, options)
       desk.print(await desk.ask<PrincipalDocument[]>('operator.list', {}), (operators) =>
-        table(
+        table([
           ['OPERATOR', 'STATE', 'ADMIN', 'GROUPS', 'ADDRESSES', 'EXPIRES'],
-          operators.map((operator) => [
+          ...operators.map((operator) => [
             operator.name,
             operator.state,
             operator.admin ? 'yes' : 'no',
@@ -19,7 +20,7 @@ export function operatorList(parent: Command, terminal: Terminal): void {
             operator.addresses.join(' '),
             operator.expires ?? 'never',
           ]),
-        ),
+        ]),
       )
     },
   )

@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import test, { after } from 'node:test'
 import { runCommandLine } from '#broker/cli/command-line.ts'
-import { defaultDataDir, table } from '#broker/cli/terminal.ts'
+import { defaultDataDir } from '#broker/cli/terminal.ts'
 import { nativeSuite } from '#shared/crypto/native.ts'
 import { decodeClaim } from '#shared/enrolment/claim.ts'
 
@@ -281,18 +281,5 @@ test('the folder where none is named', () => {
   assert.equal(
     defaultDataDir({ env: { XDG_DATA_HOME: 'x' }, home: '/home/a', isRoot: false }),
     '/home/a/.local/share/adit-broker',
-  )
-})
-
-test('A-77 a table shows control characters and never obeys them', () => {
-  assert.equal(
-    table(
-      ['A', 'B'],
-      [
-        ['\u001b[2J', 'x'],
-        ['\n', '\u202e'],
-      ],
-    ),
-    'A          B\n\\u{1b}[2J  x\n\\u{a}      \\u{202e}\n',
   )
 })

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import { age, printable, table } from '#agent/operator/table.ts'
+import { age } from '#shared/terminal/age.ts'
+import { printable } from '#shared/terminal/printable.ts'
+import { table } from '#shared/terminal/table.ts'
 
 test('A-77 escape codes, control characters and bidirectional marks are shown, never obeyed', () => {
   assert.equal(printable('a\u001b[2Jb\r\nc\u202ed\u009be\ufefff'), 'a\\u{1b}[2Jb\\u{d}\\u{a}c\\u{202e}d\\u{9b}e\\u{feff}f')
