@@ -1,5 +1,6 @@
 import crypto from 'node:crypto'
 import { bufferView } from '#shared/bytes/view.ts'
+import type { KeyPair } from '../suite.ts'
 
 /**
  * Raw keys enter OpenSSL as JSON Web Keys (RFC 7517, RFC 8037): Node builds those straight from the raw numbers, while DER goes
@@ -21,4 +22,16 @@ export function importPublic(jwk: crypto.webcrypto.JsonWebKey): crypto.KeyObject
 
 export function importPrivate(jwk: crypto.webcrypto.JsonWebKey): crypto.KeyObject {
   return crypto.createPrivateKey({ key: jwk as crypto.JsonWebKey, format: 'jwk' })
+}
+
+/**
+ * A new pair of a curve whose private keys are random bytes (RFC 7748 §5, RFC 8032 §5.1.5). Not by generateKeyPairSync: in Node 20 its
+ * job and the key share a mutex; where a garbage collection finds the finished job while the key is being exported, the job's
+ * destructor waits for the mutex that its own thread holds, and the process hangs for ever.
+ */
+export function seededPair(length: number, pairOf: (seed: Uint8Array) => KeyPair): KeyPair {
+  const seed = crypto.randomFillSync(new Uint8Array(length))
+  const pair = pairOf(seed)
+  seed.fill(0)
+  return pair
 }

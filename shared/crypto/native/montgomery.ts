@@ -1,7 +1,7 @@
 import crypto from 'node:crypto'
 import { equalPublic } from '#shared/bytes/equal.ts'
 import { CryptoError, type DiffieHellman, type KeyPair } from '../suite.ts'
-import { base64url, fromBase64url, importPrivate, importPublic } from './jwk.ts'
+import { base64url, fromBase64url, importPrivate, importPublic, seededPair } from './jwk.ts'
 
 const length = 32
 /** OpenSSL takes an OKP private key by `d` alone and computes the public half; Node wants the field to be there all the same. */
@@ -16,7 +16,7 @@ export const x25519: DiffieHellman = {
   sharedLength: length,
 
   generate() {
-    return pairOf(crypto.generateKeyPairSync('x25519').privateKey)
+    return seededPair(length, (seed) => this.pair(seed))
   },
 
   pair(privateKey) {

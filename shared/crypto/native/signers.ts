@@ -2,7 +2,7 @@ import crypto from 'node:crypto'
 import { plainView } from '#shared/bytes/view.ts'
 import { isUnsafeEd25519Key } from '../ed25519-keys.ts'
 import { CryptoError, type DiffieHellman, type KeyPair, type Signer } from '../suite.ts'
-import { base64url, fromBase64url, importPrivate, importPublic } from './jwk.ts'
+import { base64url, fromBase64url, importPrivate, importPublic, seededPair } from './jwk.ts'
 import { ecdhP256, ecdhP384 } from './nist-ecdh.ts'
 
 /** The imported private half of a pair; dies with it. */
@@ -24,7 +24,7 @@ function privateObject(pair: KeyPair, jwk: () => crypto.webcrypto.JsonWebKey): c
 /** Ed25519 (RFC 8032), pure. */
 export const ed25519: Signer = {
   generate() {
-    return ed25519Pair(crypto.generateKeyPairSync('ed25519').privateKey)
+    return seededPair(32, (seed) => this.pair(seed))
   },
   pair(privateKey) {
     if (privateKey.length !== 32) throw new CryptoError('length', `an Ed25519 private key has 32 bytes, not ${privateKey.length}`)
