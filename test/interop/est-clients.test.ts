@@ -159,5 +159,8 @@ test('strongSwan’s pki --est enrols and renews', { skip: !present('pki') }, as
     'second.pem',
   )
   assert.match(new X509Certificate(await readFile(at('second.pem'))).subject, /CN=pi-swan/)
-  await pki(['--estca', '--url', fixture.api.url, '--cacert', at('ca.pem'), '--caout', at('estca'), '--outform', 'pem'], 'estca.log')
+  await pki(
+    ['--estca', '--url', fixture.api.url, '--cacert', at('ca.pem'), '--caout', at('estca'), '--outform', 'pem'],
+    'estca.log',
+  )
 })
