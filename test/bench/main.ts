@@ -25,7 +25,9 @@ say(
 )
 say(`${'figure'.padEnd(72)} ${'measured'.padStart(16)}  bar`)
 for (const file of files) {
-  const bench = (await import(join(import.meta.dirname, file))) as Bench
+  const bench = (await import(join(import.meta.dirname, file))) as Partial<Bench>
+  // What several figures share measures nothing itself.
+  if (bench.run === undefined) continue
   for (const { figure, value, unit, bar, beside } of await bench.run()) {
     const measured = `${value >= 100 ? Math.round(value).toLocaleString('en') : value.toPrecision(3)} ${unit}`
     say(`${figure.padEnd(72)} ${measured.padStart(16)}  ${bar ?? ''}${beside ? `  (${beside})` : ''}`.trimEnd())

@@ -1,0 +1,69 @@
+import { execFileSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { askBroker } from '#broker/admin/io/admin-client.ts'
+import type { BrokerStatus } from '#broker/broker.ts'
+import { Program } from '#test/lab/program.ts'
+
+const root = join(import.meta.dirname, '..', '..')
+
+/** Of the kernel's accounts in /proc/PID/stat: clock ticks a second (sysconf(_SC_CLK_TCK) is 100 on every Linux that Node knows). */
+const ticksPerSecond = 100
+
+/** The broker as it is shipped (`make build`), a process of its own, seen from outside. */
+export class BundledBroker {
+  readonly endpoint: string
+  readonly #program: Program
+  readonly #folder: string
+
+  private constructor(program: Program, folder: string, endpoint: string) {
+    this.#program = program
+    this.#folder = folder
+    this.endpoint = endpoint
+  }
+
+  static build(): void {
+    execFileSync(process.execPath, ['build.mjs'], { cwd: root })
+  }
+
+  /** On 127.0.0.1; resolves when it is ready. ADIT_BENCH_NODE: further words for node, such as --cpu-prof. */
+  static async start(folder: string, port = 0): Promise<BundledBroker> {
+    const words = (process.env.ADIT_BENCH_NODE ?? '').split(' ').filter(Boolean)
+    const script = join(root, 'dist', 'adit-broker.js')
+    const options = ['--listen', `127.0.0.1:${port}`, '--api', '127.0.0.1:0', '--log', 'warn', '--json']
+    const program = Program.command(process.execPath, [...words, script, 'run', '--data', folder, ...options])
+    const { listen } = await program.event(({ event }) => event === 'ready', 60_000)
+    return new BundledBroker(program, folder, String(listen))
+  }
+
+  get port(): number {
+    return Number(this.endpoint.split(':').at(-1))
+  }
+
+  async status(): Promise<BrokerStatus> {
+    const answer = await askBroker(this.#folder, 'status', {})
+    if (answer === undefined) throw new Error(`the broker does not answer: ${this.#program.stderr}`)
+    return answer.result as BrokerStatus
+  }
+
+  /** Bytes of memory that it holds (VmRSS), all threads and native code included. */
+  get residentBytes(): number {
+    const status = readFileSync(`/proc/${this.#program.pid}/status`, 'utf8')
+    return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1] ?? Number.NaN) * 1_024
+  }
+
+  /** Microseconds of processor that it has used, all threads, user and system. */
+  get cpuMicros(): number {
+    // proc(5): utime and stime are fields 14 and 15; the name before them may hold anything.
+    const fields = readFileSync(`/proc/${this.#program.pid}/stat`, 'utf8').split(') ')[1]!.split(' ')
+    return ((Number(fields[11]) + Number(fields[12])) * 1_000_000) / ticksPerSecond
+  }
+
+  async kill(): Promise<void> {
+    await this.#program.stop('SIGKILL')
+  }
+
+  async stop(): Promise<void> {
+    await this.#program.stop('SIGTERM')
+  }
+}
