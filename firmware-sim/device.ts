@@ -1,6 +1,6 @@
 import { splitHostPort } from '#agent/core/agent-config.ts'
 import { AgentCore, type AgentEvent } from '#agent/core/agent-core.ts'
-import { TimeFloor } from '#agent/core/time-floor.ts'
+import { TimeFloor } from '#shared/time/time-floor.ts'
 import { Uplink } from '#agent/io/uplink.ts'
 import type { Suite } from '#shared/crypto/suite.ts'
 import { Driver } from '#shared/platform/driver.ts'

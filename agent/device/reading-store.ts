@@ -1,5 +1,4 @@
 import { PayloadError, parsePayload, type Stamp, samplesOf } from '#agent/core/reading-payload.ts'
-import type { TimeFloor } from '#agent/core/time-floor.ts'
 import type { ReadingSink } from '#agent/io/local-mqtt.ts'
 import { AditError, toAditError } from '#shared/errors.ts'
 import type { Log } from '#shared/platform/log.ts'
@@ -7,6 +6,7 @@ import type { Timer, Timers } from '#shared/platform/timers.ts'
 import { Outbox, type OutboxLimits, type OutboxStatus, type OutboxStore, type Sample } from '#shared/telemetry/outbox.ts'
 import { Quality } from '#shared/telemetry/reading.ts'
 import { seconds } from '#shared/time/instant.ts'
+import type { TimeFloor } from '#shared/time/time-floor.ts'
 
 export interface ReadingStoreOptions {
   readonly limits: OutboxLimits

@@ -1,11 +1,11 @@
 import { closeSync, constants, fsyncSync, openSync, renameSync, writeSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { TimeFloor } from '#agent/core/time-floor.ts'
 import { fromHex, toHex } from '#shared/bytes/hex.ts'
 import { readIfPresent } from '#shared/platform/files.ts'
 import type { Log } from '#shared/platform/log.ts'
 import { buildTime } from '#shared/platform/version.ts'
 import { type Clock, hours } from '#shared/time/instant.ts'
+import { TimeFloor } from '#shared/time/time-floor.ts'
 import { TAI64N_LENGTH, TimestampFloor } from '#shared/tunnel/tai64n.ts'
 
 /** What STATE/floor holds: neither may ever go back. */

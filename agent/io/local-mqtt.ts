@@ -3,6 +3,7 @@ import { Aedes } from 'aedes'
 import { PayloadError } from '#agent/core/reading-payload.ts'
 import { AditError } from '#shared/errors.ts'
 import type { Log } from '#shared/platform/log.ts'
+import { guardPacketSize, type PacketSizeGuard } from '#shared/telemetry/packet-size-guard.ts'
 import { readingNameOf } from '#shared/telemetry/topics.ts'
 import type { Endpoint } from '#shared/tunnel/association.ts'
 
@@ -29,7 +30,7 @@ export class LocalMqtt {
   readonly #log: Log
   readonly #broker: Aedes
   readonly #server: Server
-  readonly #sockets = new Set<Socket>()
+  readonly #sockets = new Map<Socket, PacketSizeGuard>()
   readonly #complainedAbout = new Set<string>()
 
   private constructor(sink: ReadingSink, log: Log) {
@@ -38,6 +39,10 @@ export class LocalMqtt {
     this.#broker = new Aedes({
       maxClientsIdLength: 256,
       connectTimeout: 10_000,
+      authenticate: (client, _name, _password, done) => {
+        this.#sockets.get(client.conn as Socket)?.raise()
+        done(null, true)
+      },
       // aedes keeps what is retained in memory, and hands it to subscribers: we have neither use nor room for it.
       authorizeSubscribe: (_client, _subscription, done) => done(null, null),
       authorizePublish: (client, packet, done) => {
@@ -70,12 +75,17 @@ export class LocalMqtt {
   async close(): Promise<void> {
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()))
     await new Promise<void>((resolve) => this.#broker.close(() => resolve()))
-    for (const socket of this.#sockets) socket.destroy()
+    for (const socket of this.#sockets.keys()) socket.destroy()
     await closed
   }
 
   #accept(socket: Socket): void {
-    this.#sockets.add(socket)
+    // aedes itself would gather up to 256 MB for one packet.
+    const guard = guardPacketSize(socket, () => {
+      this.counters.refused += 1
+      this.counters.lastRefusal = 'an MQTT packet that is longer than permitted'
+    })
+    this.#sockets.set(socket, guard)
     socket.once('close', () => this.#sockets.delete(socket))
     socket.on('error', () => socket.destroy())
     this.#broker.handle(socket)

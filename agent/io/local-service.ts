@@ -1,7 +1,8 @@
-import { connect, type Socket } from 'node:net'
+import { connect } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { isLoopbackV4, operatorLoopback } from '#agent/core/operator-loopback.ts'
 import type { Service } from '#agent/core/service.ts'
+import { joinStreams } from './join-streams.ts'
 
 /** A stream of the netstack, as far as a bridge needs it. */
 export interface InnerStream extends Duplex {
@@ -74,7 +75,7 @@ export class LocalService {
     outer.once('error', failed)
     outer.once('connect', () => {
       outer.off('error', failed)
-      bridge(inner, outer)
+      joinStreams(inner, outer)
     })
     inner.once('close', () => outer.destroy())
   }
@@ -84,18 +85,4 @@ export class LocalService {
     this.counters.lastRefusal = error.code ?? error.message
     inner.reset()
   }
-}
-
-function bridge(inner: InnerStream, outer: Socket): void {
-  inner.pipe(outer)
-  outer.pipe(inner)
-  outer.once('error', () => inner.reset())
-  outer.once('close', () => {
-    // Closed although it had not ended: the operator must not take that for a clean end.
-    if (!outer.readableEnded) inner.reset()
-  })
-  inner.once('close', () => {
-    if (inner.readableEnded) return
-    outer.resetAndDestroy()
-  })
 }

@@ -1,10 +1,10 @@
 import type { Duplex } from 'node:stream'
 import { Aedes, type AedesOptions, type Client, type Connection } from 'aedes'
 import type { Principal } from '#broker/registry/principal.ts'
-import { guardPacketSize, type PacketSizeGuard } from '#broker/telemetry/packet-size-guard.ts'
 import type { ReadingSink } from '#broker/telemetry/reading-sink.ts'
 import { maySubscribe, publishChannel, topicLevelLimit } from '#broker/telemetry/topic-rights.ts'
 import type { Log } from '#shared/platform/log.ts'
+import { guardPacketSize, type PacketSizeGuard } from '#shared/telemetry/packet-size-guard.ts'
 
 export interface MqttServerOptions {
   sink: ReadingSink

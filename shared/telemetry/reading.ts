@@ -7,6 +7,7 @@
  * broker can remove what comes twice. Limits hold for both directions (A-62): a batch that the encoder makes, the decoder takes.
  */
 import { type CborValue, decodeCbor, encodeCbor } from './cbor.ts'
+import { readPlainBatch } from './plain-batch.ts'
 import { isReadingName } from './topics.ts'
 
 export const BATCH_VERSION = 1
@@ -75,6 +76,13 @@ export function encodeBatch(boot: number, readings: readonly Reading[]): Uint8Ar
 /** Throws BatchError on anything but a whole, well-formed batch whose `seq` grow strictly. */
 export function decodeBatch(bytes: Uint8Array): Batch {
   if (bytes.length > MAX_BATCH_BYTES) throw new BatchError('limit', `a batch of ${bytes.length} bytes`)
+  return readPlainBatch(bytes, BATCH_VERSION, plainLimits) ?? decodeAnyBatch(bytes)
+}
+
+const plainLimits = { readings: MAX_BATCH_READINGS, unitLength: MAX_UNIT_LENGTH } as const
+
+/** Whatever is in the batch; item by item, by the rules one after the other. */
+export function decodeAnyBatch(bytes: Uint8Array): Batch {
   const [version, boot, rows, ...rest] = list(decoded(bytes), 'a batch')
   if (version !== BATCH_VERSION) throw new BatchError('version', 'an unknown batch version')
   if (rest.length > 0) throw new BatchError('shape', 'a batch has three items')

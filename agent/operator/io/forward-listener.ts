@@ -1,6 +1,6 @@
 import { createServer, type Socket } from 'node:net'
+import { joinStreams } from '#agent/io/join-streams.ts'
 import type { ForwardSpec } from '#agent/operator/forward-spec.ts'
-import { joinStreams } from '#agent/operator/io/join-streams.ts'
 import { AditError } from '#shared/errors.ts'
 
 interface ForwardListenerOptions {
@@ -20,7 +20,7 @@ export function listenForward(
     open().then(
       (far) => {
         if (local.destroyed) far.destroy()
-        else joinStreams(local, far, () => {})
+        else joinStreams(local, far)
       },
       (error: unknown) => {
         // A reset, as a refused connection would look to the program that asked.

@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict'
+import { once as onceEvent } from 'node:events'
+import { connect } from 'node:net'
 import test, { type TestContext } from 'node:test'
 import mqtt, { type MqttClient } from 'mqtt'
 import { PayloadError } from '#agent/core/reading-payload.ts'
@@ -81,4 +83,22 @@ test('a port in use is one sentence with a mend', async (t) => {
     LocalMqtt.listen(local.address, { take: () => Promise.resolve() }, silentLog),
     (error) => isAditError(error) && error.code === 'port-in-use' && error.mend.includes('--mqtt off'),
   )
+})
+
+test('A-55 a packet that announces too much is cut before it is gathered, before CONNECT and after', async (t) => {
+  const local = await listening(t, () => Promise.resolve())
+  const stranger = connect(local.address.port, '127.0.0.1')
+  stranger.on('error', () => {})
+  // A CONNECT of 8 KB; nothing of its body follows, so only the announced length can have cut it.
+  stranger.write(Uint8Array.of(0x10, 0x80, 0x40))
+  await onceEvent(stranger, 'close')
+  assert.equal(local.counters.refused, 1)
+
+  const client = await connected(t, local)
+  await client.publishAsync('sensors/long', 'x'.repeat(64 * 1024), { qos: 1 })
+  assert.equal(local.counters.accepted, 1)
+  client.stream.write(Uint8Array.of(0x30, 0xff, 0xff, 0xff, 0x7f))
+  await once(client, 'close')
+  assert.equal(local.counters.refused, 2)
+  assert.match(local.counters.lastRefusal!, /longer than permitted/)
 })

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import { TimeFloor } from '#agent/core/time-floor.ts'
+import { TimeFloor } from '#shared/time/time-floor.ts'
 import { nativeSuite as suite } from '#shared/crypto/native.ts'
 import { PkiError } from '#shared/pki/pki-error.ts'
 import { judgeServer, type Trust } from '#shared/pki/server-trust.ts'

@@ -1,4 +1,4 @@
-import { type Clock, type WallTime, wallTime } from '#shared/time/instant.ts'
+import { type Clock, type WallTime, wallTime } from './instant.ts'
 
 /**
  * The earliest time that it can be now (DESIGN D5): boards without a battery wake in 1970. The floor is the latest of what we have
