@@ -33,7 +33,7 @@ export class DeviceClient {
   readonly #up: Promise<void>
   #isUp: () => void = () => undefined
 
-  readonly #bindTo: string
+  #bindTo: string
 
   private constructor(options: ClientOptions) {
     this.#bindTo = options.bind ?? '127.0.0.1'
@@ -98,8 +98,9 @@ export class DeviceClient {
     return this.#up
   }
 
-  /** Moves to another outer port. */
-  async move(): Promise<void> {
+  /** Moves to another outer port, and address. */
+  async move(address = this.#bindTo): Promise<void> {
+    this.#bindTo = address
     await this.#socket?.close()
     await this.#bind()
   }

@@ -24,6 +24,8 @@ export interface DeviceOptions {
   mqtt?: string
   /** Its state folder: in the fleet's own. */
   state?: string
+  /** Runs the bundle that `make build` makes, in place of the checkout. */
+  bundle?: boolean
 }
 
 /**
@@ -88,6 +90,13 @@ export class Fleet {
   /** The same as plain text. */
   async adminSays(...words: readonly string[]): Promise<string> {
     return succeeded('adit-broker', words, await run('adit-broker', [...words, '--data', this.data]))
+  }
+
+  /** An administrator's command that must be refused; returns what it says on standard error. */
+  async refusedAdmin(...words: readonly string[]): Promise<string> {
+    const { status, stdout, stderr } = await run('adit-broker', [...words, '--data', this.data])
+    assert.notEqual(status, 0, stdout)
+    return stderr
   }
 
   async claim(role: 'device' | 'operator', name: string, ...more: readonly string[]): Promise<string> {
@@ -165,7 +174,7 @@ export class Device {
 
   /** Starts the agent. */
   launch(): Program {
-    const { services = [], mqtt = 'off', prefix = [] } = this.#options
+    const { services = [], mqtt = 'off', prefix = [], bundle = false } = this.#options
     const words = [
       'run',
       '--state',
@@ -175,7 +184,7 @@ export class Device {
       '--json',
       ...services.flatMap((service) => ['--service', service]),
     ]
-    this.#program = Program.start('adit-agent', words, { prefix })
+    this.#program = Program.start('adit-agent', words, { prefix, bundle })
     return this.#program
   }
 

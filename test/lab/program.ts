@@ -50,9 +50,11 @@ export class Program {
       }
       this.#notify()
     })
-    child.on('close', () => {
-      this.#ended = true
-      this.#notify()
+    child.on('close', () => this.#end())
+    child.on('error', (error) => {
+      this.stderr += error.message
+      // What could never be started closes nothing.
+      if (child.pid === undefined) this.#end()
     })
   }
 
@@ -116,6 +118,11 @@ export class Program {
     this.#child.kill(signal)
   }
 
+  #end(): void {
+    this.#ended = true
+    this.#notify()
+  }
+
   #notify(): void {
     for (const listener of [...this.#listeners]) listener()
   }
@@ -137,6 +144,8 @@ export async function runCommand(
   options: StartOptions & { timeoutMs?: number } = {},
 ): Promise<Finished> {
   const child = spawn(command, args, { env: { ...process.env, ...options.env }, stdio: ['pipe', 'pipe', 'pipe'] })
+  // A command that wants no input may be gone before it gets any.
+  child.stdin.on('error', () => {})
   child.stdin.end(options.input ?? '')
   return finish(child, options.timeoutMs)
 }
