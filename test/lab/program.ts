@@ -144,9 +144,7 @@ export async function runCommand(
   options: StartOptions & { timeoutMs?: number } = {},
 ): Promise<Finished> {
   const child = spawn(command, args, { env: { ...process.env, ...options.env }, stdio: ['pipe', 'pipe', 'pipe'] })
-  // A command that wants no input may be gone before it gets any.
-  child.stdin.on('error', () => {})
-  child.stdin.end(options.input ?? '')
+  feed(child, options.input)
   return finish(child, options.timeoutMs)
 }
 
@@ -154,9 +152,14 @@ function launch(name: ProgramName, args: readonly string[], options: StartOption
   const program = options.bundle ? join(root, 'dist', `${name}.js`) : join(root, 'node_modules', '.bin', name)
   const [command, ...words] = [...(options.prefix ?? []), program, ...args]
   const child = spawn(command!, words, { env: { ...process.env, ...options.env }, stdio: ['pipe', 'pipe', 'pipe'] })
-  child.stdin.on('error', () => {})
-  child.stdin.end(options.input ?? '')
+  feed(child, options.input)
   return child
+}
+
+/** A program may end without reading what it is given. */
+function feed(child: ChildProcess, input = ''): void {
+  child.stdin!.on('error', () => {})
+  child.stdin!.end(input)
 }
 
 async function finish(child: ChildProcess, timeoutMs = 30_000): Promise<Finished> {
