@@ -24,9 +24,9 @@ const mostTexts = 16
 const other = -1
 
 /**
- * A batch read in one pass, without items in between: a tenth of the time that scanning, decoding and judging take one after the other.
- * It takes the batches that agents send all day (numbers, ASCII texts, booleans, null) and returns undefined for everything else, valid
- * or not: `decodeBatch` then says what that is. What it takes, `decodeBatch` reads the same way; a test holds the two together.
+ * A batch read in one pass, without items in between: a third of the time that scanning, decoding and judging take one after the
+ * other. It takes the batches that agents send all day (numbers, ASCII texts, booleans, null) and returns undefined for everything
+ * else, valid or not: `decodeBatch` then says what that is. What it takes, `decodeAnyBatch` reads the same way; a test holds them so.
  */
 export function readPlainBatch(
   bytes: Uint8Array,
@@ -157,7 +157,7 @@ class PlainReader {
 
   #newText(start: number, length: number): PlainText | undefined {
     for (let i = start; i < start + length; i++) if (this.#bytes[i]! > 127) return undefined
-    const content = this.#bytes.latin1Slice(start, start + length)
+    const content = this.#bytes.toString('latin1', start, start + length)
     const known = { start, length, content, isName: isReadingName(content) }
     if (this.#texts.length < mostTexts) this.#texts.push(known)
     return known
