@@ -165,7 +165,7 @@ test('every bad name, unknown, offline, revoked or forbidden device gets one sen
     [['proxy', 'dead.adit', '22'], 3, 'device-revoked'],
     [['forward', 'gone', '-L', '0:localhost:22'], 4, 'device-offline'],
     [['forward', 'gone', '-R', '1:localhost:22'], 3, 'forbidden'],
-    [['ssh'], 0, ''],
+    [['ssh'], 2, 'usage'],
     [['ssh', '-J', 'jump', 'pi'], 2, 'usage'],
     [['frobnicate'], 2, 'usage'],
     [['devices', '--frobnicate'], 2, 'usage'],
