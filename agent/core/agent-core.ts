@@ -293,6 +293,8 @@ export class AgentCore {
     switch (event.kind) {
       case 'established':
         this.#established(now)
+        // A session that works is renewed by us. A broker that asks for one has started anew, and knows no stream of ours.
+        if (event.rekey && this.#association.session?.initiator === false) this.netstack.probe()
         break
       case 'roamed':
         if (this.#state === 'up') this.#ports.event({ kind: 'roamed', endpoint: event.to })

@@ -4,7 +4,7 @@ import { GatewayPolicy } from '#broker/gateway/flow-policy.ts'
 import { Peers } from '#broker/gateway/peers.ts'
 import { PresenceTable } from '#broker/gateway/presence.ts'
 import { PresenceWriter } from '#broker/gateway/presence-writer.ts'
-import { Reawakening } from '#broker/gateway/reawakening.ts'
+import { initiationsPerSecond, Reawakening } from '#broker/gateway/reawakening.ts'
 import { StunResponder } from '#broker/gateway/stun-responder.ts'
 import type { GatewayCounters, GatewayView, Presence } from '#broker/gateway/view.ts'
 import type { Principal } from '#broker/registry/principal.ts'
@@ -42,8 +42,17 @@ const upkeepEvery = seconds(5)
 /** Four flows each of 65,000 peers; none of them may hold so many that a few could fill the table. */
 const flowLimits = { flows: 262_144, perInitiator: 1_024 }
 
-/** Connections that a broker may hold: two for each of 30,000 devices; and how little each may buffer, since batches are small. */
-const netstackLimits = { connections: 65_536, sendBuffer: 16 << 10, receiveBuffer: 256 << 10, backlog: 4_096 }
+/**
+ * Connections that a broker may hold: two for each of 30,000 devices; and how little each may buffer, since batches are small. Resets go
+ * to devices alone, whose streams a restart has forgotten: enough of them for all that are called back in a second, and some.
+ */
+const netstackLimits = {
+  connections: 65_536,
+  sendBuffer: 16 << 10,
+  receiveBuffer: 256 << 10,
+  backlog: 4_096,
+  errorsPerSecond: 2 * initiationsPerSecond,
+}
 
 /**
  * The broker's end of every tunnel: one UDP port, one association per admitted principal, the relay between them, and MQTT at the broker's
@@ -175,7 +184,7 @@ export class Gateway implements GatewayView {
   }
 
   async #restore(): Promise<void> {
-    const { registry, timers } = this.#options
+    const { registry } = this.#options
     const records = await registry.presence.loadEndpoints()
     this.#presence.restore(records)
     const known: WireguardAssociation[] = []
@@ -185,7 +194,7 @@ export class Gateway implements GatewayView {
       const association = principal && endpoint && this.#peers.restore(principal, endpoint)
       if (association) known.push(association)
     }
-    this.#reawakening = new Reawakening(known, timers, (association) => {
+    this.#reawakening = new Reawakening(known, this.#options, (association) => {
       // It may have come by itself, or have been revoked, in the meantime.
       if (association.state !== 'idle' || this.#endpoint.association(association.peerKey) !== association) return
       this.#endpoint.initiate(association, this.#options.clock.now())

@@ -208,6 +208,11 @@ export class Netstack {
     })
   }
 
+  /** The other side may have lost its memory: every connection of which it knows nothing fails with ECONNRESET a round trip later. */
+  probe(): void {
+    this.#tcp.probe(this.#options.clock.now())
+  }
+
   /** Resets every connection and closes every socket. */
   destroy(): void {
     this.#tcp.destroy(this.#options.clock.now())

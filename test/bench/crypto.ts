@@ -2,6 +2,7 @@ import { nativeSuite } from '#shared/crypto/native.ts'
 import { nobleSuite } from '#shared/crypto/noble.ts'
 import type { AeadAlgorithm, Suite } from '#shared/crypto/suite.ts'
 import { HandshakeState } from '#shared/noise/handshake-state.ts'
+import { NoiseProtocol } from '#shared/noise/noise-protocol.ts'
 import type { BenchRow } from './row.ts'
 
 export const name = 'crypto'
@@ -139,16 +140,16 @@ function opening(suite: Suite, algorithm: AeadAlgorithm): () => unknown {
 
 /** A responder that has met this initiator before, so that ss is known: three agreements and one key pair. */
 function respondingIkpsk2(suite: Suite): () => unknown {
-  const protocol = 'Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s'
+  const protocol = new NoiseProtocol(suite, 'Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s')
   const initiator = suite.x25519.generate()
   const responder = suite.x25519.generate()
   const psks = [new Uint8Array(32)]
-  const first = new HandshakeState({ suite, protocol, initiator: true, s: initiator, rs: responder.publicKey, psks })
+  const first = new HandshakeState({ protocol, initiator: true, s: initiator, rs: responder.publicKey, psks })
   const message = first.writeMessage(new Uint8Array(12))
   const ss = suite.x25519.shared(responder, initiator.publicKey)
   const nothing = new Uint8Array(0)
   return () => {
-    const handshake = new HandshakeState({ suite, protocol, initiator: false, s: responder, psks, staticStatic: () => ss })
+    const handshake = new HandshakeState({ protocol, initiator: false, s: responder, psks, staticStatic: () => ss })
     handshake.readMessage(message)
     handshake.writeMessage(nothing)
     handshake.split()

@@ -12,7 +12,8 @@ import { systemTimers, type Timer } from '#shared/platform/timers.ts'
 import { UdpSocket } from '#shared/platform/udp.ts'
 import { encodeBatch } from '#shared/telemetry/reading.ts'
 import { deviceTopic } from '#shared/telemetry/topics.ts'
-import { elapsed, milliseconds, type WallTime } from '#shared/time/instant.ts'
+import { Backoff, uniform } from '#shared/time/backoff.ts'
+import { elapsed, milliseconds, seconds, type WallTime } from '#shared/time/instant.ts'
 import { TimestampFloor } from '#shared/tunnel/tai64n.ts'
 import { MqttSession, type PublishPacket, publishPacket } from '#test/bench/mqtt-session.ts'
 
@@ -38,6 +39,7 @@ export interface PublishAnswer {
 const names = ['system/temperature', 'system/load', 'sensors/door', 'sensors/humidity']
 /** Above 65,535, so that every `seq` of the run takes the same five bytes: 1a and 32 bits (RFC 8949 §3). */
 const firstSeq = 100_000
+const dice = uniform((length) => nativeSuite.random(length))
 /** Devices that connect at once. */
 const together = 50
 
@@ -45,12 +47,12 @@ class Device {
   readonly name: string
   readonly core: AgentCore
   session: MqttSession | undefined
-  /** Devices that wait until they are connected again ask this. */
   #socket: UdpSocket | undefined
   #timer: Timer | undefined
   #up: (() => void) | undefined
   #nextSeq = firstSeq
   readonly #order: FleetOrder
+  readonly #backoff = new Backoff({ base: seconds(1), cap: seconds(30) }, dice)
 
   constructor(order: FleetOrder, { name, privateKey, addresses }: FleetOrder['devices'][number]) {
     this.name = name
@@ -97,7 +99,14 @@ class Device {
   async connect(): Promise<void> {
     const stream = this.core.netstack.connect({ address: this.#order.broker.inner[0]!, port: this.#config.broker.mqttPort })
     stream.setNoDelay(true)
-    this.session = await MqttSession.open(stream, this.name)
+    const session = await MqttSession.open(stream, this.name)
+    this.session = session
+    session.onEnd = () => this.#connectAgain()
+  }
+
+  /** With the patience of the agent's uplink. */
+  #connectAgain(): void {
+    systemTimers.setTimer(this.#backoff.next(), () => this.connect().catch(() => this.#connectAgain()))
   }
 
   /** The next batch: a packet made once, of which only the `seq` change. */

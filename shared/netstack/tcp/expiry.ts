@@ -53,7 +53,7 @@ function persist(c: TcpConnection, now: number): void {
 }
 
 /** A segment before the window: whoever is there must answer it with the number and window it expects. */
-function sendProbe(c: TcpConnection, now: number): void {
+export function sendProbe(c: TcpConnection, now: number): void {
   c.host.send(c, plus(c.una, -1), TcpFlag.Ack, 0, 0, now)
 }
 

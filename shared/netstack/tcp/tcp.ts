@@ -5,7 +5,7 @@ import type { Ports } from '#shared/netstack/ports.ts'
 import { segmentArrives, takeSyn } from '#shared/netstack/tcp/arrival.ts'
 import { TcpConnection } from '#shared/netstack/tcp/connection.ts'
 import { ConnectionTable } from '#shared/netstack/tcp/connection-table.ts'
-import { expire, nextDeadline } from '#shared/netstack/tcp/expiry.ts'
+import { expire, nextDeadline, sendProbe } from '#shared/netstack/tcp/expiry.ts'
 import { TcpEvent, type TcpHost } from '#shared/netstack/tcp/host.ts'
 import type { InitialSequence } from '#shared/netstack/tcp/initial-sequence.ts'
 import type { TcpListener } from '#shared/netstack/tcp/listener.ts'
@@ -214,6 +214,12 @@ export class Tcp implements TcpHost {
       if (entry instanceof TcpConnection) entry.close('EADDRNOTAVAIL', false, now)
       else this.#forget(entry)
     }
+  }
+
+  /** Asks the peer of every connection whether it still knows it: one that does acknowledges, one that does not resets it. */
+  probe(now: number): void {
+    for (const entry of this.#table.values())
+      if (entry instanceof TcpConnection && isSynchronized(entry.state)) sendProbe(entry, now)
   }
 
   // TcpHost.

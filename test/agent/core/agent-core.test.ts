@@ -134,6 +134,29 @@ test('a broker that restarts and calls is welcomed at once', () => {
   assert.ok(world.run(1_000, () => agent.isUp))
 })
 
+test('a stream that the broker lost with its memory fails when it calls, and not when it needs to be written', async () => {
+  const { world, agent, broker } = pair()
+  broker.netstack.listen({ port: 1883 }, (socket) => socket.on('error', () => {}))
+  world.run(200, () => agent.isUp)
+  const socket = agent.core.netstack.connect({ address: 'fd00:adad::1', port: 1883 })
+  let code: string | undefined
+  socket.on('error', (error: NodeJS.ErrnoException) => {
+    code = error.code
+  })
+  world.run(200, () => !socket.connecting)
+  world.remove(brokerAt)
+  const again = new VirtualBroker(world, brokerAt, broker.key, broker.known)
+  again.netstack.listen({ port: 1883 }, (fresh) => fresh.on('error', () => {}))
+  const association = again.endpoint.addPeer({ publicKey: agent.key.publicKey, endpoint: agentAt }, world.now())
+  again.endpoint.initiate(association, world.now())
+  for (let i = 0; i < 50 && code === undefined; i++) {
+    world.run(20)
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  assert.equal(code, 'ECONNRESET')
+  assert.equal(agent.count('up'), 1)
+})
+
 test('endpoints are tried in turn, the last good one first', () => {
   const world = new World()
   const broker = new VirtualBroker(world, otherBrokerAt)

@@ -342,3 +342,21 @@ test('an alarm that rang for nothing does not silence the next one', () => {
   stack.connect({ address: 'fd00::b', port: 2 }).on('error', () => undefined)
   assert.equal(alarms.at(-1), 3_500)
 })
+
+test('a probe is acknowledged by a peer that knows the connection, and resets one that the peer has forgotten', async () => {
+  const { net, seen, client, server } = await connected()
+  const failed = errorOf(client)
+  errorOf(server)
+  seen.length = 0
+  net.a.probe()
+  assert.ok(await net.run(() => seen.some(({ from, flags }) => from === 'b' && flags === TcpFlag.Ack), 1_000))
+  assert.equal(failed.code, undefined)
+  const tap = net.faults.tap!
+  net.faults.tap = () => false
+  server.reset()
+  await net.run(() => false, 100)
+  net.faults.tap = tap
+  net.a.probe()
+  assert.ok(await net.run(() => failed.code !== undefined, 1_000))
+  assert.equal(failed.code, 'ECONNRESET')
+})
