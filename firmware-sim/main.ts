@@ -130,7 +130,13 @@ try {
 } catch (error) {
   if (error instanceof CommanderError) {
     if (error.exitCode === 0) process.exit(0)
-    fail(new AditError('usage', `${error.message.replace(/^error: /, '')}.`, 'adit-sim fleet --help shows the words.'))
+    fail(
+      new AditError(
+        'usage',
+        `${error.message.replace(/^error: /, '').replace(/\s+/g, ' ')}.`,
+        'adit-sim fleet --help shows the words.',
+      ),
+    )
   }
   fail(toAditError(error))
 }

@@ -69,6 +69,7 @@ const collect = (value: string, before: string[]): string[] => [...before, value
 function problemOf(error: unknown): AditError | undefined {
   if (!(error instanceof CommanderError)) return toAditError(error)
   if (error.exitCode === 0) return undefined
-  const why = error.message === '(outputHelp)' ? 'A verb is missing' : error.message.replace(/^error: |\.$/g, '')
+  const why =
+    error.message === '(outputHelp)' ? 'A verb is missing' : error.message.replace(/^error: |\.$/g, '').replace(/\s+/g, ' ')
   return new AditError('usage', `${why.charAt(0).toUpperCase()}${why.slice(1)}.`, 'See: adit-agent --help')
 }

@@ -42,7 +42,7 @@ const innerVerbs: Record<string, Verb> = {
 
 function plainVerb([name = '', first]: readonly string[]): Verb | undefined {
   if (Object.hasOwn(innerVerbs, name)) return innerVerbs[name]
-  const wantsHelp = first === undefined || first === '--help'
+  const wantsHelp = first === '--help' || first === '-h'
   return Object.hasOwn(sshVerbs, name) && !wantsHelp ? sshVerbs[name] : undefined
 }
 
@@ -66,7 +66,9 @@ function endWith(error: unknown, words: readonly string[]): number {
     // Help that was asked for ends well; commander has printed it.
     if (error.exitCode === 0) return 0
     const why =
-      error.message === '(outputHelp)' ? 'A verb is missing.' : `${error.message.replace(/^error: /, '')}.`.replace(/\.\.$/, '.')
+      error.message === '(outputHelp)'
+        ? 'A verb is missing.'
+        : `${error.message.replace(/^error: /, '').replace(/\s+/g, ' ')}.`.replace(/\.\.$/, '.')
     return tell(new AditError('usage', why, 'See: adit --help.'), words)
   }
   return tell(toAditError(error), words)

@@ -34,6 +34,11 @@ export class SshGreeting {
     return refusals.includes(this.#heard) && this.#sent !== undefined
   }
 
+  /** Not one byte has come from the server. */
+  get silent(): boolean {
+    return !this.#greeted && this.#heard === ''
+  }
+
   /** What could still have been a refusal, where no other attempt follows: the client is to see it after all. */
   get heldBack(): Buffer {
     return Buffer.from(this.#greeted ? '' : this.#heard, 'latin1')

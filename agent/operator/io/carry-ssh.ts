@@ -1,4 +1,3 @@
-import { once } from 'node:events'
 import type { Socket } from 'node:net'
 import type { Readable, Writable } from 'node:stream'
 import { SshGreeting } from '#agent/operator/ssh-greeting.ts'
@@ -14,9 +13,10 @@ const longestPauseMs = 1_500
 
 /**
  * Joins standard input and output to a stream, each direction ending for itself, until the server has ended. A connection that an
- * overloaded sshd refuses in its greeting is made again, unseen by the client.
+ * overloaded sshd refuses in its greeting is made again, unseen by the client. Resolves with false where the server closed without
+ * a word while the client still waited for one: nothing serves there.
  */
-export async function carrySsh({ stdin, stdout }: Terminals, open: () => Promise<Socket>): Promise<void> {
+export async function carrySsh({ stdin, stdout }: Terminals, open: () => Promise<Socket>): Promise<boolean> {
   const greeting = new SshGreeting()
   let socket = await open()
   const toServer = (chunk: Buffer): void => {
@@ -41,18 +41,32 @@ export async function carrySsh({ stdin, stdout }: Terminals, open: () => Promise
     if (stdin.readableEnded) socket.end()
     stdin.resume()
   }
+  const answered = !greeting.silent || stdin.readableEnded
   if (greeting.heldBack.length > 0) stdout.write(greeting.heldBack)
   stdin.off('data', toServer).destroy()
   socket.destroy()
   if (!stdout.writableEnded && !stdout.destroyed) stdout.end()
+  return answered
 }
 
 /** The server's direction, until its end. */
 async function carryDown(socket: Socket, stdout: Writable, greeting: SshGreeting): Promise<void> {
   for await (const chunk of readable(socket)) {
     const shown = greeting.serverSent(chunk)
-    if (shown.length > 0 && !stdout.write(shown)) await Promise.race([once(stdout, 'drain'), once(stdout, 'close')])
+    if (shown.length > 0 && !stdout.write(shown)) await roomIn(stdout)
   }
+}
+
+/** Resolves when `stream` takes more, or is gone. */
+function roomIn(stream: Writable): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      stream.off('drain', done).off('close', done)
+      resolve()
+    }
+    if (stream.destroyed) resolve()
+    else stream.on('drain', done).on('close', done)
+  })
 }
 
 async function* readable(socket: Socket): AsyncGenerator<Buffer> {

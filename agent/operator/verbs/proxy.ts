@@ -11,6 +11,14 @@ export async function proxy(context: OperatorContext, [host = '', portText = '']
   if (port < 1 || port > 65535)
     throw new AditError('usage', 'adit proxy needs a port from 1 to 65535.', 'Type it as: adit proxy DEVICE 22.')
   const tunnel = context.tunnel()
-  await carrySsh(process, async () => (await tunnel.request({ op: 'open', device: name, port })).socket)
+  const answered = await carrySsh(process, async () => (await tunnel.request({ op: 'open', device: name, port })).socket)
+  if (!answered) {
+    const message = `Nothing answered at port ${port} of ${name}: the connection was closed without a word.`
+    throw new AditError(
+      'service-refused',
+      message,
+      `See that the service runs on the device; adit why ${name} tells what is known.`,
+    )
+  }
   return 0
 }
