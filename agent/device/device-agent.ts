@@ -61,13 +61,22 @@ export class DeviceAgent {
     this.#options = options
     this.#startedAt = clock.now()
     this.#services = new ServiceHost(config.services)
-    this.#uplink = new Uplink({ suite, timers, log, name: identity.record.name, connect: () => this.#connectToBroker() })
+    this.#uplink = new Uplink({
+      suite,
+      timers,
+      log,
+      name: identity.record.name,
+      connect: () => this.#connectToBroker(),
+      now: () => Math.round(identity.floors.time.now()),
+      onOutboxError: (error) => this.#store.failed(error),
+    })
     this.#store = new ReadingStore({
       limits: config.outbox,
       time: identity.floors.time,
       timers,
       log,
-      openStore: () => SqliteOutboxStore.open(identity.folder.file('outbox.db')),
+      boots: identity.floors,
+      openStore: () => SqliteOutboxStore.openOrBegin(identity.folder.file('outbox.db')),
       onOpen: (outbox) => this.#uplink.setOutbox(outbox),
       onAppended: () => this.#uplink.kick(),
     })
@@ -99,7 +108,7 @@ export class DeviceAgent {
       api: () => identity.api(),
       onEvent: (event) => agent.#tunnelEvent(event),
     })
-    agent.#services.listen(agent.#tunnel.core.netstack, log)
+    agent.#services.listen(agent.#tunnel.core.netstack, log, (service) => agent.#hostKeys.visited(service))
     void agent.#hostKeys.ask()
     void agent.#store.open().then(() => agent.#reportVitals())
     agent.#renewal.start()
@@ -125,7 +134,7 @@ export class DeviceAgent {
       services: this.#services.status(),
       storage: this.#store.status(),
       hostKeys: this.#hostKeys.keys,
-      uplink: { connected: this.#uplink.connected, delivered: this.#uplink.delivered },
+      uplink: { connected: this.#uplink.connected, delivered: this.#uplink.delivered, refused: this.#uplink.refused },
       mqtt: { address: this.#mqtt?.address, counters: this.#mqtt?.counters, error: this.#mqttError },
     })
   }

@@ -15,8 +15,10 @@ export interface HostKeyWatchOptions {
   onKeys(keys: HostKeys): void
 }
 
-/** sshd writes a line for each visit: once they are known, keys are asked for again only so often, and after each reconnection. */
+/** sshd writes a line for each visit: once they are known, keys are asked for again only so often, after each reconnection, and after visits. */
 const ASK_AGAIN_EVERY = hours(1)
+/** A visit by an operator may have ended because the key had changed: then they are asked for at once, but no more often than this. */
+const VISIT_REST = seconds(3)
 
 /** Asks the SSH services of this device for their host keys (them, not /etc/ssh: a container's sshd has others) until they answer. */
 export class HostKeyWatch {
@@ -25,6 +27,8 @@ export class HostKeyWatch {
   readonly #backoff: Backoff
   #keys: Record<string, readonly string[]> = {}
   #timer: Timer | undefined
+  #rest: Timer | undefined
+  #visited = false
   #asking = false
   #closed = false
 
@@ -56,9 +60,26 @@ export class HostKeyWatch {
     this.#timer = this.#options.timers.setTimer(delay, () => void this.ask())
   }
 
+  /** A connection to `service` has ended. Many in a row make one question now and one after the rest. */
+  visited(service: Service): void {
+    if (this.#closed || !isSsh(service)) return
+    if (this.#rest !== undefined) {
+      this.#visited = true
+      return
+    }
+    this.#rest = this.#options.timers.setTimer(VISIT_REST, () => {
+      this.#rest = undefined
+      if (!this.#visited) return
+      this.#visited = false
+      this.visited(service)
+    })
+    void this.ask()
+  }
+
   close(): void {
     this.#closed = true
     this.#timer?.clear()
+    this.#rest?.clear()
   }
 
   /** Whether a service did not answer. What is known of it stays: a restarting sshd has not lost its keys. */

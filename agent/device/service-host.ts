@@ -1,6 +1,6 @@
 import type { Service } from '#agent/core/service.ts'
 import { LocalService } from '#agent/io/local-service.ts'
-import type { Netstack } from '#shared/netstack/netstack.ts'
+import type { Netstack, TcpSocket } from '#shared/netstack/netstack.ts'
 import type { Log } from '#shared/platform/log.ts'
 
 export interface ServiceStatus {
@@ -26,10 +26,15 @@ export class ServiceHost {
     return this.#services.map(({ service }) => service)
   }
 
-  listen(netstack: Netstack, log: Log): void {
+  /** `onVisited` hears of each connection that has ended. */
+  listen(netstack: Netstack, log: Log, onVisited: (service: Service) => void = () => {}): void {
     for (const local of this.#services) {
       const { name, port, target } = local.service
-      this.#listeners.push(netstack.listen({ port, allowHalfOpen: true }, (socket) => local.accept(socket)))
+      const serve = (socket: TcpSocket): void => {
+        local.accept(socket)
+        socket.once('close', () => onVisited(local.service))
+      }
+      this.#listeners.push(netstack.listen({ port, allowHalfOpen: true }, serve))
       log.info({ service: name, port, target: `${target.address}:${target.port}` }, 'serving')
     }
   }

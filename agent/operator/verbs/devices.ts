@@ -1,6 +1,7 @@
 import type { OperatorContext } from '#agent/operator/context.ts'
 import type { Device } from '#agent/operator/operator-api.ts'
 import { checkName } from '#shared/enrolment/name.ts'
+import { isAditError } from '#shared/errors.ts'
 import { age } from '#shared/terminal/age.ts'
 import { table } from '#shared/terminal/table.ts'
 
@@ -22,10 +23,25 @@ const row = ({ name, state, since, evidenceAgeSeconds, addresses, tags }: Device
   tags.join(','),
 ]
 
+/** The agent looks at its keys after the visit that ssh refused, and reports them within this, ms. */
+const reportPatienceMs = 5_000
+const lookMs = 500
+
+/** ssh itself may have seen the changed key a moment before the broker hears of it. */
+async function whenReported<T>(context: OperatorContext, accept: () => Promise<T>): Promise<T> {
+  for (const from = context.clock.now(); ; await context.pause(lookMs)) {
+    try {
+      return await accept()
+    } catch (error) {
+      if (!isAditError(error) || error.code !== 'not-found' || context.clock.now() - from > reportPatienceMs) throw error
+    }
+  }
+}
+
 /** `adit devices accept-key DEVICE`: pins the host key that the device shows now. */
 export async function acceptKey(context: OperatorContext, device: string, service: string): Promise<void> {
   const name = checkName(device)
-  const accepted = await (await context.api()).acceptKey(name, service)
+  const accepted = await whenReported(context, async () => (await context.api()).acceptKey(name, service))
   // The tunnel process writes the new pin before it answers, so that the next ssh finds it.
   await context.tunnel().requestIfRunning({ op: 'device', device: name })
   if (context.json) return context.write(`${JSON.stringify(accepted)}\n`)
