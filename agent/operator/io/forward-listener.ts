@@ -10,11 +10,14 @@ interface ForwardListenerOptions {
   onFailure(error: unknown): void
 }
 
+interface ForwardListener {
+  readonly address: string
+  readonly port: number
+  close(): void
+}
+
 /** Listens locally and joins each connection to a new far end. Throws AditError `port-in-use` or `usage`. */
-export function listenForward(
-  spec: ForwardSpec,
-  { open, onFailure }: ForwardListenerOptions,
-): Promise<{ address: string; port: number }> {
+export function listenForward(spec: ForwardSpec, { open, onFailure }: ForwardListenerOptions): Promise<ForwardListener> {
   const server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true }, (local) => {
     local.on('error', () => local.destroy())
     open().then(
@@ -33,7 +36,9 @@ export function listenForward(
     server.once('error', (error: NodeJS.ErrnoException) => reject(listenError(error, spec)))
     server.listen({ host: spec.bind, port: spec.port }, () => {
       const address = server.address()
-      if (typeof address === 'object' && address !== null) resolve({ address: address.address, port: address.port })
+      if (typeof address === 'object' && address !== null) {
+        resolve({ address: address.address, port: address.port, close: () => server.close() })
+      }
     })
   })
 }

@@ -24,16 +24,33 @@ export async function forward(context: OperatorContext, device: string, options:
   const hold = (await tunnel.request({ op: 'hold' })).socket
   hold.resume()
 
-  for (const spec of specs) {
-    const { address, port } = await listenForward(spec, {
-      open: async () => (await tunnel.request({ op: 'open', device: name, port: spec.hostPort })).socket,
-      onFailure: (error) => context.complain(toAditError(error)),
-    })
-    const where = `${address.includes(':') ? `[${address}]` : address}:${port}`
-    if (context.json)
-      await context.write(`${JSON.stringify({ event: 'listening', listen: where, device: name, port: spec.hostPort })}\n`)
-    else context.note(`${where} leads to port ${spec.hostPort} of ${name}. Ctrl-C ends it.`)
+  const listeners: { close(): void }[] = []
+  try {
+    for (const spec of specs) {
+      const listener = await listenForward(spec, {
+        open: async () => (await tunnel.request({ op: 'open', device: name, port: spec.hostPort })).socket,
+        onFailure: (error) => context.complain(toAditError(error)),
+      })
+      listeners.push(listener)
+      await tellWhere(context, listener, name, spec.hostPort)
+    }
+  } catch (error) {
+    // All or nothing; and what stays open would keep the program from ending.
+    for (const listener of listeners) listener.close()
+    hold.destroy()
+    throw error
   }
+}
+
+async function tellWhere(
+  context: OperatorContext,
+  { address, port }: { address: string; port: number },
+  device: string,
+  devicePort: number,
+): Promise<void> {
+  const where = `${address.includes(':') ? `[${address}]` : address}:${port}`
+  if (context.json) await context.write(`${JSON.stringify({ event: 'listening', listen: where, device, port: devicePort })}\n`)
+  else context.note(`${where} leads to port ${devicePort} of ${device}. Ctrl-C ends it.`)
 }
 
 function refuseOthers({ local, remote, dynamic }: ForwardOptions): void {
