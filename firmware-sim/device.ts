@@ -1,6 +1,5 @@
 import { splitHostPort } from '#agent/core/agent-config.ts'
 import { AgentCore, type AgentEvent } from '#agent/core/agent-core.ts'
-import { TimeFloor } from '#shared/time/time-floor.ts'
 import { Uplink } from '#agent/io/uplink.ts'
 import type { Suite } from '#shared/crypto/suite.ts'
 import { Driver } from '#shared/platform/driver.ts'
@@ -10,6 +9,7 @@ import { buildTime } from '#shared/platform/version.ts'
 import { Outbox } from '#shared/telemetry/outbox.ts'
 import { Quality } from '#shared/telemetry/reading.ts'
 import { type Clock, type Duration, elapsed, type Instant } from '#shared/time/instant.ts'
+import { TimeFloor } from '#shared/time/time-floor.ts'
 import type { Endpoint } from '#shared/tunnel/association.ts'
 import { TimestampFloor } from '#shared/tunnel/tai64n.ts'
 import { type Flash, FlashOutbox } from '#sim/flash.ts'
@@ -72,7 +72,16 @@ export class SimulatedDevice {
       },
     })
     this.#host = options.join((datagram, from) => this.core.receive(datagram, from))
-    this.#uplink = new Uplink({ suite, timers, log, name: this.name, connect: () => this.#connectToBroker() })
+    this.#uplink = new Uplink({
+      suite,
+      timers,
+      log,
+      name: this.name,
+      connect: () => this.#connectToBroker(),
+      now: () => Math.round(this.#time.now()),
+      // Simulated flash does not rot.
+      onOutboxError: () => {},
+    })
     if (!options.withoutShell) this.#shell = this.#openShell()
     this.#driver.add(this.core)
     this.core.configure(identity.config, endpointsOf(identity))
@@ -83,7 +92,7 @@ export class SimulatedDevice {
     const { flash, readingInterval } = this.#options
     this.#outbox = await Outbox.open(new FlashOutbox(flash), {
       limits: outboxLimits,
-      now: () => this.#time.now(),
+      now: () => Math.round(this.#time.now()),
       onAppended: () => this.#uplink.kick(),
     })
     this.#uplink.setOutbox(this.#outbox)

@@ -45,8 +45,10 @@ export class FlashOutbox implements OutboxStore {
     this.#flash = flash
   }
 
-  async nextBoot(): Promise<number> {
-    this.#flash.commit(() => this.#boot++)
+  async nextBoot(least = 1): Promise<number> {
+    this.#flash.commit(() => {
+      this.#boot = Math.max(this.#boot + 1, least)
+    })
     return this.#boot
   }
 

@@ -10,7 +10,9 @@ export interface Position {
 
 interface InFlight {
   readonly id: number
+  readonly first: Position
   readonly last: Position
+  readonly length: number
   acknowledged: boolean
 }
 
@@ -38,6 +40,11 @@ export class UplinkWindow {
     return this.#flying.length
   }
 
+  /** The oldest batch that the broker has not acknowledged: of several, it is the one that it met first. */
+  get front(): { readonly first: Position; readonly length: number } | undefined {
+    return this.#flying.find(({ acknowledged }) => !acknowledged)
+  }
+
   get hasRoom(): boolean {
     return this.#flying.length < WINDOW
   }
@@ -45,11 +52,11 @@ export class UplinkWindow {
   /** The next batch out of `rows`, which are the outbox's rows behind `cursor`; undefined where there is none or no room. */
   take(rows: readonly OutboxRow[]): { id: number; rows: readonly OutboxRow[] } | undefined {
     const batch = rows.slice(0, batchLength(rows))
-    const last = batch.at(-1)
-    if (last === undefined || !this.hasRoom) return undefined
+    const [first, last] = [batch[0], batch.at(-1)]
+    if (first === undefined || last === undefined || !this.hasRoom) return undefined
     const id = this.#nextId++
-    this.#cursor = { boot: last.boot, seq: last.seq }
-    this.#flying.push({ id, last: this.#cursor, acknowledged: false })
+    this.#cursor = positionOf(last)
+    this.#flying.push({ id, first: positionOf(first), last: this.#cursor, length: batch.length, acknowledged: false })
     return { id, rows: batch }
   }
 
@@ -64,9 +71,17 @@ export class UplinkWindow {
     return moved
   }
 
+  /** Goes on behind `position`, which will never be sent again. Nothing may be on its way. */
+  skip(position: Position): void {
+    this.#done = position
+    this.rewind()
+  }
+
   /** The connection is gone: begin behind what is known to be done. */
   rewind(): void {
     this.#flying = []
     this.#cursor = this.#done
   }
 }
+
+export const positionOf = ({ boot, seq }: Position): Position => ({ boot, seq })

@@ -2,8 +2,16 @@ import { PayloadError, parsePayload, type Stamp, samplesOf } from '#agent/core/r
 import type { ReadingSink } from '#agent/io/local-mqtt.ts'
 import { AditError, toAditError } from '#shared/errors.ts'
 import type { Log } from '#shared/platform/log.ts'
+import { isDamage } from '#shared/platform/sqlite-error.ts'
 import type { Timer, Timers } from '#shared/platform/timers.ts'
-import { Outbox, type OutboxLimits, type OutboxStatus, type OutboxStore, type Sample } from '#shared/telemetry/outbox.ts'
+import {
+  damageSample,
+  Outbox,
+  type OutboxLimits,
+  type OutboxStatus,
+  type OutboxStore,
+  type Sample,
+} from '#shared/telemetry/outbox.ts'
 import { Quality } from '#shared/telemetry/reading.ts'
 import { seconds } from '#shared/time/instant.ts'
 import type { TimeFloor } from '#shared/time/time-floor.ts'
@@ -13,7 +21,10 @@ export interface ReadingStoreOptions {
   readonly time: TimeFloor
   readonly timers: Timers
   readonly log: Log
-  openStore(): Promise<OutboxStore>
+  /** `aside`: what the damaged file is called now that a new one was begun in its place. */
+  openStore(): Promise<{ store: OutboxStore; aside?: string }>
+  /** The highest number that a boot bore, as another file remembers it. */
+  readonly boots: { readonly boot: number; raiseBoot(boot: number): void }
   /** The storage is there. */
   onOpen(outbox: Outbox): void
   /** A reading was committed. */
@@ -48,19 +59,57 @@ export class ReadingStore implements ReadingSink {
   /** Opens the storage; where that fails, goes on trying. */
   async open(): Promise<void> {
     try {
-      const store = await this.#options.openStore()
-      const { limits, time, onAppended } = this.#options
+      const { store, aside } = await this.#options.openStore()
       this.#store = store
-      this.#outbox = await Outbox.open(store, { limits, now: () => time.now(), onAppended })
+      const outbox = await this.#openOutbox(store, aside !== undefined)
       if (this.#closed) return await store.close()
+      this.#outbox = outbox
       this.#setError(undefined)
-      this.#options.onOpen(this.#outbox)
+      if (aside !== undefined) await this.#tellLoss(outbox, aside)
+      this.#options.onOpen(outbox)
     } catch (error) {
       await this.#store?.close().catch(() => {})
       this.#store = undefined
       this.#setError(toAditError(error))
       if (!this.#closed) this.#reopen = this.#options.timers.setTimer(REOPEN_AFTER, () => void this.open())
     }
+  }
+
+  async #openOutbox(store: OutboxStore, isNew: boolean): Promise<Outbox> {
+    const { limits, time, boots, onAppended } = this.#options
+    // A new file counts from one; the broker would take its readings for those it has. Where even the other copy is lost, the seconds
+    // since 1970 are beyond any count of starts.
+    const seconds = isNew ? Math.floor(time.now() / 1000) : 0
+    const outbox = await Outbox.open(store, {
+      limits,
+      leastBoot: Math.max(boots.boot + 1, seconds),
+      now: () => Math.round(time.now()),
+      onAppended,
+    })
+    boots.raiseBoot(outbox.status.boot)
+    return outbox
+  }
+
+  async #tellLoss(outbox: Outbox, aside: string): Promise<void> {
+    this.#options.log.warn(
+      { aside },
+      'the outbox was damaged and put aside; a new one was begun, and the broker is told of the gap',
+    )
+    await outbox.append([damageSample(aside, Math.round(this.#options.time.now()))])
+  }
+
+  /** Someone met an error of the outbox. A file that went bad while it was in use is put aside, as at a start. */
+  failed(error: unknown): void {
+    if (isDamage(error)) void this.#beginAnew()
+  }
+
+  async #beginAnew(): Promise<void> {
+    const store = this.#store
+    if (store === undefined) return
+    this.#store = undefined
+    this.#outbox = undefined
+    await store.close().catch(() => {})
+    if (!this.#closed) await this.open()
   }
 
   take(name: string, payload: Uint8Array): Promise<void> {
@@ -86,6 +135,7 @@ export class ReadingStore implements ReadingSink {
     } catch (error) {
       this.#failed += samples.length
       if (this.#outbox !== undefined) this.#setError(toAditError(error))
+      this.failed(error)
       throw error
     }
   }

@@ -29,7 +29,8 @@ export interface DeviceStatus {
   readonly services: readonly ServiceStatus[]
   readonly hostKeys: HostKeys
   readonly storage: StorageStatus
-  readonly uplink: { readonly connected: boolean; readonly delivered: number }
+  /** `refused`: readings that the broker would never take; each left a record of its gap. */
+  readonly uplink: { readonly connected: boolean; readonly delivered: number; readonly refused: number }
   readonly readings: {
     readonly listen: string | null
     readonly accepted: number

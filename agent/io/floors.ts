@@ -7,14 +7,20 @@ import { buildTime } from '#shared/platform/version.ts'
 import { type Clock, hours } from '#shared/time/instant.ts'
 import { TimeFloor } from '#shared/time/time-floor.ts'
 import { TAI64N_LENGTH, TimestampFloor } from '#shared/tunnel/tai64n.ts'
+import { quarantine } from './quarantine.ts'
 
-/** What STATE/floor holds: neither may ever go back. */
+/** What STATE/floor holds: none of it may ever go back. */
 interface Stored {
   /** TAI64N in hex, up to which timestamps may have been used. */
   readonly timestamp?: string | undefined
   /** Time floor, ms since 1970. */
   readonly time: number
+  /** The highest boot number that readings bore: another copy of what outbox.db counts. */
+  readonly boot?: number | undefined
 }
+
+/** One process owns the file, the holder of the folder's lock. Everyone else reads it, needs no timestamp, and writes nothing. */
+export type FloorsRole = 'owner' | 'reader'
 
 /** The time floor is written when it rose by so much: flash wears. */
 const WRITE_STEP = hours(1)
@@ -24,12 +30,14 @@ export class Floors {
   readonly time: TimeFloor
   readonly #path: string
   readonly #log: Log
+  readonly #role: FloorsRole
   readonly #timestamps: TimestampFloor
   #stored: Stored
 
-  private constructor(path: string, clock: Clock, log: Log, stored: Stored) {
+  private constructor(path: string, clock: Clock, log: Log, role: FloorsRole, stored: Stored) {
     this.#path = path
     this.#log = log
+    this.#role = role
     this.#stored = stored
     this.time = new TimeFloor(clock, buildTime, stored.time)
     const floor = stored.timestamp === undefined ? undefined : fromHex(stored.timestamp)
@@ -38,13 +46,28 @@ export class Floors {
     this.#timestamps = new TimestampFloor({ wall: () => this.time.now(), reserve }, floor)
   }
 
-  /** A file that cannot be read counts as absent: the API knows the timestamp, and certificates the time. */
-  static async open(path: string, clock: Clock, log: Log): Promise<Floors> {
-    const stored = parse(await readIfPresent(path).catch(() => undefined))
-    return new Floors(path, clock, log, stored ?? { time: 0 })
+  /** A damaged file counts as absent, and its owner puts it aside: the API knows the timestamp, and certificates the time (F-03). */
+  static async open(path: string, clock: Clock, log: Log, role: FloorsRole = 'owner'): Promise<Floors> {
+    const bytes = await readIfPresent(path).catch(() => undefined)
+    const stored = parse(bytes)
+    if (bytes !== undefined && stored === undefined && role === 'owner') {
+      const aside = await quarantine(path).catch(() => undefined)
+      log.warn({ path, aside }, 'the floor of time and timestamps is damaged; the broker is asked for them')
+    }
+    return new Floors(path, clock, log, role, stored ?? { time: 0 })
+  }
+
+  /** The highest boot number known; 0 where none is. */
+  get boot(): number {
+    return this.#stored.boot ?? 0
+  }
+
+  raiseBoot(boot: number): void {
+    if (boot > this.boot) this.#write({ ...this.#stored, boot })
   }
 
   nextTimestamp(): Uint8Array {
+    if (this.#role === 'reader') throw new Error('a timestamp is taken by the holder of the state folder alone')
     return this.#timestamps.next()
   }
 
@@ -62,6 +85,7 @@ export class Floors {
   /** Synchronous, as the timestamp must be safe before it is used; some 100 bytes, about once an hour of handshakes. */
   #write(stored: Stored): void {
     this.#stored = stored
+    if (this.#role === 'reader') return
     const temporary = `${this.#path}.tmp`
     try {
       const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NOFOLLOW
@@ -81,10 +105,11 @@ export class Floors {
 
 function parse(bytes: Uint8Array | undefined): Stored | undefined {
   try {
-    const { timestamp, time } = JSON.parse(Buffer.from(bytes ?? []).toString('utf8'))
+    const { timestamp, time, boot } = JSON.parse(Buffer.from(bytes ?? []).toString('utf8'))
     if (typeof time !== 'number' || !(time >= 0)) return undefined
     const isTimestamp = typeof timestamp === 'string' && timestamp.length === 2 * TAI64N_LENGTH
-    return { time, timestamp: isTimestamp ? timestamp : undefined }
+    const isBoot = Number.isSafeInteger(boot) && boot > 0
+    return { time, timestamp: isTimestamp ? timestamp : undefined, boot: isBoot ? boot : undefined }
   } catch {
     return undefined
   }

@@ -1,8 +1,10 @@
 import { AditError } from '#shared/errors.ts'
 import { type Database, openDatabase, type Session } from '#shared/platform/sqlite.ts'
+import { isDamage } from '#shared/platform/sqlite-error.ts'
 import { decodeCbor, encodeCbor } from '#shared/telemetry/cbor.ts'
 import type { OutboxLevel, OutboxRow, OutboxStore, Priority, Shed } from '#shared/telemetry/outbox.ts'
-import { type ReadingValue, toReadingValue } from '#shared/telemetry/reading.ts'
+import { Quality, toReadingValue } from '#shared/telemetry/reading.ts'
+import { quarantine } from './quarantine.ts'
 
 /** Nine columns a row: a statement stays far below SQLite's 32,766 parameters, and its text below a few KB. */
 const ROWS_PER_STATEMENT = 200
@@ -36,18 +38,38 @@ export class SqliteOutboxStore implements OutboxStore {
     this.#database = database
   }
 
-  /** Throws AditError `disk-full`, `storage-failed`, `storage-too-old` or `permission-unsafe`. */
+  /** Throws AditError `disk-full`, `storage-failed`, `storage-too-old` or `permission-unsafe`; `isDamage` tells a damaged file. */
   static async open(path: string, options: { maxPages?: number } = {}): Promise<SqliteOutboxStore> {
     const database = await openDatabase(path, { readers: 1, ...options })
-    await database.transaction(async (session) => {
-      for (const statement of schema) await session.run(statement)
-    })
+    try {
+      await database.transaction(async (session) => {
+        for (const statement of schema) await session.run(statement)
+      })
+      await assertWhole(database)
+    } catch (error) {
+      await database.close().catch(() => undefined)
+      throw error
+    }
     return new SqliteOutboxStore(database)
   }
 
-  nextBoot(): Promise<number> {
+  /** The same, but a damaged file is put aside and a new one begun (F-03): `aside` is then its new name. */
+  static async openOrBegin(path: string): Promise<{ store: SqliteOutboxStore; aside?: string }> {
+    try {
+      return { store: await SqliteOutboxStore.open(path) }
+    } catch (error) {
+      if (!isDamage(error)) throw error
+      const aside = await quarantine(path, ['-wal', '-shm'])
+      return { store: await SqliteOutboxStore.open(path), aside }
+    }
+  }
+
+  nextBoot(least = 1): Promise<number> {
     return this.#database.transaction(async (session) => {
-      await session.run(`INSERT INTO counter VALUES ('boot', 1) ON CONFLICT (name) DO UPDATE SET value = value + 1`)
+      await session.run(`INSERT INTO counter VALUES ('boot', ?) ON CONFLICT (name) DO UPDATE SET value = MAX(value + 1, ?)`, [
+        least,
+        least,
+      ])
       const [row] = await session.all<{ value: number }>(`SELECT value FROM counter WHERE name = 'boot'`)
       if (row === undefined) throw new AditError('storage-failed', 'The outbox has no boot counter.', 'Move outbox.db away.')
       return row.value
@@ -69,7 +91,7 @@ export class SqliteOutboxStore implements OutboxStore {
        WHERE (boot, seq) > (?, ?) ORDER BY boot, seq LIMIT ?`,
       [boot, seq, limit],
     )
-    return rows.map((row) => ({ ...row, value: valueIn(row.value) }))
+    return rows.map(rowOf)
   }
 
   remove(boot: number, seq: number): Promise<OutboxLevel> {
@@ -102,6 +124,14 @@ const nothing: OutboxLevel = { rows: 0, bytes: 0 }
 const sums = `SELECT COUNT(*) AS rows, COALESCE(SUM(bytes), 0) AS bytes`
 const oldest = `SELECT boot, seq, at, bytes FROM reading WHERE priority = ? ORDER BY boot, seq LIMIT ?`
 
+/** SQLite finds much damage only when it meets it: better at the start than under a publisher. Reads the whole file, off the loop. */
+async function assertWhole(database: Database): Promise<void> {
+  const [row] = await database.read<{ quick_check: string }>('PRAGMA quick_check(1)')
+  if (row?.quick_check === 'ok') return
+  const cause = Object.assign(new Error(row?.quick_check ?? 'no answer'), { code: 'SQLITE_CORRUPT' })
+  throw new AditError('storage-failed', `${database.path} is damaged.`, 'Move it away.', { cause })
+}
+
 async function insert(session: Session, rows: readonly OutboxRow[]): Promise<void> {
   for (let at = 0; at < rows.length; at += ROWS_PER_STATEMENT) {
     const chunk = rows.slice(at, at + ROWS_PER_STATEMENT)
@@ -113,4 +143,11 @@ async function insert(session: Session, rows: readonly OutboxRow[]): Promise<voi
   }
 }
 
-const valueIn = (bytes: Uint8Array): ReadingValue => toReadingValue(decodeCbor(bytes))
+/** A value whose bytes the flash has spoilt, which SQLite does not check, is told as a gap and not allowed to stop the others (F-03). */
+function rowOf(row: StoredRow): OutboxRow {
+  try {
+    return { ...row, value: toReadingValue(decodeCbor(row.value)) }
+  } catch {
+    return { ...row, value: null, quality: row.quality | Quality.gap }
+  }
+}

@@ -1,11 +1,12 @@
 import type { Duplex } from 'node:stream'
-import { UplinkWindow } from '#agent/core/uplink-window.ts'
+import { BatchTrial } from '#agent/core/batch-trial.ts'
+import { type Position, positionOf, UplinkWindow } from '#agent/core/uplink-window.ts'
 import type { Suite } from '#shared/crypto/suite.ts'
 import type { Log } from '#shared/platform/log.ts'
 import type { Timer, Timers } from '#shared/platform/timers.ts'
 import { encodeCbor } from '#shared/telemetry/cbor.ts'
-import type { Outbox } from '#shared/telemetry/outbox.ts'
-import { encodeBatch, MAX_BATCH_READINGS } from '#shared/telemetry/reading.ts'
+import { type Outbox, type OutboxRow, refusedSample } from '#shared/telemetry/outbox.ts'
+import { BatchError, encodeBatch } from '#shared/telemetry/reading.ts'
 import { deviceTopic } from '#shared/telemetry/topics.ts'
 import { Backoff, uniform } from '#shared/time/backoff.ts'
 import { seconds } from '#shared/time/instant.ts'
@@ -19,6 +20,10 @@ export interface UplinkOptions {
   readonly name: string
   /** A TCP stream through the tunnel to the broker's MQTT port. */
   connect(): Duplex
+  /** For stamping the records of gaps, ms since 1970. */
+  now(): number
+  /** The outbox failed under us. */
+  onOutboxError(error: unknown): void
 }
 
 /** No PUBACK for so long after a publish: the connection is as good as dead. */
@@ -33,6 +38,8 @@ const RETRY_CAP = seconds(30)
 export class Uplink {
   readonly #options: UplinkOptions
   readonly #window = new UplinkWindow()
+  readonly #trial = new BatchTrial()
+  #probe: Position | undefined
   readonly #backoff: Backoff
   #outbox: Outbox | undefined
   #hostKeys: Record<string, readonly string[]> = {}
@@ -41,10 +48,13 @@ export class Uplink {
   #wanted = false
   #pumping = false
   #again = false
+  #skipping = false
   #retry: Timer | undefined
   #patience: Timer | undefined
   /** Readings that the broker has acknowledged since the start. */
   delivered = 0
+  /** Readings that the broker would not take; for each there is a record of the gap. */
+  refused = 0
 
   constructor(options: UplinkOptions) {
     this.#options = options
@@ -131,8 +141,10 @@ export class Uplink {
 
   #closed(client: MqttClient): void {
     if (client !== this.#client) return
+    const blamed = this.#probe ? { first: this.#probe, length: 1 } : this.#window.front
     this.#drop()
     if (!this.#wanted) return
+    if (blamed) void this.#skip(this.#trial.refused(blamed.first, blamed.length))
     const delay = this.#backoff.next()
     this.#options.log.debug({ delayMs: Math.round(delay) }, 'the uplink is gone')
     this.#retry = this.#options.timers.setTimer(delay, () => void this.#connect())
@@ -144,6 +156,7 @@ export class Uplink {
     this.#connected = false
     this.#retry?.clear()
     this.#patience?.clear()
+    this.#probe = undefined
     this.#window.rewind()
     client?.end(true)
   }
@@ -168,37 +181,80 @@ export class Uplink {
       } while (this.#again)
     } catch (error) {
       this.#options.log.debug({ error: String(error) }, 'the outbox cannot be read')
+      this.#options.onOutboxError(error)
     } finally {
       this.#pumping = false
     }
   }
 
   async #sendNext(): Promise<boolean> {
-    const [client, outbox] = [this.#client, this.#outbox]
-    if (!client || !outbox || !this.#connected || !this.#window.hasRoom) return false
-    const rows = await outbox.after(this.#window.cursor, MAX_BATCH_READINGS)
+    const [client, outbox, trial] = [this.#client, this.#outbox, this.#trial]
+    if (!client || !outbox || !this.#connected || !this.#window.hasRoom || this.#skipping) return false
+    if (this.#probe || (trial.isHunting && this.#window.inFlight > 0)) return false
+    const probeBehind = trial.probeBehind
+    const rows = await outbox.after(probeBehind ?? this.#window.cursor, trial.limit)
     if (client !== this.#client) return true
-    const batch = this.#window.take(rows)
-    if (batch === undefined) return false
-    const payload = encodeBatch(batch.rows[0]!.boot, batch.rows)
+    const batch = probeBehind ? { id: undefined, rows } : this.#window.take(rows)
+    const first = batch?.rows[0]
+    if (batch === undefined || first === undefined) return trial.probesEnded()
+    const payload = this.#encoded(batch.rows)
+    if (payload === undefined) return true
+    if (probeBehind) this.#probe = positionOf(first)
     this.#waitForAck()
-    client.publish(deviceTopic(this.#options.name, 'readings'), Buffer.from(payload), { qos: 1 }, (error) => {
+    client.publish(deviceTopic(this.#options.name, 'readings'), payload, { qos: 1 }, (error) => {
       if (error || client !== this.#client) return
-      this.delivered += batch.rows.length
       this.#backoff.reset()
+      trial.taken()
+      if (batch.id !== undefined) this.delivered += batch.rows.length
       void this.#acknowledged(outbox, batch.id)
     })
     return true
   }
 
-  async #acknowledged(outbox: Outbox, id: number): Promise<void> {
-    const position = this.#window.acknowledge(id)
+  /** Undefined where the rows cannot travel together: they are then tried in smaller batches, and one that cannot go alone is left out. */
+  #encoded(rows: readonly OutboxRow[]): Buffer | undefined {
+    const first = rows[0]!
+    try {
+      return Buffer.from(encodeBatch(first.boot, rows))
+    } catch (error) {
+      if (!(error instanceof BatchError)) throw error
+      this.#window.rewind()
+      void this.#skip(this.#trial.unsendable(positionOf(first), rows.length))
+      return undefined
+    }
+  }
+
+  async #acknowledged(outbox: Outbox, id: number | undefined): Promise<void> {
+    this.#probe = undefined
+    const position = id === undefined ? undefined : this.#window.acknowledge(id)
     this.#patience?.clear()
     if (this.#window.inFlight > 0) this.#waitForAck()
     // Where the disk is full the rows stay, and are not sent again in this run; the broker knows them in the next.
     if (position)
-      await outbox.remove(position).catch((error) => this.#options.log.debug({ error: String(error) }, 'sent readings stay'))
+      await outbox.remove(position).catch((error) => {
+        this.#options.log.debug({ error: String(error) }, 'sent readings stay')
+        this.#options.onOutboxError(error)
+      })
     this.kick()
+  }
+
+  /** Leaves a condemned reading behind, once its gap is recorded; where that fails it is tried anew. */
+  async #skip(condemned: Position | undefined): Promise<void> {
+    const outbox = this.#outbox
+    if (condemned === undefined || outbox === undefined) return
+    this.#skipping = true
+    try {
+      await outbox.append([refusedSample(condemned, this.#options.now())])
+      this.refused += 1
+      this.#options.log.warn(condemned, 'the broker would never take this reading: it is left out, and the gap recorded')
+      this.#window.skip(condemned)
+      await outbox.remove(condemned)
+    } catch (error) {
+      this.#options.onOutboxError(error)
+    } finally {
+      this.#skipping = false
+      this.kick()
+    }
   }
 
   #waitForAck(): void {

@@ -190,7 +190,8 @@ async function factsOf(path: string, port: FilePort): Promise<FileFacts | undefi
   }
 }
 
-async function syncDirectory(path: string, port: FilePort): Promise<void> {
+/** Makes the names in a directory durable. */
+export async function syncDirectory(path: string, port: FilePort = nodeFiles): Promise<void> {
   try {
     await port.syncDirectory(path)
   } catch (error) {

@@ -26,6 +26,12 @@ export async function sqliteError(error: unknown, path: string): Promise<AditErr
   return new AditError('storage-failed', `${path} ${known.message} (${reason}).`, known.mend, { cause: error })
 }
 
+/** Whether an error of a database says that its file is damaged: nothing but another file will mend it. */
+export function isDamage(error: unknown): boolean {
+  const { code } = ((error as Error | undefined)?.cause ?? {}) as SqliteFailure
+  return code === 'SQLITE_CORRUPT' || code === 'SQLITE_NOTADB'
+}
+
 const sentences: Record<string, { message: string; mend: string }> = {
   SQLITE_BUSY: { message: 'is held by another process', mend: 'End the other program that uses this folder.' },
   SQLITE_CORRUPT: { message: 'is damaged', mend: 'Move it away and restore the last backup.' },

@@ -58,8 +58,8 @@ export interface Shed {
 
 /** The durable half. Every promise settles after the storage holds the change; a refused promise has changed nothing. */
 export interface OutboxStore {
-  /** The next boot's number: the stored one plus one, stored before it is returned. */
-  nextBoot(): Promise<number>
+  /** The next boot's number: the stored one plus one, at least `least`; stored before it is returned. */
+  nextBoot(least?: number): Promise<number>
   level(): Promise<OutboxLevel>
   /** All rows, or none, in one commit. */
   append(rows: readonly OutboxRow[]): Promise<void>
@@ -79,13 +79,18 @@ export const priorityOf = (sample: { name: string }): Priority =>
 export const rowBytes = (sample: Sample): number =>
   48 + sample.name.length + (sample.unit?.length ?? 0) + encodeCbor(sample.value as never).length
 
-export const gapSample = (shed: Shed, kind: string, at: number): Sample => ({
-  name: GAP_NAME,
-  value: { count: shed.rows, firstAt: shed.firstAt, lastAt: shed.lastAt, kind },
-  unit: null,
-  at,
-  quality: Quality.gap,
-})
+export const gapSample = (shed: Shed, kind: string, at: number): Sample =>
+  gapOf({ count: shed.rows, firstAt: shed.firstAt, lastAt: shed.lastAt, kind }, at)
+
+/** The record of a store that was damaged: how many readings it held, nobody knows. `file`: what it is called now. */
+export const damageSample = (file: string, at: number): Sample =>
+  gapOf({ count: null, firstAt: null, lastAt: null, kind: 'damaged', file }, at)
+
+/** The record of one reading that the broker would never take (A-64). */
+export const refusedSample = ({ boot, seq }: { boot: number; seq: number }, at: number): Sample =>
+  gapOf({ count: 1, firstAt: null, lastAt: null, kind: 'refused', boot, seq }, at)
+
+const gapOf = (value: ReadingValue, at: number): Sample => ({ name: GAP_NAME, value, unit: null, at, quality: Quality.gap })
 
 /** How many of `rows` fit one batch together: by count, by encoded bytes and by the decoder's item budget. At least one. */
 export function batchLength(rows: readonly OutboxRow[]): number {
@@ -148,7 +153,7 @@ export class Outbox {
   }
 
   static async open(store: OutboxStore, options: OutboxOptions): Promise<Outbox> {
-    const boot = await store.nextBoot()
+    const boot = await store.nextBoot(options.leastBoot)
     return new Outbox(store, options, boot, await store.level())
   }
 
@@ -246,6 +251,8 @@ export class Outbox {
 
 export interface OutboxOptions {
   readonly limits: OutboxLimits
+  /** Number of this boot at least: where the store was lost, the broker must not take new readings for old ones. */
+  readonly leastBoot?: number
   /** ms since 1970, for the records of gaps. */
   now(): number
   /** Something new waits for the broker. */
