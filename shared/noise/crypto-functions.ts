@@ -11,8 +11,10 @@ export interface CryptoFunctions {
   nonce(n: bigint, out: DataView): void
   /** HASHLEN, bytes: 32 or 64. */
   readonly hashLength: number
-  hash(...parts: readonly Uint8Array[]): Uint8Array
-  hmac(key: Uint8Array, ...parts: readonly Uint8Array[]): Uint8Array
+  /** HASH(a || b). */
+  hash(a: Uint8Array, b?: Uint8Array): Uint8Array
+  /** HMAC-HASH(key, a || b). */
+  hmac(key: Uint8Array, a: Uint8Array, b?: Uint8Array): Uint8Array
 }
 
 const hashes: Readonly<Record<string, { name: HashName; length: number }>> = {
@@ -38,8 +40,9 @@ export function cryptoFunctions(suite: Suite, name: ProtocolName): CryptoFunctio
       out.setBigUint64(4, n, littleEndian)
     },
     hashLength: hash.length,
-    hash: (...parts) => suite.hash(hash.name, ...parts),
-    hmac: (key, ...parts) => suite.hmac(hash.name, key, ...parts),
+    // Not by rest parameters: a handshake calls these thirty times, and the arrays would cost as much as a hash.
+    hash: (a, b) => (b === undefined ? suite.hash(hash.name, a) : suite.hash(hash.name, a, b)),
+    hmac: (key, a, b) => (b === undefined ? suite.hmac(hash.name, key, a) : suite.hmac(hash.name, key, a, b)),
   }
 }
 
@@ -47,21 +50,28 @@ const one = Uint8Array.of(1)
 const two = Uint8Array.of(2)
 const three = Uint8Array.of(3)
 
+/** HKDF of §4.3, one HMAC at a time: temp_key, its first output, and the second, which needs the first. */
+export const hkdfExtract = (f: CryptoFunctions, chainingKey: Uint8Array, input: Uint8Array): Uint8Array =>
+  f.hmac(chainingKey, input)
+export const hkdfFirst = (f: CryptoFunctions, extracted: Uint8Array): Uint8Array => f.hmac(extracted, one)
+export const hkdfSecond = (f: CryptoFunctions, extracted: Uint8Array, first: Uint8Array): Uint8Array =>
+  f.hmac(extracted, first, two)
+
 /** HKDF of §4.3 with two outputs of HASHLEN bytes. */
 export function hkdf2(f: CryptoFunctions, chainingKey: Uint8Array, input: Uint8Array): [Uint8Array, Uint8Array] {
-  const temp = f.hmac(chainingKey, input)
-  const first = f.hmac(temp, one)
-  const second = f.hmac(temp, first, two)
-  temp.fill(0)
+  const extracted = hkdfExtract(f, chainingKey, input)
+  const first = hkdfFirst(f, extracted)
+  const second = hkdfSecond(f, extracted, first)
+  extracted.fill(0)
   return [first, second]
 }
 
 /** HKDF of §4.3 with three outputs of HASHLEN bytes. */
 export function hkdf3(f: CryptoFunctions, chainingKey: Uint8Array, input: Uint8Array): [Uint8Array, Uint8Array, Uint8Array] {
-  const temp = f.hmac(chainingKey, input)
-  const first = f.hmac(temp, one)
-  const second = f.hmac(temp, first, two)
-  const third = f.hmac(temp, second, three)
-  temp.fill(0)
+  const extracted = hkdfExtract(f, chainingKey, input)
+  const first = hkdfFirst(f, extracted)
+  const second = hkdfSecond(f, extracted, first)
+  const third = f.hmac(extracted, second, three)
+  extracted.fill(0)
   return [first, second, third]
 }

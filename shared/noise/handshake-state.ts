@@ -1,26 +1,24 @@
 import { concat } from '#shared/bytes/concat.ts'
-import { CryptoError, type KeyPair, type Suite, wipe } from '#shared/crypto/suite.ts'
+import { CryptoError, type KeyPair, wipe } from '#shared/crypto/suite.ts'
 import type { CipherState } from './cipher-state.ts'
-import { type CryptoFunctions, cryptoFunctions } from './crypto-functions.ts'
+import type { CryptoFunctions } from './crypto-functions.ts'
 import { NoiseError } from './noise-error.ts'
-import { type Arrow, type HandshakePattern, handshakePattern, isOneWay, pskCount, type Token } from './patterns.ts'
-import { parseProtocolName } from './protocol-name.ts'
-import { SymmetricState } from './symmetric-state.ts'
+import type { NoiseProtocol } from './noise-protocol.ts'
+import { type Arrow, type HandshakePattern, isOneWay, type Token } from './patterns.ts'
+import type { SymmetricState } from './symmetric-state.ts'
 
 /** Of any Noise message, bytes (Noise rev 34 §3). */
 export const maxMessageLength = 65535
 
 const tagLength = 16
 const pskLength = 32
+const NO_KEY = new Uint8Array(0)
 
 export interface HandshakeOptions {
-  readonly suite: Suite
-  /** "Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s". */
-  readonly protocol: string
+  /** What both sides agreed on: protocol name and prologue. */
+  readonly protocol: NoiseProtocol
   /** Alice: the left side of the pattern, the writer of every `->`. (In a fallback pattern Bob writes first.) */
   readonly initiator: boolean
-  /** Hashed first by both sides; empty unless given. */
-  readonly prologue?: Uint8Array
   /** Own static pair. */
   readonly s?: KeyPair
   /** Own ephemeral pair, where the pattern's pre-messages name it (fallback). */
@@ -41,68 +39,39 @@ export interface HandshakeOptions {
   readonly staticStatic?: (rs: Uint8Array) => Uint8Array | undefined
 }
 
-interface Protocol {
-  readonly pattern: HandshakePattern
-  readonly functions: CryptoFunctions
-  readonly psks: number
-}
-
-/** Names come from our own code, a handful in a process; taking one apart anew for each handshake would cost 3 us. */
-const protocols = new WeakMap<Suite, Map<string, Protocol>>()
-
-function protocolOf(suite: Suite, text: string): Protocol {
-  const known = protocols.get(suite) ?? new Map<string, Protocol>()
-  protocols.set(suite, known)
-  let protocol = known.get(text)
-  if (protocol === undefined) {
-    const name = parseProtocolName(text)
-    const pattern = handshakePattern(name.pattern, name.modifiers)
-    protocol = { pattern, functions: cryptoFunctions(suite, name), psks: pskCount(pattern) }
-    known.set(text, protocol)
-  }
-  return protocol
-}
-
 /**
  * HandshakeState (Noise rev 34 §5.3) for every pattern of `patterns.ts`. The caller alternates `writeMessage` and `readMessage` until
  * `complete`, then calls `split`. A call that throws leaves the state as it was: a forged message cannot half-advance a handshake.
  */
 export class HandshakeState {
-  readonly pattern: HandshakePattern
-  readonly initiator: boolean
-  readonly #functions: CryptoFunctions
+  readonly #options: HandshakeOptions
   readonly #symmetric: SymmetricState
-  readonly #s: KeyPair | undefined
   #e: KeyPair | undefined
   #rs: Uint8Array | undefined
   #re: Uint8Array | undefined
-  readonly #pskCount: number
-  readonly #psks: (Uint8Array | undefined)[]
+  readonly #psks: (Uint8Array | undefined)[] = []
   /** The number of psk tokens handled. */
   #pskAt = 0
   /** Index of the next message pattern. */
   #at = 0
-  readonly #generateEphemeral: () => KeyPair
-  readonly #staticStatic: ((rs: Uint8Array) => Uint8Array | undefined) | undefined
 
-  /** Throws NoiseError `name` for a protocol not spoken here, `missing` where a pre-message key is not given. */
+  /** Throws NoiseError `missing` where a pre-message key is not given. */
   constructor(options: HandshakeOptions) {
-    const { pattern, functions, psks } = protocolOf(options.suite, options.protocol)
-    this.pattern = pattern
-    this.initiator = options.initiator
-    this.#functions = functions
-    this.#pskCount = psks
-    this.#s = options.s
+    this.#options = options
+    this.#symmetric = options.protocol.begin()
     this.#e = options.e
     this.#rs = options.rs?.slice()
     this.#re = options.re?.slice()
-    this.#psks = []
-    for (const [place, psk] of (options.psks ?? []).entries()) this.setPsk(place, psk)
-    this.#generateEphemeral = options.generateEphemeral ?? (() => this.#functions.dh.generate())
-    this.#staticStatic = options.staticStatic
-    this.#symmetric = new SymmetricState(this.#functions, options.protocol)
-    this.#symmetric.mixHash(options.prologue ?? new Uint8Array(0))
+    if (options.psks !== undefined) for (const [place, psk] of options.psks.entries()) this.setPsk(place, psk)
     for (const { arrow, tokens } of this.pattern.preMessages) for (const token of tokens) this.#preMessage(arrow, token)
+  }
+
+  get pattern(): HandshakePattern {
+    return this.#options.protocol.pattern
+  }
+
+  get initiator(): boolean {
+    return this.#options.initiator
   }
 
   /** All message patterns are done. */
@@ -136,7 +105,9 @@ export class HandshakeState {
   /** Sets the 32-byte key of the `place`th psk token (from 0), before its message is handled: a responder learns first who asks. */
   setPsk(place: number, psk: Uint8Array): void {
     if (psk.length !== pskLength) throw new NoiseError('missing', `a PSK has 32 bytes, not ${psk.length}`)
-    if (place >= this.#pskCount) throw new NoiseError('missing', `${this.pattern.name} has no psk token ${place}`)
+    if (place >= this.#options.protocol.pskCount)
+      throw new NoiseError('missing', `${this.pattern.name} has no psk token ${place}`)
+    this.#psks[place]?.fill(0)
     this.#psks[place] = psk.slice()
   }
 
@@ -147,7 +118,8 @@ export class HandshakeState {
       const parts: Uint8Array[] = []
       for (const token of this.#tokens()) {
         if (token === 'e') parts.push(this.#writeE())
-        else if (token === 's') parts.push(this.#symmetric.encryptAndHash(this.#need(this.#s, 'the own static key').publicKey))
+        else if (token === 's')
+          parts.push(this.#symmetric.encryptAndHash(this.#need(this.#options.s, 'the own static key').publicKey))
         else this.#mix(token)
       }
       parts.push(this.#symmetric.encryptAndHash(payload))
@@ -163,21 +135,18 @@ export class HandshakeState {
       throw new NoiseError('turn', this.complete ? 'the handshake is complete' : 'this side writes next')
     if (message.length > maxMessageLength) throw new NoiseError('long', 'a Noise message has at most 65535 bytes')
     return this.#step(() => {
-      let at = 0
-      const take = (length: number): Uint8Array => {
-        if (at + length > message.length) throw new NoiseError('short', 'the message ends inside a key')
-        at += length
-        return message.subarray(at - length, at)
-      }
+      let rest = message
       for (const token of this.#tokens()) {
-        if (token === 'e') this.#readE(take(this.#functions.dh.publicKeyLength))
-        else if (token === 's')
-          this.#rs = this.#symmetric.decryptAndHash(
-            take(this.#functions.dh.publicKeyLength + (this.#symmetric.hasKey() ? tagLength : 0)),
-          )
-        else this.#mix(token)
+        if (token === 'e' || token === 's') {
+          const sealed = token === 's' && this.#symmetric.hasKey()
+          const length = this.#functions.dh.publicKeyLength + (sealed ? tagLength : 0)
+          if (rest.length < length) throw new NoiseError('short', 'the message ends inside a key')
+          if (token === 'e') this.#readE(rest.subarray(0, length))
+          else this.#rs = this.#symmetric.decryptAndHash(rest.subarray(0, length))
+          rest = rest.subarray(length)
+        } else this.#mix(token)
       }
-      return this.#symmetric.decryptAndHash(message.subarray(at))
+      return this.#symmetric.decryptAndHash(rest)
     })
   }
 
@@ -197,8 +166,14 @@ export class HandshakeState {
   wipe(): void {
     this.#at = this.pattern.messages.length
     this.#symmetric.wipe()
-    wipe(this.#e?.privateKey, ...this.#psks)
-    this.#e = this.#e && { publicKey: this.#e.publicKey, privateKey: new Uint8Array(0) }
+    for (const psk of this.#psks) psk?.fill(0)
+    if (this.#e === undefined) return
+    wipe(this.#e.privateKey)
+    this.#e = { publicKey: this.#e.publicKey, privateKey: NO_KEY }
+  }
+
+  get #functions(): CryptoFunctions {
+    return this.#options.protocol.functions
   }
 
   get #ownArrow(): Arrow {
@@ -211,14 +186,15 @@ export class HandshakeState {
 
   /** Runs one message pattern; on any throw everything is as before. */
   #step(run: () => Uint8Array): Uint8Array {
-    const before = { symmetric: this.#symmetric.begin(), e: this.#e, re: this.#re, rs: this.#rs, pskAt: this.#pskAt }
+    const before = { e: this.#e, re: this.#re, rs: this.#rs, pskAt: this.#pskAt }
+    this.#symmetric.begin()
     try {
       const result = run()
       this.#symmetric.commit()
       this.#at++
       return result
     } catch (error) {
-      this.#symmetric.rollback(before.symmetric)
+      this.#symmetric.rollback()
       if (this.#e !== before.e) wipe(this.#e?.privateKey)
       this.#e = before.e
       this.#re = before.re
@@ -230,7 +206,7 @@ export class HandshakeState {
   }
 
   #writeE(): Uint8Array {
-    this.#e = this.#generateEphemeral()
+    this.#e = this.#options.generateEphemeral?.() ?? this.#functions.dh.generate()
     this.#mixEphemeral(this.#e.publicKey)
     return this.#e.publicKey
   }
@@ -243,7 +219,7 @@ export class HandshakeState {
   /** §9.2: where a PSK takes part, ephemerals go into the key as well as into the hash. */
   #mixEphemeral(publicKey: Uint8Array): void {
     this.#symmetric.mixHash(publicKey)
-    if (this.#pskCount > 0) this.#symmetric.mixKey(publicKey)
+    if (this.#options.protocol.pskCount > 0) this.#symmetric.mixKey(publicKey)
   }
 
   #mix(token: Exclude<Token, 'e' | 's'>): void {
@@ -256,12 +232,12 @@ export class HandshakeState {
     const own =
       (this.initiator ? token[0] : token[1]) === 'e'
         ? this.#need(this.#e, 'the own ephemeral')
-        : this.#need(this.#s, 'the own static key')
+        : this.#need(this.#options.s, 'the own static key')
     const remote =
       (this.initiator ? token[1] : token[0]) === 'e'
         ? this.#need(this.#re, 'the remote ephemeral')
         : this.#need(this.#rs, 'the remote static key')
-    const known = token === 'ss' ? this.#staticStatic?.(remote) : undefined
+    const known = token === 'ss' ? this.#options.staticStatic?.(remote) : undefined
     const secret = known ?? this.#functions.dh.shared(own, remote)
     this.#symmetric.mixKey(secret)
     if (known === undefined) secret.fill(0)
@@ -272,7 +248,7 @@ export class HandshakeState {
     const key =
       token === 'e'
         ? this.#need(mine ? this.#e?.publicKey : this.#re, 'an ephemeral of the pre-messages')
-        : this.#need(mine ? this.#s?.publicKey : this.#rs, 'a static key of the pre-messages')
+        : this.#need(mine ? this.#options.s?.publicKey : this.#rs, 'a static key of the pre-messages')
     if (token === 'e') this.#mixEphemeral(key)
     else this.#symmetric.mixHash(key)
   }

@@ -1,15 +1,14 @@
-import type { KeyPair } from '#shared/crypto/suite.ts'
 import { DropReason } from '#shared/drop-reason.ts'
+import type { HandshakeState } from '#shared/noise/handshake-state.ts'
 import { after, type Duration, elapsed, type Instant, milliseconds } from '#shared/time/instant.ts'
 import type { CookieReply } from '#shared/wire/wireguard-cookie.ts'
 import { INITIATION_LENGTH } from '#shared/wire/wireguard-initiation.ts'
 import type { Response } from '#shared/wire/wireguard-response.ts'
 import { openCookie, putMacs } from './cookie.ts'
 import type { EndpointCore } from './endpoint-core.ts'
-import { readResponse, writeInitiation } from './handshake.ts'
+import { readResponse, splitKeys, writeInitiation } from './handshake.ts'
 import type { PeerKeys } from './peer-keys.ts'
 import { type RetryMood, retryDelay } from './retry-schedule.ts'
-import type { Transcript } from './transcript.ts'
 import type { WireguardAssociation } from './wireguard-association.ts'
 import {
   COOKIE_REFRESH_TIME,
@@ -25,32 +24,22 @@ import {
 export class Attempt {
   readonly owner: WireguardAssociation
   readonly local: number
-  readonly transcript: Transcript
-  readonly ephemeral: KeyPair
+  readonly handshake: HandshakeState
   readonly mac1: Uint8Array
   readonly sentAt: Instant
   /** A cookie reply is taken once for each message. */
   cookieTaken = false
 
-  constructor(
-    owner: WireguardAssociation,
-    local: number,
-    transcript: Transcript,
-    ephemeral: KeyPair,
-    mac1: Uint8Array,
-    now: Instant,
-  ) {
+  constructor(owner: WireguardAssociation, local: number, handshake: HandshakeState, mac1: Uint8Array, now: Instant) {
     this.owner = owner
     this.local = local
-    this.transcript = transcript
-    this.ephemeral = ephemeral
+    this.handshake = handshake
     this.mac1 = mac1
     this.sentAt = now
   }
 
   wipe(): void {
-    this.transcript.wipe()
-    this.ephemeral.privateKey.fill(0)
+    this.handshake.wipe()
   }
 }
 
@@ -176,10 +165,9 @@ export class Initiator {
    * it is the first answer of this round. Undefined as reason means authentic.
    */
   answered(attempt: Attempt, response: Response, now: Instant): Answer | DropReason {
-    const transcript = readResponse(this.#core.local, attempt.transcript, attempt.ephemeral, this.#keys.psk, response)
-    if (typeof transcript === 'number') return transcript
-    const [sendKey, receiveKey] = transcript.split()
-    transcript.wipe()
+    const refused = readResponse(attempt.handshake, this.#keys.psk, response)
+    if (refused !== 0) return refused
+    const [sendKey, receiveKey] = splitKeys(attempt.handshake)
     this.#roundTrip = elapsed(attempt.sentAt, now)
     const first = this.isAsking
     const round = this.#round
@@ -246,13 +234,12 @@ export class Initiator {
     if (staticShared === undefined) return undefined
     const message = new Uint8Array(INITIATION_LENGTH)
     const sender = indexes.pick()
-    const ephemeral = local.suite.x25519.generate()
     const peer = this.#keys.publicKey
     const timestamp = this.#core.nextTimestamp()
-    const transcript = writeInitiation(local, { ephemeral, sender, peer, staticShared, timestamp }, message)
-    if (transcript === undefined) return undefined
+    const handshake = writeInitiation(local, { sender, peer, staticShared, timestamp }, message)
+    if (handshake === undefined) return undefined
     const mac1 = putMacs(local.suite, message, peer, this.cookie(now)).slice()
-    const attempt = new Attempt(this.#owner, sender, transcript, ephemeral, mac1, now)
+    const attempt = new Attempt(this.#owner, sender, handshake, mac1, now)
     indexes.put(sender, attempt)
     this.#outstanding.push(attempt)
     if (this.#outstanding.length > OUTSTANDING) this.#forget(this.#outstanding.shift()!, false)

@@ -26,13 +26,8 @@ export class PeerKeys {
 
   /** DH of the static keys, computed once; undefined where the peer's key has a small order. */
   get staticShared(): Uint8Array | undefined {
-    this.#staticShared ??= this.#local.shared(this.#local.staticKey, this.publicKey)
+    this.#staticShared ??= this.#local.staticShared(this.publicKey)
     return this.#staticShared
-  }
-
-  /** A responder has computed it already to let this peer in. */
-  rememberShared(staticShared: Uint8Array): void {
-    this.#staticShared ??= Uint8Array.from(staticShared)
   }
 
   wipe(): void {

@@ -2,7 +2,7 @@ import { DropReason } from '#shared/drop-reason.ts'
 import { RESPONSE_LENGTH } from '#shared/wire/wireguard-response.ts'
 import { putMacs } from './cookie.ts'
 import type { EndpointCore } from './endpoint-core.ts'
-import { type OpenedInitiation, writeResponse } from './handshake.ts'
+import { type OpenedInitiation, splitKeys, writeResponse } from './handshake.ts'
 
 /** A response ready to be sent, and the session that it offers. The caller wipes the keys. */
 export interface Reply {
@@ -23,12 +23,8 @@ export function answer(
   const { local, indexes } = core
   const message = new Uint8Array(RESPONSE_LENGTH)
   const sender = indexes.pick()
-  const ephemeral = local.suite.x25519.generate()
-  const written = writeResponse(local, opened, { ephemeral, sender, psk }, message)
-  ephemeral.privateKey.fill(0)
-  if (!written) return DropReason.LowOrderPoint
+  if (!writeResponse(opened, { sender, psk }, message)) return DropReason.LowOrderPoint
   const mac1 = putMacs(local.suite, message, opened.publicKey, cookie).slice()
-  const [receiveKey, sendKey] = opened.transcript.split()
-  opened.transcript.wipe()
+  const [receiveKey, sendKey] = splitKeys(opened.handshake)
   return { message, local: sender, mac1, sendKey, receiveKey }
 }

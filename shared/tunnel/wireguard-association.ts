@@ -193,7 +193,7 @@ export class WireguardAssociation implements Association {
     const reply = answer(this.#core, opened, this.#keys.psk, this.#initiator.cookie(now))
     if (typeof reply === 'number') return reply
     const { local, mac1, sendKey, receiveKey } = reply
-    const indices = { local, remote: opened.message.sender }
+    const indices = { local, remote: opened.sender }
     const session = this.#makeSession({ ...indices, initiator: false, sendKey, receiveKey }, now, now)
     this.#slots.offer(session)
     this.#lastResponse = { local, mac1 }

@@ -23,7 +23,7 @@ import { decodeResponse, RESPONSE_TYPE } from '#shared/wire/wireguard-response.t
 import type { Endpoint, EndpointPorts, TunnelEndpoint } from './association.ts'
 import { CookieJar } from './cookie.ts'
 import type { EndpointCore } from './endpoint-core.ts'
-import { LocalIdentity, type OpenedInitiation, readInitiation, readTimestamp } from './handshake.ts'
+import { LocalIdentity, type OpenedInitiation, readInitiation } from './handshake.ts'
 import { LoadMeter, SourceLimiter } from './handshake-load.ts'
 import { IndexTable } from './index-table.ts'
 import { Attempt } from './initiator.ts'
@@ -62,6 +62,9 @@ export interface WireguardEndpointOptions {
   /** Inner packets are padded to 16 bytes but never beyond this; bytes. Default 1280. */
   readonly innerMtu?: number | undefined
 }
+
+/** Who has an association already, or was admitted just now. */
+type Claimant = WireguardAssociation | { readonly keys: PeerKeys; readonly lastTimestamp: Uint8Array | undefined }
 
 export class WireguardEndpoint implements TunnelEndpoint {
   readonly counters = new DropCounters()
@@ -208,26 +211,28 @@ export class WireguardEndpoint implements TunnelEndpoint {
       }
       if (!this.#sources.admits(from, now)) return DropReason.RateLimited
     }
-    const opened = readInitiation(this.#core.local, datagram)
-    return typeof opened === 'number' ? opened : this.#introduce(opened, from, now)
+    const opened = readInitiation(this.#core.local, datagram, (publicKey) => this.#introduce(publicKey, now))
+    return typeof opened === 'number' ? opened : this.#take(opened, from, now)
   }
 
-  /** The claimed key is known now; the claim is proven by the timestamp alone. */
-  #introduce(opened: OpenedInitiation, from: Endpoint, now: Instant): number {
-    if (equalConstantTime(opened.publicKey, this.publicKey)) return DropReason.SelfConnection
-    const known = this.#byKey.get(toHex(opened.publicKey))
-    const admission = known === undefined ? this.#options.admit?.(opened.publicKey) : undefined
-    if (known === undefined && admission === undefined) return DropReason.UnknownPeer
-    if (known?.isFlooding(now)) return DropReason.RateLimited
-    const keys = known?.keys ?? new PeerKeys(this.#core.local, opened.publicKey, admission?.psk)
-    const staticShared = keys.staticShared
-    if (staticShared === undefined) return DropReason.LowOrderPoint
-    const timestamp = readTimestamp(opened, staticShared)
-    if (timestamp === undefined) return DropReason.Unauthentic
-    const association = known ?? this.#make(keys, { lastTimestamp: admission?.lastTimestamp })
+  /** Whose the claimed static key is: the claim is proven by the timestamp alone. */
+  #introduce(publicKey: Uint8Array, now: Instant): Claimant | DropReason {
+    if (equalConstantTime(publicKey, this.publicKey)) return DropReason.SelfConnection
+    const association = this.#byKey.get(toHex(publicKey))
+    if (association !== undefined) return association.isFlooding(now) ? DropReason.RateLimited : association
+    const admission = this.#options.admit?.(publicKey)
+    if (admission === undefined) return DropReason.UnknownPeer
+    return { keys: new PeerKeys(this.#core.local, publicKey, admission.psk), lastTimestamp: admission.lastTimestamp }
+  }
+
+  #take(opened: OpenedInitiation<Claimant>, from: Endpoint, now: Instant): number {
+    const { claimant, handshake, timestamp } = opened
+    const isKnown = claimant instanceof WireguardAssociation
+    const association = isKnown ? claimant : this.#make(claimant.keys, { lastTimestamp: claimant.lastTimestamp })
     const taken = association.takeTimestamp(timestamp, now)
     if (taken === 0) return association.respond(opened, from, now)
-    if (known === undefined) this.removePeer(association)
+    handshake.wipe()
+    if (!isKnown) this.removePeer(association)
     return taken
   }
 

@@ -4,6 +4,7 @@ import type { KeyPair, Suite } from '#shared/crypto/suite.ts'
 import type { CipherState } from '#shared/noise/cipher-state.ts'
 import { type HandshakeOptions, HandshakeState } from '#shared/noise/handshake-state.ts'
 import { NoiseError } from '#shared/noise/noise-error.ts'
+import { NoiseProtocol } from '#shared/noise/noise-protocol.ts'
 import { isOneWay, patternNames } from '#shared/noise/patterns.ts'
 import { type ProtocolName, parseProtocolName } from '#shared/noise/protocol-name.ts'
 import { underBoth } from './both-providers.ts'
@@ -104,15 +105,12 @@ function options(suite: Suite, vector: Fields, side: 'init' | 'resp', protocol: 
   const s = pairOf('static')
   const ephemeral = pairOf('ephemeral')
   const rs = optionalHex(vector, `${side}_remote_static`)
-  const prologue = optionalHex(vector, `${side}_prologue`)
   const psks = psksOf(vector, side)
   return {
-    suite,
-    protocol,
+    protocol: new NoiseProtocol(suite, protocol, optionalHex(vector, `${side}_prologue`)),
     initiator: side === 'init',
     ...(s && { s }),
     ...(rs && { rs }),
-    ...(prologue && { prologue }),
     ...(psks && { psks }),
     // A copy each time: a handshake wipes the ephemeral that it made.
     ...(ephemeral && {

@@ -3,6 +3,7 @@ import { test } from 'node:test'
 import { nativeSuite } from '#shared/crypto/native.ts'
 import { CryptoError, type KeyPair } from '#shared/crypto/suite.ts'
 import { type HandshakeOptions, HandshakeState } from '#shared/noise/handshake-state.ts'
+import { NoiseProtocol } from '#shared/noise/noise-protocol.ts'
 import { handshakePattern, isOneWay, patternNames } from '#shared/noise/patterns.ts'
 
 const suite = nativeSuite
@@ -11,11 +12,15 @@ const alice = x25519.generate()
 const bob = x25519.generate()
 const psk = Uint8Array.from({ length: 32 }, (_, i) => i + 1)
 const wireguard = 'Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s'
+const wireguardProtocol = new NoiseProtocol(suite, wireguard)
 const payload = new TextEncoder().encode('payload')
 const nothing = new Uint8Array(0)
 
-function both(protocol: string, options: Partial<HandshakeOptions> = {}): [HandshakeState, HandshakeState] {
-  const shared = { suite, protocol, psks: protocol.includes('psk') ? [psk] : [], ...options }
+type Options = Partial<Omit<HandshakeOptions, 'protocol'>>
+
+function both(name: string, options: Options = {}, prologue?: Uint8Array): [HandshakeState, HandshakeState] {
+  const protocol = new NoiseProtocol(suite, name, prologue)
+  const shared = { protocol, psks: name.includes('psk') ? [psk] : [], ...options }
   return [
     new HandshakeState({ ...shared, initiator: true, s: alice, rs: bob.publicKey }),
     new HandshakeState({ ...shared, initiator: false, s: bob, rs: alice.publicKey }),
@@ -24,7 +29,7 @@ function both(protocol: string, options: Partial<HandshakeOptions> = {}): [Hands
 
 for (const name of patternNames) {
   test(`${name}: both sides finish with one hash and crossed ciphers`, () => {
-    const [a, b] = both(`Noise_${name}_25519_ChaChaPoly_BLAKE2s`, { prologue: Uint8Array.of(1) })
+    const [a, b] = both(`Noise_${name}_25519_ChaChaPoly_BLAKE2s`, {}, Uint8Array.of(1))
     while (!a.complete) {
       const [writer, reader] = a.myTurn ? [a, b] : [b, a]
       assert.ok(!reader.myTurn)
@@ -43,7 +48,7 @@ for (const name of patternNames) {
 
 test('IKpsk2: the responder learns who asks, and may bring the PSK after the first message', () => {
   const [a] = both(wireguard)
-  const b = new HandshakeState({ suite, protocol: wireguard, initiator: false, s: bob })
+  const b = new HandshakeState({ protocol: wireguardProtocol, initiator: false, s: bob })
   b.readMessage(a.writeMessage(payload))
   assert.deepEqual(b.remoteStatic, alice.publicKey)
   assert.throws(() => b.writeMessage(nothing), { name: 'NoiseError', code: 'missing' })
@@ -64,10 +69,16 @@ test('a wrong PSK, prologue or remote key is refused, and the state waits for th
   a.readMessage(b.writeMessage(nothing))
   assert.ok(a.complete)
 
-  const stranger = new HandshakeState({ suite, protocol: wireguard, initiator: true, s: alice, rs: alice.publicKey, psks: [psk] })
+  const stranger = new HandshakeState({
+    protocol: wireguardProtocol,
+    initiator: true,
+    s: alice,
+    rs: alice.publicKey,
+    psks: [psk],
+  })
   const [, c] = both(wireguard)
   assert.throws(() => c.readMessage(stranger.writeMessage(payload)), { code: 'decrypt' })
-  const [, otherPrologue] = both(wireguard, { prologue: Uint8Array.of(1) })
+  const [, otherPrologue] = both(wireguard, {}, Uint8Array.of(1))
   assert.throws(() => otherPrologue.readMessage(first), { code: 'decrypt' })
 })
 
@@ -108,7 +119,7 @@ test('A-15 a low-order ephemeral or static key aborts the step: nothing is writt
   assert.equal(b.remoteEphemeral, undefined)
   assert.deepEqual(b.getHandshakeHash(), hash)
 
-  const towardsZero = new HandshakeState({ suite, protocol: wireguard, initiator: true, s: alice, rs: zero, psks: [psk] })
+  const towardsZero = new HandshakeState({ protocol: wireguardProtocol, initiator: true, s: alice, rs: zero, psks: [psk] })
   assert.throws(() => towardsZero.writeMessage(payload), { code: 'public-key' })
   assert.equal(towardsZero.localEphemeral, undefined)
   assert.ok(towardsZero.myTurn, 'the state is as before')
@@ -132,8 +143,7 @@ test('a write that fails midway is undone, its ephemeral wiped, and a later writ
     },
   }
   const a = new HandshakeState({
-    suite: flaky,
-    protocol: wireguard,
+    protocol: new NoiseProtocol(flaky, wireguard),
     initiator: true,
     s: alice,
     rs: bob.publicKey,
@@ -167,8 +177,7 @@ test('staticStatic spares the agreement, and may end the step before it', () => 
   const message = a.writeMessage(payload)
   const responder = (staticStatic: HandshakeOptions['staticStatic']) =>
     new HandshakeState({
-      suite: counting,
-      protocol: wireguard,
+      protocol: new NoiseProtocol(counting, wireguard),
       initiator: false,
       s: bob,
       psks: [psk],
@@ -219,14 +228,14 @@ test('split wipes the ephemeral and leaves the static pair and the hash', () => 
 })
 
 test('keys that the pre-messages name must be given, and a protocol that is not ours is refused', () => {
-  assert.throws(() => new HandshakeState({ suite, protocol: wireguard, initiator: true, s: alice }), { code: 'missing' })
-  assert.throws(() => new HandshakeState({ suite, protocol: wireguard, initiator: false }), { code: 'missing' })
+  assert.throws(() => new HandshakeState({ protocol: wireguardProtocol, initiator: true, s: alice }), { code: 'missing' })
+  assert.throws(() => new HandshakeState({ protocol: wireguardProtocol, initiator: false }), { code: 'missing' })
   for (const protocol of [
     'Noise_XX_448_ChaChaPoly_BLAKE2s',
     'Noise_XX_25519_XChaChaPoly_BLAKE2s',
     'Noise_XX_25519_ChaChaPoly_SHA3',
   ])
-    assert.throws(() => new HandshakeState({ suite, protocol, initiator: true }), { code: 'name' })
+    assert.throws(() => new NoiseProtocol(suite, protocol), { code: 'name' })
 })
 
 test('a message of more than 65535 bytes is neither written nor read', () => {

@@ -242,7 +242,6 @@ test('A-30 a connection to ourselves is refused, as a peer and as an initiation'
   const local = new LocalIdentity(nativeSuite, alice.key)
   const message = new Uint8Array(148)
   const input = {
-    ephemeral: nativeSuite.x25519.generate(),
     sender: 1,
     peer: alice.key.publicKey,
     staticShared: nativeSuite.x25519.shared(alice.key, alice.key.publicKey),

@@ -1,8 +1,12 @@
 import { equalPublic } from '#shared/bytes/equal.ts'
 import { fromHex, toHex } from '#shared/bytes/hex.ts'
 import type { KeyPair, Suite } from '#shared/crypto/suite.ts'
+import type { DropReason } from '#shared/drop-reason.ts'
+import { cryptoFunctions, hkdf2 } from '#shared/noise/crypto-functions.ts'
+import { parseProtocolName } from '#shared/noise/protocol-name.ts'
 import { instant } from '#shared/time/instant.ts'
-import { LocalIdentity, NO_PSK, readInitiation, readResponse, readTimestamp, writeInitiation } from '#shared/tunnel/handshake.ts'
+import { LocalIdentity, NO_PSK, readInitiation, readResponse, splitKeys, writeInitiation } from '#shared/tunnel/handshake.ts'
+import { CONSTRUCTION } from '#shared/tunnel/wireguard-constants.ts'
 import { WireguardEndpoint } from '#shared/tunnel/wireguard-endpoint.ts'
 import { decodeResponse } from '#shared/wire/wireguard-response.ts'
 import { providers } from '../both-providers.ts'
@@ -123,18 +127,16 @@ function compare(made: Uint8Array | undefined, recorded: Uint8Array): string | u
 
 function derived(c: Case): string | undefined {
   const bob = new LocalIdentity(c.suite, c.responder)
-  const opened = readInitiation(bob, c.initiation)
+  const opened = readInitiation(bob, c.initiation, (publicKey) => ({ keys: { staticShared: bob.staticShared(publicKey) } }))
   if (typeof opened === 'number') return `the initiation was refused (${opened})`
-  const timestamp = readTimestamp(opened, c.suite.x25519.shared(c.responder, c.initiator.publicKey))
   const finished = finish(c)
   if (typeof finished === 'number') return `the response was refused (${finished})`
-  const [initiatorSends, responderSends] = finished.split()
+  const { hash, keys } = finished
   const found: Record<string, Uint8Array | undefined> = {
-    timestamp,
-    handshakeHash: finished.hash,
-    chainingKey: finished.chainingKey,
-    initiatorSendKey: initiatorSends,
-    initiatorRecvKey: responderSends,
+    timestamp: opened.timestamp,
+    handshakeHash: hash,
+    initiatorSendKey: keys[0],
+    initiatorRecvKey: keys[1],
     initiatorIndex: c.initiation.subarray(4, 8),
     responderIndex: c.response.subarray(4, 8),
   }
@@ -142,21 +144,33 @@ function derived(c: Case): string | undefined {
     const stated = optionalText(c.handshake, name)?.toLowerCase()
     if (stated !== undefined && (value === undefined || toHex(value) !== stated)) return `${name} became ${value && toHex(value)}`
   }
-  return undefined
+  return wrongChainingKey(c, keys)
 }
 
-/** The transcript after the recorded response, as the initiator has it. */
-function finish(c: Case) {
-  const alice = new LocalIdentity(c.suite, c.initiator)
+/** The chaining key dies inside Split; the stated one is ours if it splits into our keys. */
+function wrongChainingKey(c: Case, keys: readonly Uint8Array[]): string | undefined {
+  const stated = optionalHex(c.handshake, 'chainingKey')
+  if (stated === undefined) return undefined
+  const split = hkdf2(cryptoFunctions(c.suite, parseProtocolName(CONSTRUCTION)), stated, new Uint8Array(0))
+  return split.every((key, at) => equalPublic(key, keys[at]!)) ? undefined : 'chainingKey is another'
+}
+
+/** After the recorded response, as the initiator has it: the handshake hash, and the keys of both directions. */
+function finish(c: Case): { hash: Uint8Array; keys: [Uint8Array, Uint8Array] } | DropReason {
+  const { publicKey, privateKey } = c.ephemeralInitiator
+  // A copy each time: a handshake wipes the ephemeral that it made.
+  const x25519 = { ...c.suite.x25519, generate: () => ({ publicKey, privateKey: privateKey.slice() }) }
+  const alice = new LocalIdentity({ ...c.suite, x25519 }, c.initiator)
   const staticShared = c.suite.x25519.shared(c.initiator, c.responder.publicKey)
   const sender = new DataView(c.initiation.buffer, c.initiation.byteOffset).getUint32(4, true)
   const timestamp = hexField(c.handshake, 'timestamp')
-  const input = { ephemeral: c.ephemeralInitiator, sender, peer: c.responder.publicKey, staticShared, timestamp }
-  const begun = writeInitiation(alice, input, new Uint8Array(148))!
-  return readResponse(alice, begun, c.ephemeralInitiator, c.psk, decodeResponse(c.response))
+  const input = { sender, peer: c.responder.publicKey, staticShared, timestamp }
+  const handshake = writeInitiation(alice, input, new Uint8Array(148))!
+  const refused = readResponse(handshake, c.psk, decodeResponse(c.response))
+  return refused === 0 ? { hash: handshake.getHandshakeHash(), keys: splitKeys(handshake) } : refused
 }
 
 function transportKeys(c: Case): string[] {
   const finished = finish(c)
-  return typeof finished === 'number' ? [] : finished.split().map(toHex)
+  return typeof finished === 'number' ? [] : finished.keys.map(toHex)
 }

@@ -1,5 +1,7 @@
 import { toHex } from '#shared/bytes/hex.ts'
-import { kdf1, kdf2, kdf3 } from '#shared/tunnel/kdf.ts'
+import { cryptoFunctions, hkdf2, hkdf3, hkdfExtract, hkdfFirst } from '#shared/noise/crypto-functions.ts'
+import { parseProtocolName } from '#shared/noise/protocol-name.ts'
+import { CONSTRUCTION } from '#shared/tunnel/wireguard-constants.ts'
 import { underBoth } from '../both-providers.ts'
 import { hexField, isFields, isFieldsArray, textField } from '../fields.ts'
 import { BrokenFormat, type Verdicts } from '../verdict.ts'
@@ -16,7 +18,8 @@ export function judge(path: string, contents: unknown, verdicts: Verdicts): void
       underBoth((suite) => {
         const key = hexField(vector, 'key')
         const input = hexField(vector, 'input')
-        const outputs = [[kdf1(suite, key, input)], kdf2(suite, key, input), kdf3(suite, key, input)]
+        const f = cryptoFunctions(suite, parseProtocolName(CONSTRUCTION))
+        const outputs = [[hkdfFirst(f, hkdfExtract(f, key, input))], hkdf2(f, key, input), hkdf3(f, key, input)]
         for (const output of outputs)
           for (const [at, bytes] of output.entries())
             if (at < stated.length && toHex(bytes) !== stated[at])
