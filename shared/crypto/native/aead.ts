@@ -18,7 +18,7 @@ function algorithm(title: string, ciphers: Readonly<Record<number, CipherName>>)
     key(key) {
       const cipher = ciphers[key.length]
       if (cipher === undefined) throw new CryptoError('length', `a key of ${title} cannot have ${key.length} bytes`)
-      return new NativeAead(cipher, Uint8Array.from(key))
+      return new NativeAead(cipher, new Uint8Array(key))
     },
   }
 }
