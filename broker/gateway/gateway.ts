@@ -196,9 +196,10 @@ export class Gateway implements GatewayView {
     }
     this.#reawakening = new Reawakening(known, this.#options, (association) => {
       // It may have come by itself, or have been revoked, in the meantime.
-      if (association.state !== 'idle' || this.#endpoint.association(association.peerKey) !== association) return
-      this.#endpoint.initiate(association, this.#options.clock.now())
+      if (association.state !== 'idle' || this.#endpoint.association(association.peerKey) !== association) return false
+      this.#endpoint.call(association, this.#options.clock.now())
       this.#engine.kick()
+      return true
     })
   }
 
@@ -237,7 +238,7 @@ export class Gateway implements GatewayView {
 
   #dropForbiddenFlows(): void {
     const policy = this.#policy
-    this.#engine.plane.filter.revoke((flow) => !policy.stillPermits(flow))
+    this.#engine.plane.revoke((flow) => !policy.stillPermits(flow), this.#options.clock.now())
   }
 
   get #policy(): GatewayPolicy {

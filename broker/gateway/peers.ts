@@ -151,7 +151,7 @@ export class Peers {
   #remove(association: WireguardAssociation): void {
     const { lastTimestamp, peerKey } = association
     if (lastTimestamp) this.#timestamps.set(peerKey, lastTimestamp)
-    this.#plane.detach(association)
+    this.#plane.detach(association, this.#clock.now())
     this.#endpoint.removePeer(association)
   }
 }

@@ -1,8 +1,10 @@
+import type { Flow, FlowEnd } from '#shared/dataplane/flow.ts'
 import type { FlowFilter } from '#shared/dataplane/flow-filter.ts'
 import { inbound } from '#shared/dataplane/inbound.ts'
 import { InnerPacket } from '#shared/dataplane/inner-packet.ts'
-import { outbound } from '#shared/dataplane/outbound.ts'
+import { dispatch, outbound } from '#shared/dataplane/outbound.ts'
 import { RouteTable } from '#shared/dataplane/route-table.ts'
+import { resetInAnswer, resetLimit, resetsOfFlow } from '#shared/dataplane/tcp-reset.ts'
 import { DropCounters, DropReason } from '#shared/drop-reason.ts'
 import type { Instant } from '#shared/time/instant.ts'
 import type { Association, Endpoint, TunnelEndpoint } from '#shared/tunnel/association.ts'
@@ -52,6 +54,7 @@ export class DataPlane {
   readonly sealed = new Uint8Array(innerPacketLimit + wrapLimit)
   readonly traffic = { received: 0, sent: 0, relayed: 0, delivered: 0, keepalives: 0, stun: 0 }
   readonly #local = new RouteTable<true>()
+  readonly #reset = new Uint8Array(resetLimit)
 
   constructor(options: DataPlaneOptions) {
     this.ports = options.ports
@@ -101,10 +104,31 @@ export class DataPlane {
     return this.#counted(outbound(this, packet, now))
   }
 
-  /** Ends routes and flows of an association that is about to go. */
-  detach(association: Association): void {
+  /** Ends routes and flows of an association that is about to go; the other ends of its TCP flows are told by a reset. */
+  detach(association: Association, now: Instant): void {
+    this.revoke((flow) => flow.initiator === association || flow.responder === association, now)
     this.routes.removeValue(association)
-    this.filter.revoke((flow) => flow.initiator === association || flow.responder === association)
+  }
+
+  /** Ends the flows that `predicate` holds for, and tells both ends of the TCP ones by a reset; returns how many. */
+  revoke(predicate: (flow: Flow) => boolean, now: Instant): number {
+    const revoked = this.filter.revoke(predicate)
+    for (const flow of revoked) {
+      for (const reset of resetsOfFlow(flow, 'initiator', this.#reset)) this.#tell(flow.initiator, reset, now)
+      for (const reset of resetsOfFlow(flow, 'responder', this.#reset)) this.#tell(flow.responder, reset, now)
+    }
+    return revoked.length
+  }
+
+  /** A reset to the sender of the refused packet under way, where it is of TCP: silence would cost a person a minute. */
+  answerRefusal(to: Association, now: Instant): void {
+    const length = resetInAnswer(this.packet, this.#reset)
+    if (length > 0) dispatch(this, to, this.#reset, length, now)
+  }
+
+  #tell(end: FlowEnd, reset: Uint8Array, now: Instant): void {
+    if (end === undefined) this.ports.deliver(reset)
+    else dispatch(this, end, reset, reset.length, now)
   }
 
   /** Steps 1 of inbound.ts: what the endpoint refuses, it counts itself. */

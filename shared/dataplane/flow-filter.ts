@@ -1,6 +1,7 @@
-import { Flow, type FlowEnd, flowHash } from '#shared/dataplane/flow.ts'
+import { Flow, type FlowEnd, flowHash, type Said } from '#shared/dataplane/flow.ts'
 import { FragmentMemory } from '#shared/dataplane/fragment-memory.ts'
 import { InnerPacket, PacketKind, TcpFlag } from '#shared/dataplane/inner-packet.ts'
+import { acknowledgementOf, sequenceAfter } from '#shared/dataplane/tcp-reset.ts'
 import { DropReason } from '#shared/drop-reason.ts'
 import type { Deadline } from '#shared/machine.ts'
 import { after, elapsed, hours, type Instant, instant, seconds } from '#shared/time/instant.ts'
@@ -84,10 +85,16 @@ export class FlowFilter {
     return verdict
   }
 
-  /** Ends every flow that `predicate` holds for, at once; returns how many. */
-  revoke(predicate: (flow: Flow) => boolean): number {
+  /** Ends every flow that `predicate` holds for, at once; returns them. */
+  revoke(predicate: (flow: Flow) => boolean): Flow[] {
+    const revoked: Flow[] = []
     this.#fragments.clear()
-    return this.#removeWhere((flow) => (predicate(flow) ? 'revoked' : undefined))
+    this.#removeWhere((flow) => {
+      if (!predicate(flow)) return undefined
+      revoked.push(flow)
+      return 'revoked'
+    })
+    return revoked
   }
 
   deadline(): Deadline | undefined {
@@ -165,20 +172,15 @@ export class FlowFilter {
     return DropReason.FilterRefused
   }
 
-  #removeWhere(ending: (flow: Flow) => FlowEnding | undefined): number {
-    let removed = 0
+  #removeWhere(ending: (flow: Flow) => FlowEnding | undefined): void {
     for (const head of this.#buckets) {
       for (let flow = head; flow !== undefined; ) {
         const next: Flow | undefined = flow.next
         const why = ending(flow)
-        if (why !== undefined) {
-          this.#remove(flow, why)
-          removed++
-        }
+        if (why !== undefined) this.#remove(flow, why)
         flow = next
       }
     }
-    return removed
   }
 
   #remove(flow: Flow, why: FlowEnding): void {
@@ -215,10 +217,21 @@ function note(flow: Flow, packet: InnerPacket, forward: boolean, now: Instant): 
   if (forward) flow.bytesForward += packet.length
   else flow.bytesBack += packet.length
   if (packet.kind !== PacketKind.Tcp) return
+  if (packet.fragment === 0) hear(forward ? flow.forward : flow.back, packet)
   if ((packet.tcpFlags & TcpFlag.Rst) !== 0) flow.phase = 'closing'
   if ((packet.tcpFlags & TcpFlag.Fin) !== 0) flow.finished |= forward ? 1 : 2
   if (flow.finished === 3) flow.phase = 'closing'
   else if (flow.phase === 'opening' && !forward) flow.phase = 'open'
+}
+
+/** Numbers only grow (RFC 9293 §3.4): a packet that was overtaken says nothing new. */
+function hear(said: Said, packet: InnerPacket): void {
+  const end = sequenceAfter(packet)
+  if (said.end === undefined || ((end - said.end) | 0) > 0) said.end = end
+  if ((packet.tcpFlags & TcpFlag.Ack) === 0) return
+  const acknowledgement = acknowledgementOf(packet)
+  if (said.acknowledgement === undefined || ((acknowledgement - said.acknowledgement) | 0) > 0)
+    said.acknowledgement = acknowledgement
 }
 
 function idleLimit(flow: Flow): number {

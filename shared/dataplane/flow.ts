@@ -9,6 +9,14 @@ export type FlowPhase = 'opening' | 'open' | 'closing'
 /** An inner end: an association, or undefined for this host itself. */
 export type FlowEnd = Association | undefined
 
+/** What one end of a TCP flow has said last: the numbers that a reset to either end must carry. 32-bit integers. */
+export interface Said {
+  /** What it expects next. */
+  acknowledgement: number | undefined
+  /** Behind the last byte that it sent. */
+  end: number | undefined
+}
+
 /** One permitted conversation between two inner ends. Addresses are kept as words, so that a packet is compared in place. */
 export class Flow {
   readonly protocol: number
@@ -25,6 +33,9 @@ export class Flow {
   /** Inner bytes from the initiator, and back. */
   bytesForward = 0
   bytesBack = 0
+  /** TCP: what the initiator said, and what the responder said. */
+  readonly forward: Said = { acknowledgement: undefined, end: undefined }
+  readonly back: Said = { acknowledgement: undefined, end: undefined }
   /** Bit 0: the initiator has sent its FIN; bit 1: the responder. */
   finished = 0
   /** The next flow of the same hash bucket. */
@@ -52,11 +63,19 @@ export class Flow {
   }
 
   get initiatorAddress(): string {
-    return addressText(this.#source, 0)
+    return formatAddress(this.initiatorBytes)
   }
 
   get responderAddress(): string {
-    return addressText(this.#source, this.#source.length / 2)
+    return formatAddress(this.responderBytes)
+  }
+
+  get initiatorBytes(): Uint8Array {
+    return addressBytes(this.#source, 0)
+  }
+
+  get responderBytes(): Uint8Array {
+    return addressBytes(this.#source, this.#source.length / 2)
   }
 
   /** 1: the packet goes from the initiator; -1: from the responder; 0: it belongs to another flow. */
@@ -104,9 +123,9 @@ function wordAt(bytes: Uint8Array, at: number): number {
   return (bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!
 }
 
-function addressText(words: Int32Array, at: number): string {
+function addressBytes(words: Int32Array, at: number): Uint8Array {
   const bytes = new Uint8Array(words.length * 2)
   const view = new DataView(bytes.buffer)
   for (let i = 0; i < words.length / 2; i++) view.setInt32(i * 4, words[at + i]!)
-  return formatAddress(bytes)
+  return bytes
 }

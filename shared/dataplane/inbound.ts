@@ -1,5 +1,5 @@
 import type { DataPlane } from '#shared/dataplane/data-plane.ts'
-import { relay } from '#shared/dataplane/relay.ts'
+import { refusal, relay } from '#shared/dataplane/relay.ts'
 import { DropReason } from '#shared/drop-reason.ts'
 import type { Instant } from '#shared/time/instant.ts'
 import type { Association } from '#shared/tunnel/association.ts'
@@ -24,7 +24,7 @@ export function inbound(plane: DataPlane, association: Association, length: numb
   }
   if (!plane.isLocal(plain, destinationAt, width)) return relay(plane, association, now)
   const verdict = plane.filter.judge(packet, association, undefined, now)
-  if (verdict < 0) return verdict
+  if (verdict < 0) return refusal(plane, association, verdict, now)
   plane.traffic.delivered++
   plane.ports.deliver(plain.subarray(0, packet.length))
   return 0

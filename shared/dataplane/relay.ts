@@ -18,9 +18,15 @@ export function relay(plane: DataPlane, from: Association, now: Instant): number
   const to = plane.routes.lookup(packet.bytes, packet.destinationAt, packet.width)
   if (to === undefined || to === from) return DropReason.NoRoute
   const verdict = plane.filter.judge(packet, from, to, now)
-  if (verdict < 0) return verdict
+  if (verdict < 0) return refusal(plane, from, verdict, now)
   if (!spendHop(packet)) return DropReason.HopLimitExceeded
   const sent = dispatch(plane, to, packet.bytes, packet.length, now)
   if (sent === 0) plane.traffic.relayed++
   return sent
+}
+
+/** What the filter refused is answered by a reset where it is of TCP; the reason goes on to the counters. */
+export function refusal(plane: DataPlane, from: Association, verdict: number, now: Instant): number {
+  if (verdict === DropReason.FilterRefused) plane.answerRefusal(from, now)
+  return verdict
 }

@@ -96,7 +96,7 @@ test('a packet without route goes nowhere, least of all back', () => {
 
 test('what is detached is cut both ways, at once', () => {
   hub.arrive(datagram(ann, pi.address), ann.at)
-  hub.plane.detach(pi.association)
+  hub.plane.detach(pi.association, hub.now)
   assert.equal(hub.plane.filter.size, 0)
   assert.equal(hub.arrive(datagram(ann, pi.address), ann.at), DropReason.NoRoute)
   assert.equal(hub.arrive(datagram(pi, local), pi.at), DropReason.InnerSourceRefused)
