@@ -40,16 +40,18 @@ export class HostKeyStore {
         return 'pinned'
       }
       const pinned = toHostKeys(row)
-      if (reported.every((key) => pinned.keys.includes(key))) return 'same'
-      if (JSON.stringify(reported) !== row.offered) {
+      const same = reported.every((key) => pinned.keys.includes(key))
+      // A device that shows its pinned keys again has no other ones to accept.
+      const offered = same ? null : JSON.stringify(reported)
+      if (offered !== row.offered) {
         await transaction
           .updateTable('host_keys')
-          .set({ offered: JSON.stringify(reported), offered_at: clock.wall() })
+          .set({ offered, offered_at: same ? null : clock.wall() })
           .where('device_id', '=', deviceId)
           .where('service', '=', service)
           .execute()
       }
-      return 'changed'
+      return same ? 'same' : 'changed'
     })
   }
 

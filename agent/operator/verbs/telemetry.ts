@@ -14,20 +14,24 @@ export interface TelemetryOptions {
 }
 
 const pageSize = 500
+const beginning = '1970-01-01T00:00:00Z'
 /** Seconds that one request waits for something new: below the idle time of common middleboxes. */
 const waitSeconds = 30
 
-/** `adit telemetry DEVICE`: stored readings, and with `--follow` those that come. `--json`: one reading a line. */
+/**
+ * `adit telemetry DEVICE`: a person sees the latest page, or what came `--since`; a program (`--json`, one reading a line) gets every
+ * stored reading, or those since. `--follow` goes on with those that come.
+ */
 export async function telemetry(context: OperatorContext, device: string, options: TelemetryOptions): Promise<void> {
   const deviceName = checkName(device)
-  const since = options.since === undefined ? undefined : timeOf(options.since, context.clock.wall())
+  const begin = options.since ?? (context.json ? beginning : undefined)
+  const since = begin === undefined ? undefined : timeOf(begin, context.clock.wall())
   const filter = { ...(options.name !== undefined && { name: options.name }) }
   const api = await context.api()
   const print = printer(context)
 
   let page = await api.telemetry(deviceName, { ...filter, limit: pageSize, ...(since !== undefined && { since }) })
   await print(page.readings)
-  // Without `since` the latest page is meant; with it, every page up to now.
   for (let before: string | undefined; since !== undefined && page.next !== before; ) {
     before = page.next
     page = await api.telemetry(deviceName, { ...filter, limit: pageSize, since, after: before })

@@ -131,6 +131,9 @@ test('host keys: the first is pinned, a part is the same, another is a change un
   assert.deepEqual((await hostKeys.accept(id))[0]?.keys, ['ssh-ed25519 C'])
   await assert.rejects(hostKeys.accept(id), { code: 'not-found' })
   assert.equal(await hostKeys.report(id, 'ssh', ['ssh-ed25519 C']), 'same')
+  assert.equal(await hostKeys.report(id, 'ssh', ['ssh-ed25519 D']), 'changed')
+  assert.equal(await hostKeys.report(id, 'ssh', ['ssh-ed25519 C']), 'same', 'changed back')
+  assert.equal((await hostKeys.of(id))[0]?.offered, undefined)
   await fixture.end()
 })
 
