@@ -7,7 +7,7 @@ import { HttpsClient } from '#shared/platform/tls.ts'
 import type { Clock } from '#shared/time/instant.ts'
 import { BrokerApi, firstThatAnswers, type Requester } from './broker-api.ts'
 import { leafOf, requestCertificate } from './est.ts'
-import { Floors } from './floors.ts'
+import { Floors, type FloorsRole } from './floors.ts'
 import type { AgentKeys, AgentRecord, Certificates, StateFolder } from './state-folder.ts'
 
 export interface IdentityPorts {
@@ -43,11 +43,11 @@ export class Identity {
     this.floors.raiseTime(this.leaf.notBefore)
   }
 
-  /** Undefined where this folder is not enrolled. */
-  static async load(folder: StateFolder, ports: IdentityPorts): Promise<Identity | undefined> {
+  /** Undefined where this folder is not enrolled. `role`: whether this process holds the folder's lock. */
+  static async load(folder: StateFolder, ports: IdentityPorts, role: FloorsRole = 'owner'): Promise<Identity | undefined> {
     const [keys, certificates, record] = [await folder.keys(ports.suite), await folder.certificates(), await folder.record()]
     if (!keys || !certificates || !record) return undefined
-    const floors = await Floors.open(folder.file('floor'), ports.clock, ports.log)
+    const floors = await Floors.open(folder.file('floor'), ports.clock, ports.log, role)
     return new Identity(ports, { folder, keys, record, certificates, floors })
   }
 

@@ -3,9 +3,11 @@ import { isAbsolute, join, resolve } from 'node:path'
 import { type AgentConfig, parseAgentConfig } from '#agent/core/agent-config.ts'
 import type { KeyPair, Suite } from '#shared/crypto/suite.ts'
 import { AditError } from '#shared/errors.ts'
-import { makePrivateDirectory, readIfPresent, readSecret, writeDurably } from '#shared/platform/files.ts'
+import { makePrivateDirectory, readIfPresent, readSecret } from '#shared/platform/files.ts'
 import type { Endpoint } from '#shared/tunnel/association.ts'
 import { identityKeyFromPem, identityKeyToPem } from './identity-key.ts'
+import { readEitherCopy, writeBothCopies } from './two-copies.ts'
+import { isWholeChain } from './whole-chain.ts'
 
 /** Names inside the state folder of an agent of either role. */
 export const stateFiles = {
@@ -50,7 +52,10 @@ export interface AgentRecord {
   readonly addresses?: Readonly<Record<string, readonly string[]>>
 }
 
-/** The folder of one agent: 0700, its secrets 0600, every change durable before it is relied upon. */
+/**
+ * The folder of one agent: 0700, its secrets 0600, every change durable before it is relied upon. What an agent cannot do without is
+ * there twice (`NAME.bak`): flash controllers spoil files that nobody was writing (F-03).
+ */
 export class StateFolder {
   readonly path: string
 
@@ -71,17 +76,16 @@ export class StateFolder {
 
   /** The keys, or undefined where none were made yet. Throws `permission-unsafe` where others can read them. */
   async keys(suite: Suite): Promise<AgentKeys | undefined> {
-    const identity = await readSecret(this.file('identity.key'))
-    const tunnel = await readSecret(this.file('tunnel.key'))
-    if (identity === undefined || tunnel === undefined) return undefined
-    const privateKey = new Uint8Array(Buffer.from(text(tunnel).trim(), 'base64'))
-    if (privateKey.length !== 32) throw damaged(this.file('tunnel.key'))
-    const identityPem = text(identity)
-    return {
-      identity: identityKeyFromPem(identityPem, this.file('identity.key'), suite),
-      tunnel: suite.x25519.pair(privateKey),
-      identityPem,
-    }
+    const identity = await readEitherCopy(this.file('identity.key'), readSecret, (bytes) => {
+      const pem = text(bytes)
+      return { pem, pair: identityKeyFromPem(pem, this.file('identity.key'), suite) }
+    })
+    const tunnel = await readEitherCopy(this.file('tunnel.key'), readSecret, (bytes) => {
+      const privateKey = new Uint8Array(Buffer.from(text(bytes).trim(), 'base64'))
+      if (privateKey.length !== 32) throw damaged(this.file('tunnel.key'))
+      return suite.x25519.pair(privateKey)
+    })
+    return identity && tunnel && { identity: identity.pair, tunnel, identityPem: identity.pem }
   }
 
   /** The keys that are there, or new ones, which are on disk when this resolves: a repeated enrolment is then the same enrolment. */
@@ -90,38 +94,41 @@ export class StateFolder {
     if (existing) return existing
     const identity = suite.ecdsaP256.generate()
     const tunnel = suite.x25519.generate()
-    await writeDurably(this.file('tunnel.key'), `${Buffer.from(tunnel.privateKey).toString('base64')}\n`)
+    await writeBothCopies(this.file('tunnel.key'), `${Buffer.from(tunnel.privateKey).toString('base64')}\n`)
     const identityPem = identityKeyToPem(identity)
-    await writeDurably(this.file('identity.key'), identityPem)
+    await writeBothCopies(this.file('identity.key'), identityPem)
     return { identity, tunnel, identityPem }
   }
 
   async certificates(): Promise<Certificates | undefined> {
-    const chain = await readIfPresent(this.file('certificate.pem'))
-    const root = await readIfPresent(this.file('ca.pem'))
-    return chain && root ? { chain: text(chain), root: text(root) } : undefined
+    const root = await readEitherCopy(this.file('ca.pem'), readIfPresent, (bytes) => whole(text(bytes), 'ca.pem', isWholeChain))
+    if (root === undefined) return undefined
+    const chain = await readEitherCopy(this.file('certificate.pem'), readIfPresent, (bytes) =>
+      whole(text(bytes), 'certificate.pem', (pem) => isWholeChain(pem, root)),
+    )
+    return chain === undefined ? undefined : { chain, root }
   }
 
   /** The root first: a certificate in the folder means that enrolment is complete. */
   async saveCertificates({ chain, root }: Certificates): Promise<void> {
-    await writeDurably(this.file('ca.pem'), root)
-    await writeDurably(this.file('certificate.pem'), chain)
+    await writeBothCopies(this.file('ca.pem'), root)
+    await writeBothCopies(this.file('certificate.pem'), chain)
   }
 
-  async record(): Promise<AgentRecord | undefined> {
-    const bytes = await readIfPresent(this.file('agent.json'))
-    if (bytes === undefined) return undefined
-    try {
-      const record = JSON.parse(text(bytes)) as AgentRecord
-      if (!Array.isArray(record.api) || typeof record.name !== 'string') throw new TypeError('no agent record')
-      return record.config === undefined ? record : { ...record, config: parseAgentConfig(record.config) }
-    } catch (cause) {
-      throw damaged(this.file('agent.json'), cause)
-    }
+  record(): Promise<AgentRecord | undefined> {
+    return readEitherCopy(this.file('agent.json'), readIfPresent, (bytes) => {
+      try {
+        const record = JSON.parse(text(bytes)) as AgentRecord
+        if (!Array.isArray(record.api) || typeof record.name !== 'string') throw new TypeError('no agent record')
+        return record.config === undefined ? record : { ...record, config: parseAgentConfig(record.config) }
+      } catch (cause) {
+        throw damaged(this.file('agent.json'), cause)
+      }
+    })
   }
 
-  async saveRecord(record: AgentRecord): Promise<void> {
-    await writeDurably(this.file('agent.json'), `${JSON.stringify(record, null, 2)}\n`)
+  saveRecord(record: AgentRecord): Promise<void> {
+    return writeBothCopies(this.file('agent.json'), `${JSON.stringify(record, null, 2)}\n`)
   }
 }
 
@@ -134,6 +141,11 @@ export function stateFolderPath(flag: string | undefined, program: 'adit-agent' 
 }
 
 const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString('utf8')
+
+function whole(pem: string, path: string, isWhole: (pem: string) => boolean): string {
+  if (!isWhole(pem)) throw damaged(path)
+  return pem
+}
 
 const damaged = (path: string, cause?: unknown): AditError =>
   new AditError('storage-failed', `${path} is damaged.`, 'Restore it from a copy, or enrol again into an empty state folder.', {

@@ -169,7 +169,9 @@ export class Tunnel {
     const { config } = this.#record
     if (!config) return
     const before = this.#record.addresses ?? {}
-    const addresses = await resolveHosts(config.broker.endpoints, before, this.#options.timers, this.#options.lookup)
+    // The API's names too: their last good addresses serve it while DNS is dead.
+    const names = [...config.broker.endpoints, ...this.#record.api.map((url) => `${new URL(url).hostname}:443`)]
+    const addresses = await resolveHosts(names, before, this.#options.timers, this.#options.lookup)
     if (this.#closed) return
     if (JSON.stringify(addresses) !== JSON.stringify(before)) {
       this.#remember({ addresses })

@@ -1,3 +1,4 @@
+import type { FloorsRole } from '#agent/io/floors.ts'
 import { Identity } from '#agent/io/identity.ts'
 import { StateFolder } from '#agent/io/state-folder.ts'
 import { nativeSuite } from '#shared/crypto/native.ts'
@@ -8,9 +9,9 @@ import type { Log } from '#shared/platform/log.ts'
 /** What an operator's identity is made on: the same for every verb. */
 export const operatorPorts = (log: Log = quiet) => ({ suite: nativeSuite, clock: systemClock, log })
 
-/** The operator whose keys and certificate lie in a state folder. Throws AditError `not-enrolled` where nobody has logged in. */
-export async function openOperator(path: string, log?: Log): Promise<Identity> {
-  const identity = await Identity.load(await StateFolder.open(path), operatorPorts(log))
+/** The operator whose keys and certificate lie in a state folder, which the tunnel process alone writes to. Throws AditError `not-enrolled` where nobody has logged in. */
+export async function openOperator(path: string, log?: Log, role: FloorsRole = 'reader'): Promise<Identity> {
+  const identity = await Identity.load(await StateFolder.open(path), operatorPorts(log), role)
   if (identity === undefined)
     throw new AditError(
       'not-enrolled',

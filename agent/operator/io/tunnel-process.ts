@@ -33,8 +33,10 @@ export async function runTunnelProcess(stateFolder: string): Promise<void> {
 
 async function serve(stateFolder: string): Promise<void> {
   const log = createLog('info', 'adit')
-  const operator = await openOperator(stateFolder, log)
+  await makePrivateDirectory(stateFolder)
+  // Before the floor is read: the process that leaves may still raise it.
   const lock = await lockFolder(stateFolder, 'the tunnel')
+  const operator = await openOperator(stateFolder, log, 'owner')
   const tunnel: Tunnel = await Tunnel.open({
     suite: nativeSuite,
     clock: systemClock,

@@ -1,4 +1,5 @@
 import { stateFiles } from '#agent/io/state-folder.ts'
+import { backupOf } from '#agent/io/two-copies.ts'
 import type { OperatorContext } from '#agent/operator/context.ts'
 import { removeDurably } from '#shared/platform/files.ts'
 
@@ -17,7 +18,7 @@ const belongings = [
 /** `adit logout`: ends the tunnel and forgets keys, certificate and pinned host keys. The broker's entry ends by expiry or revocation. */
 export async function logout(context: OperatorContext): Promise<void> {
   await context.tunnel().requestIfRunning({ op: 'stop' })
-  for (const name of belongings) await removeDurably(`${context.stateFolder}/${name}`)
+  for (const name of belongings) for (const path of [name, backupOf(name)]) await removeDurably(`${context.stateFolder}/${path}`)
   if (context.json) return context.write(`${JSON.stringify({ event: 'logged-out', state: context.stateFolder })}\n`)
   context.note('Logged out. An administrator can end the identity at once: adit-broker operator revoke.')
 }
