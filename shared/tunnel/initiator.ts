@@ -56,6 +56,8 @@ interface Round {
   /** When the next one goes out; undefined once answered: then the round only waits for stragglers until `settledBy`. */
   nextAt: Instant | undefined
   settledBy: Instant | undefined
+  /** One initiation was sent that nothing repeats, and is not answered yet. */
+  called: boolean
 }
 
 /**
@@ -118,6 +120,16 @@ export class Initiator {
     if (round.sentAt !== undefined && elapsed(round.sentAt, now) > REKEY_TIMEOUT + RETRY_JITTER) this.#send(now)
   }
 
+  /** One initiation, unless some are on their way already. Nothing repeats it: whoever calls many peers paces that himself. */
+  call(now: Instant): void {
+    if (this.isAsking) return
+    this.want('calm', now)
+    if (this.#round === undefined) return
+    this.#round.called = true
+    this.#round.nextAt = undefined
+    this.#round.settledBy = after(now, REKEY_TIMEOUT)
+  }
+
   /** The owner has reason to ask now (a new network, another endpoint): sends at once and begins the eager schedule anew. */
   restart(now: Instant): void {
     const round = this.#round
@@ -169,9 +181,10 @@ export class Initiator {
     if (refused !== 0) return refused
     const [sendKey, receiveKey] = splitKeys(attempt.handshake)
     this.#roundTrip = elapsed(attempt.sentAt, now)
-    const first = this.isAsking
     const round = this.#round
+    const first = this.isAsking || round?.called === true
     if (round !== undefined) {
+      round.called = false
       round.nextAt = undefined
       round.settledBy ??= after(now, milliseconds(Math.max(REKEY_TIMEOUT, 2 * this.#roundTrip)))
     }
@@ -207,6 +220,7 @@ export class Initiator {
       sentAt: undefined,
       nextAt: now,
       settledBy: undefined,
+      called: false,
     }
   }
 

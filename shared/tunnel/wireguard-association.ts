@@ -235,8 +235,8 @@ export class WireguardAssociation implements Association {
     return 0
   }
 
-  initiate(now: Instant): void {
-    this.#initiator.restart(now)
+  initiate(now: Instant, how: 'restart' | 'call' = 'restart'): void {
+    this.#initiator[how](now)
     this.#arm(this.#initiator.due)
   }
 

@@ -138,6 +138,11 @@ export class WireguardEndpoint implements TunnelEndpoint {
     association.initiate(now)
   }
 
+  /** Sends one initiation, which nothing repeats; for whoever has thousands to call and paces that himself. */
+  call(association: WireguardAssociation, now: Instant): void {
+    association.initiate(now, 'call')
+  }
+
   /** Sends an authenticated empty packet; without a session it starts a handshake. */
   sendKeepalive(association: WireguardAssociation, now: Instant): void {
     association.sendKeepalive(now)

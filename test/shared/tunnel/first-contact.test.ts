@@ -179,3 +179,27 @@ test('P-07 a peer that came back without its keys is noticed by silence and reac
   }
   assert.ok(came)
 })
+
+test('a call is one initiation that nothing repeats; its answer makes a session, and a late demand asks as ever', () => {
+  const { network, alice, bob } = pair(12)
+  const initiations = () => network.sent.filter(({ bytes }) => bytes[0] === 1).length
+  const association = alice.peer(bob)
+  network.loss = 1
+  alice.endpoint.call(association, alice.now)
+  alice.endpoint.call(association, alice.now)
+  network.run(60_000)
+  assert.equal(initiations(), 2)
+  assert.equal(association.state, 'idle')
+  network.loss = 0
+  bob.peer(alice, { endpoint: undefined })
+  alice.endpoint.call(association, alice.now)
+  assert.ok(network.run(1_000, () => association.state === 'established'))
+  assert.equal(alice.count('established'), 1)
+  assert.equal(initiations(), 3)
+  network.loss = 1
+  association.reset()
+  alice.endpoint.call(association, alice.now)
+  alice.send(bob)
+  network.run(3_000)
+  assert.ok(initiations() >= 5, 'who has something to say repeats it')
+})
