@@ -85,6 +85,8 @@ export class AgentCore {
   #innerMtu = 1280
   #announced: Instant | undefined
   #sentAt: Instant | undefined
+  /** The broker has been silent: it may have been restarted. */
+  #mayBeForgotten = false
 
   constructor({ suite, clock, tunnelKey, ports, netstack }: AgentCoreOptions) {
     this.#clock = clock
@@ -293,8 +295,9 @@ export class AgentCore {
     switch (event.kind) {
       case 'established':
         this.#established(now)
-        // A session that works is renewed by us. A broker that asks for one has started anew, and knows no stream of ours.
-        if (event.rekey && this.#association.session?.initiator === false) this.netstack.probe()
+        // A session that works is renewed by us. A broker that asks for one, or was silent, may have started anew: it knows no stream.
+        if (this.#mayBeForgotten || this.#association.session?.initiator === false) this.netstack.probe()
+        this.#mayBeForgotten = false
         break
       case 'roamed':
         if (this.#state === 'up') this.#ports.event({ kind: 'roamed', endpoint: event.to })
@@ -303,6 +306,7 @@ export class AgentCore {
         if (this.#state === 'up') this.#seek('lapsed', now)
         break
       case 'unanswered':
+        this.#mayBeForgotten = true
         if (this.#state === 'up' && event.sinceMs >= LOST_AFTER_MS) this.#seek('unanswered', now)
     }
   }
@@ -360,7 +364,10 @@ export class AgentCore {
       const association = this.#association
       if (association?.endpoint === undefined) continue
       if (output.kind === 'send') this.#ports.send(output.datagram, association.endpoint)
-      else if (output.kind === 'handshake-now') this.endpoint.initiate(association, now)
+      else if (output.kind === 'handshake-now') {
+        this.#mayBeForgotten ||= output.why === 'silent'
+        this.endpoint.initiate(association, now)
+      }
     }
   }
 
