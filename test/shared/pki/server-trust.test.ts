@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import { TimeFloor } from '#shared/time/time-floor.ts'
 import { nativeSuite as suite } from '#shared/crypto/native.ts'
 import { PkiError } from '#shared/pki/pki-error.ts'
 import { judgeServer, type Trust } from '#shared/pki/server-trust.ts'
 import { type Clock, instant, wallTime } from '#shared/time/instant.ts'
+import { TimeFloor } from '#shared/time/time-floor.ts'
 import { begin, end, type Made, makeCa, makeLeaf, makeRoot } from '#test/shared/pki/built-chain.ts'
 
 const buildTime = Date.UTC(2025, 10, 1)
