@@ -54,7 +54,3 @@ export class DropCounters {
     for (const [i, label] of labels.entries()) yield [label, this.#counts[i + 1] ?? 0]
   }
 }
-
-export function dropLabel(reason: number): string {
-  return labels[-reason - 1] ?? 'unknown'
-}
