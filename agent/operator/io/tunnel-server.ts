@@ -2,6 +2,7 @@ import { chmod } from 'node:fs/promises'
 import { createServer, type Server, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { joinStreams } from '#agent/io/join-streams.ts'
+import { watchClient } from '#agent/operator/io/client-watch.ts'
 import { readFirstLine } from '#agent/operator/io/line-socket.ts'
 import { encodeLine, parseRequest, type TunnelRequest } from '#agent/operator/tunnel-protocol.ts'
 import { toAditError } from '#shared/errors.ts'
@@ -91,7 +92,8 @@ export class TunnelServer {
         const { stream, device } = await tunnel.open(request.device, request.port)
         if (socket.destroyed) return void stream.destroy()
         socket.write(encodeLine({ ok: true, device }))
-        return joinStreams(socket, stream)
+        joinStreams(socket, stream)
+        return watchClient(socket, stream, this.#options.timers)
       }
       case 'device':
         return this.#finish(socket, { ok: true, device: await tunnel.device(request.device) })

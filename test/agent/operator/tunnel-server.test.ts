@@ -36,6 +36,22 @@ function shout(): Duplex {
   })
 }
 
+/** A device's stream that takes its input (or nothing of it), and neither says nor ends anything: so does one whose device is gone. */
+class Silence extends Duplex {
+  readonly #takes: boolean
+
+  constructor(takes: boolean) {
+    super({ allowHalfOpen: true })
+    this.#takes = takes
+  }
+
+  override _read(): void {}
+
+  override _write(_chunk: Buffer, _encoding: string, done: () => void): void {
+    if (this.#takes) done()
+  }
+}
+
 const tunnel: OperatorTunnel = {
   async open(device) {
     if (device === 'gone') throw new AditError('device-offline', 'gone is offline.', 'Wait.')
@@ -45,11 +61,14 @@ const tunnel: OperatorTunnel = {
   status: () => ({ state: 'up' }),
 }
 
-async function started(t: TestContext, options: { timers?: Timers; onLeave?: () => void } = {}) {
+async function started(
+  t: TestContext,
+  options: { timers?: Timers; onLeave?: () => void; open?: () => Promise<{ stream: Duplex; device: object }> } = {},
+) {
   const stateFolder = await folder(t)
   const socketPath = join(stateFolder, 'tunnel.sock')
   const server = new TunnelServer({
-    tunnel,
+    tunnel: { ...tunnel, open: options.open ?? tunnel.open },
     timers: options.timers ?? systemTimers,
     idle: seconds(60),
     onLeave: options.onLeave ?? (() => {}),
@@ -59,6 +78,19 @@ async function started(t: TestContext, options: { timers?: Timers; onLeave?: () 
   // A program that would fail: none of these tests may start one.
   const client = new TunnelClient({ stateFolder, socketPath, program: ['/nonexistent'] })
   return { server, client, socketPath }
+}
+
+/** Timers that fire when a test says so. */
+function handTimers() {
+  const waits: { at: number; call: () => void }[] = []
+  const timers: Timers = {
+    setTimer(at, call) {
+      const wait = { at, call }
+      waits.push(wait)
+      return { clear: () => void waits.splice(waits.indexOf(wait), waits.includes(wait) ? 1 : 0) }
+    },
+  }
+  return { waits, timers }
 }
 
 test('a stream carries bytes both ways, and one direction may end before the other', async (t) => {
@@ -106,14 +138,7 @@ test('nonsense, endless lines and silence hurt nobody else', async (t) => {
 })
 
 test('it leaves once nobody has used it for its time, and not while somebody does', async (t) => {
-  const waits: { at: number; call: () => void }[] = []
-  const timers: Timers = {
-    setTimer(at, call) {
-      const wait = { at, call }
-      waits.push(wait)
-      return { clear: () => void waits.splice(waits.indexOf(wait), waits.includes(wait) ? 1 : 0) }
-    },
-  }
+  const { waits, timers } = handTimers()
   let left = 0
   const { client, server } = await started(t, { timers, onLeave: () => left++ })
   assert.deepEqual(
@@ -128,6 +153,54 @@ test('it leaves once nobody has used it for its time, and not while somebody doe
   waits[0]?.call()
   assert.equal(left, 1)
   await server.close()
+})
+
+for (const [how, goAway, takes] of [
+  ['is killed', (socket: Socket) => socket.destroy(), true],
+  ['half-closes, then is killed', (socket: Socket) => socket.end(() => setTimeout(() => socket.destroy(), 20)), true],
+  ['is killed behind bytes that the device does not take', (socket: Socket) => socket.destroy(), false],
+] as const)
+  test(`a client that ${how} while the device is silent is no user any more`, async (t) => {
+    const { waits, timers } = handTimers()
+    const stream = new Silence(takes)
+    let left = 0
+    const open = async () => ({ stream, device: {} })
+    const { client } = await started(t, { timers, open, onLeave: () => left++ })
+    const { socket } = await client.request({ op: 'open', device: 'pi', port: 22 })
+    const closed = once(stream, 'close')
+    const look = async (): Promise<void> => {
+      assert.deepEqual(
+        waits.map(({ at }) => at),
+        [seconds(15)],
+      )
+      waits.shift()?.call()
+      await new Promise((resolve) => setTimeout(resolve, 5))
+    }
+    socket.write('x'.repeat(takes ? 10 : 1_000_000))
+    for (let looks = 0; looks < 5; looks++) await look()
+    assert.ok(!stream.destroyed, 'a quiet user is a user')
+    goAway(socket)
+    while (!stream.destroyed) await look()
+    await closed
+    while (waits[0]?.at !== seconds(60)) await new Promise((resolve) => setImmediate(resolve))
+    waits[0].call()
+    assert.equal(left, 1)
+  })
+
+test('a half-closed client is heard to the end, however long the device is silent', async (t) => {
+  const { waits, timers } = handTimers()
+  const stream = new Silence(true)
+  const { client } = await started(t, { timers, open: async () => ({ stream, device: {} }) })
+  const { socket } = await client.request({ op: 'open', device: 'pi', port: 22 })
+  socket.end('question')
+  await once(stream, 'finish')
+  for (let looks = 0; looks < 5; looks++) {
+    waits.shift()?.call()
+    await new Promise((resolve) => setTimeout(resolve, 5))
+  }
+  stream.push('answer')
+  stream.push(null)
+  assert.equal(await text(socket), 'answer')
 })
 
 test('stop is answered, then the process leaves', async (t) => {
