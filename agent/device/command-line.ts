@@ -1,5 +1,6 @@
 import { Command, CommanderError } from 'commander'
 import { AditError, toAditError } from '#shared/errors.ts'
+import { version } from '#shared/platform/version.ts'
 
 interface CommonOptions {
   state?: string
@@ -39,6 +40,7 @@ export async function runDeviceProgram(words: readonly string[]): Promise<void> 
 function program(): Command {
   const agent = new Command('adit-agent')
     .description('keep a device in reach of its broker: tunnel, services, readings')
+    .version(version)
     .exitOverride()
     .configureOutput({ outputError: () => {} })
   const verb = (name: string, description: string): Command =>

@@ -1,6 +1,7 @@
 import { Command, InvalidArgumentError, Option } from 'commander'
 import type { OperatorContext } from '#agent/operator/context.ts'
 import { operatorContext } from '#agent/operator/io/operator-context.ts'
+import { version } from '#shared/platform/version.ts'
 
 interface GlobalOptions {
   state?: string
@@ -11,6 +12,7 @@ interface GlobalOptions {
 export function program(): Command {
   const adit = new Command('adit')
     .description('reach devices of a fleet: ssh, forwards, telemetry')
+    .version(version)
     .exitOverride()
     .configureOutput({ outputError: () => {} })
     .addHelpText('after', '\nFor scp, sftp and rsync: adit ssh-config >> ~/.ssh/config, then use DEVICE.adit as the host.')

@@ -1,5 +1,6 @@
 import { Command, CommanderError } from 'commander'
 import { AditError, toAditError } from '#shared/errors.ts'
+import { version } from '#shared/platform/version.ts'
 import { printable } from '#shared/terminal/printable.ts'
 import type { Terminal } from './terminal.ts'
 import { audit } from './verbs/audit.ts'
@@ -51,6 +52,7 @@ export async function runCommandLine(words: readonly string[], terminal: Termina
 function program(terminal: Terminal): Command {
   const root = new Command('adit-broker')
     .description('the cloud end of adit: enrols, relays and listens')
+    .version(version)
     .exitOverride()
     .configureOutput({ writeOut: (text) => terminal.out(text), writeErr: () => {}, outputError: () => {} })
     .addHelpText('after', '\nEvery verb has --help with examples, --data DIR and --json, and works while the broker runs.')

@@ -11,6 +11,7 @@ import { runCommandLine } from '#broker/cli/command-line.ts'
 import { defaultDataDir } from '#broker/cli/terminal.ts'
 import { nativeSuite } from '#shared/crypto/native.ts'
 import { decodeClaim } from '#shared/enrolment/claim.ts'
+import { version } from '#shared/platform/version.ts'
 
 const root = mkdtempSync(join(tmpdir(), 'adit-cli-'))
 const children = new Set<ChildProcess>()
@@ -255,6 +256,10 @@ test('bad words: one sentence with a mend, a code, and the status of its kind', 
     const machine = await cli(...words, '--json')
     assert.deepEqual(Object.keys(JSON.parse(machine.err)), ['error', 'message', 'mend'], machine.err)
   }
+})
+
+test('it says its version', async () => {
+  assert.deepEqual(await cli('--version'), { status: 0, out: `${version}\n`, err: '' })
 })
 
 test('every verb explains itself with examples', async () => {
