@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { isAbsolute, join, resolve } from 'node:path'
 import { type AgentConfig, parseAgentConfig } from '#agent/core/agent-config.ts'
@@ -139,6 +140,16 @@ export function stateFolderPath(flag: string | undefined, program: 'adit-agent' 
   if (program === 'adit-agent' && process.geteuid?.() === 0) return '/var/lib/adit-agent'
   return join(env.XDG_STATE_HOME || join(homedir(), '.local', 'state'), program)
 }
+
+/** Whether an agent was ever enrolled into that folder; looks only, and makes nothing. */
+export const isEnrolledFolder = (path: string): boolean => existsSync(join(path, stateFiles.certificate))
+
+export const notEnrolled = (path: string): AditError =>
+  new AditError(
+    'not-enrolled',
+    `The state folder ${path} is not enrolled.`,
+    `Enrol with a claim: adit-agent enrol --claim TOKEN --state ${path}`,
+  )
 
 const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString('utf8')
 

@@ -1,8 +1,9 @@
+import { join, resolve } from 'node:path'
 import { mergeServices, parseServiceFlag } from '#agent/core/service.ts'
 import { AgentSocketServer } from '#agent/io/agent-socket.ts'
 import { enrol, Identity, type IdentityPorts } from '#agent/io/identity.ts'
 import { readToken } from '#agent/io/read-token.ts'
-import { StateFolder, stateFolderPath } from '#agent/io/state-folder.ts'
+import { isEnrolledFolder, notEnrolled, StateFolder, stateFiles, stateFolderPath } from '#agent/io/state-folder.ts'
 import { nativeSuite } from '#shared/crypto/native.ts'
 import { AditError } from '#shared/errors.ts'
 import { systemClock } from '#shared/platform/clock.ts'
@@ -20,8 +21,11 @@ const SHUTDOWN_PATIENCE = seconds(5)
 
 /** `adit-agent run`: until a signal ends it. */
 export async function runVerb(flags: RunFlags): Promise<void> {
-  const folder = await StateFolder.open(stateFolderPath(flags.state, 'adit-agent'))
-  const config = await readConfig(flags, folder)
+  const path = resolve(stateFolderPath(flags.state, 'adit-agent'))
+  const config = await readConfig(flags, path)
+  // Before anything is made: a mistyped folder must not come to be.
+  if (flags.claim === undefined && !isEnrolledFolder(path)) throw notEnrolled(path)
+  const folder = await StateFolder.open(path)
   const log = createLog(config.log, 'adit-agent')
   const lock = await lockFolder(folder.path, 'adit-agent run')
   try {
@@ -71,18 +75,15 @@ async function identityOf(
       'Choose another folder: adit-agent run --state DIR',
     )
   }
-  if (flags.claim === undefined) {
-    const mend = `Enrol with a claim: adit-agent enrol --claim TOKEN --state ${folder.path}`
-    throw new AditError('not-enrolled', `The state folder ${folder.path} is not enrolled.`, mend)
-  }
+  if (flags.claim === undefined) throw notEnrolled(folder.path)
   const identity = await enrol({ ...ports, folder, token: await readToken(flags.claim), role: 'device' })
   say({ event: 'enrolled', name: identity.leaf.name, notAfter: new Date(identity.leaf.notAfter).toISOString() })
   return identity
 }
 
 /** The file, where there is one, and the flags over it. */
-async function readConfig(flags: RunFlags, folder: StateFolder): Promise<DeviceConfig> {
-  const path = flags.config ?? folder.file('config.toml')
+async function readConfig(flags: RunFlags, state: string): Promise<DeviceConfig> {
+  const path = flags.config ?? join(state, stateFiles.config)
   const source = await readIfPresent(path)
   if (source === undefined && flags.config !== undefined)
     throw new AditError(

@@ -1,12 +1,14 @@
 import { join, resolve } from 'node:path'
 import { AgentSocketClient } from '#agent/io/agent-socket.ts'
-import { stateFiles, stateFolderPath } from '#agent/io/state-folder.ts'
+import { isEnrolledFolder, notEnrolled, stateFiles, stateFolderPath } from '#agent/io/state-folder.ts'
 import type { DeviceStatus } from '../status.ts'
 
 /** `adit-agent status`: asks the running agent through its socket. */
 export async function statusVerb(flags: { state?: string; json?: boolean }): Promise<void> {
   const folder = resolve(stateFolderPath(flags.state, 'adit-agent'))
-  const client = await AgentSocketClient.connect(join(folder, stateFiles.socket))
+  const client = await AgentSocketClient.connect(join(folder, stateFiles.socket)).catch((error) => {
+    throw isEnrolledFolder(folder) ? error : notEnrolled(folder)
+  })
   const status = (await client.request({ op: 'status' })) as DeviceStatus
   client.close()
   process.stdout.write(flags.json ? `${JSON.stringify(status)}\n` : `${describe(status).join('\n')}\n`)
