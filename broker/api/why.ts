@@ -44,7 +44,7 @@ export async function explain(question: Question, sources: Sources, now: WallTim
     grant(question, sources, now),
     heard(device),
     probe(question),
-    hostKeys(device),
+    ...hostKeys(question, device),
   ]
   const broken = links.find((link) => !link.ok)
   return {
@@ -114,17 +114,31 @@ function probe({ device, answered }: Question): Link {
   }
 }
 
-function hostKeys(device: DeviceDocument): Link {
+/** The port of SSH: a connection to another one needs no host key. */
+const sshPort = 22
+
+function hostKeys({ device: { stock }, port }: Question, device: DeviceDocument): Link[] {
   const { ssh } = device.hostKeys
-  if (ssh?.changed)
-    return {
-      code: 'host-key-changed',
-      ok: false,
-      text: `The ssh host key of ${device.name} is no longer the pinned one.`,
-      mend: `If that is meant, accept it: adit devices accept-key ${device.name}.`,
-    }
-  const text = ssh
-    ? `The ssh host key of ${device.name} is pinned and unchanged.`
-    : `${device.name} has reported no ssh host key: its ssh service may not run.`
-  return { code: 'host-key', ok: true, text, mend: '' }
+  if (ssh === undefined) {
+    // A stock peer never reports keys: there, ssh trusts what it sees first.
+    if (stock || port !== sshPort) return []
+    return [
+      {
+        code: 'host-key-missing',
+        ok: false,
+        text: `${device.name} has reported no ssh host key: its ssh service may not run.`,
+        mend: 'Start sshd on it, and give its agent the service: adit-agent run --service ssh=127.0.0.1:22.',
+      },
+    ]
+  }
+  if (ssh.changed)
+    return [
+      {
+        code: 'host-key-changed',
+        ok: false,
+        text: `The ssh host key of ${device.name} is no longer the pinned one.`,
+        mend: `If that is meant, accept it: adit devices accept-key ${device.name}.`,
+      },
+    ]
+  return [{ code: 'host-key', ok: true, text: `The ssh host key of ${device.name} is pinned and unchanged.`, mend: '' }]
 }

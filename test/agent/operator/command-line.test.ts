@@ -7,6 +7,7 @@ import { text } from 'node:stream/consumers'
 import test, { type TestContext } from 'node:test'
 import { nativeSuite as suite } from '#shared/crypto/native.ts'
 import { encodeClaim } from '#shared/enrolment/claim.ts'
+import { version } from '#shared/platform/version.ts'
 import { ApiFixture } from '#test/broker/api/api-fixture.ts'
 
 const program = join(import.meta.dirname, '../../../agent/bin/adit.js')
@@ -183,6 +184,11 @@ test('every bad name, unknown, offline, revoked or forbidden device gets one sen
   await adit('logout')
 })
 
+test('adit says its version', async (t) => {
+  const { adit } = await desk(t)
+  assert.deepEqual(await adit('--version'), { status: 0, stdout: `${version}\n`, stderr: '' })
+})
+
 test('a changed host key is refused loudly until it is accepted, and why names it', async (t) => {
   const { adit, fixture, token } = await desk(t)
   await adit('login', '--claim', await token('ann', true))
@@ -192,6 +198,9 @@ test('a changed host key is refused loudly until it is accepted, and why names i
   const { id } = fixture.registry.directory.byName('device', 'pi')!
   const old = 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBxHMrFVMMWFOYgZyHhDhK0HGm0ZqVjdtG3UfUjwyNpc'
   const fresh = 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ1hUDdQWQ8iXmFr0QqF1Cn7hYkV1m0B9u3a3n8pYV3Z'
+  const missing = JSON.parse((await adit('why', 'pi', '--json')).stdout)
+  assert.equal(missing.verdict, 'host-key-missing')
+  assert.match(missing.mend, /--service ssh=/)
   await fixture.registry.hostKeys.report(id, 'ssh', [old])
   assert.equal(JSON.parse((await adit('why', 'pi', '--json')).stdout).verdict, 'ok')
   await fixture.registry.hostKeys.report(id, 'ssh', [fresh])

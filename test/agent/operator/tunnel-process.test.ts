@@ -12,6 +12,7 @@ import { encodeClaim } from '#shared/enrolment/claim.ts'
 import { BrokerFixture } from '#test/broker/broker-fixture.ts'
 
 const program = join(import.meta.dirname, '../../../agent/bin/adit.js')
+const hostKey = 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBxHMrFVMMWFOYgZyHhDhK0HGm0ZqVjdtG3UfUjwyNpc'
 const greeting = 'SSH-2.0-test\r\n'
 
 interface Scene {
@@ -50,6 +51,7 @@ async function scene(t: TestContext): Promise<Scene> {
   })
 
   const { client } = await fixture.join('device', 'pi', { tags: ['roof'] })
+  await fixture.registry.hostKeys.report(fixture.registry.directory.byName('device', 'pi')!.id, 'ssh', [hostKey])
   client.core.netstack.listen({ port: 22, allowHalfOpen: true, backlog: 64 }, (socket) => {
     socket.on('error', () => {})
     if (refusals.left > 0) {
