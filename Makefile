@@ -12,7 +12,7 @@ INTEROP_TESTS = $$(find test/interop -name '*.test.ts' | sort)
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
 
-$(STAMP): package.json package-lock.json */package.json
+$(STAMP): package.json package-lock.json $(addsuffix /package.json,shared agent broker firmware-sim test)
 	npm ci --no-audit --no-fund
 	@touch $(STAMP)
 
