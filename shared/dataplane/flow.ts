@@ -119,7 +119,8 @@ function mix(bytes: Uint8Array, at: number, width: number, start: number): numbe
   return hash ^ (hash >>> 13)
 }
 
-function wordAt(bytes: Uint8Array, at: number): number {
+/** Four bytes in network order as a 32-bit integer. */
+export function wordAt(bytes: Uint8Array, at: number): number {
   return (bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!
 }
 

@@ -1,4 +1,4 @@
-import type { Flow } from '#shared/dataplane/flow.ts'
+import { type Flow, wordAt } from '#shared/dataplane/flow.ts'
 import { type InnerPacket, PacketKind, TcpFlag } from '#shared/dataplane/inner-packet.ts'
 import { foldChecksum, sumWords, swap16 } from '#shared/wire/checksum.ts'
 
@@ -103,8 +103,5 @@ function write(reset: Reset, out: Uint8Array): number {
   view.setUint16(ipHeader + 16, foldChecksum(sumWords(view, ipHeader, length, addresses)), true)
   return length
 }
-
-const wordAt = (bytes: Uint8Array, at: number): number =>
-  (bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!
 
 const viewOf = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
