@@ -1,0 +1,210 @@
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { TestContext } from 'node:test'
+import { setTimeout as wait } from 'node:timers/promises'
+import type { Host } from '#test/lab/namespaces.ts'
+import type { Finished } from '#test/lab/program.ts'
+
+export interface StrongswanOptions {
+  /** The namespace it runs in: its sockets, its ESP and its addresses. */
+  host: Host
+  /** More lines for the section `charon` of strongswan.conf. */
+  settings?: readonly string[]
+  /** More plugins to load. */
+  plugins?: readonly string[]
+  /** Of its log; 1 tells what happens, 2 what is proposed, 4 everything with keys. */
+  logLevel?: number
+  /** The UDP port of bare IKE and that of IKE and ESP behind the marker. Those of the RFCs unless given. */
+  ports?: { ike: number; natT: number }
+}
+
+/**
+ * strongSwan's charon as a process in a namespace, with ESP in user space (kernel-libipsec: what the test machine's kernel lacks), which
+ * therefore is always in UDP. Files that `swanctl --load-all` takes belong into `folder`.
+ */
+export class Strongswan {
+  readonly host: Host
+  readonly folder = mkdtempSync(join(tmpdir(), 'adit-swan-'))
+  readonly #options: StrongswanOptions
+  #child: ChildProcess | undefined
+
+  private constructor(options: StrongswanOptions) {
+    this.host = options.host
+    this.#options = options
+  }
+
+  static async start(t: Pick<TestContext, 'after'>, options: StrongswanOptions): Promise<Strongswan> {
+    const peer = new Strongswan(options)
+    t.after(() => peer.#close())
+    await peer.launch()
+    return peer
+  }
+
+  /** Starts charon, again after `kill`. */
+  async launch(): Promise<void> {
+    rmSync(this.#socket, { force: true })
+    const conf = join(this.folder, 'strongswan.conf')
+    writeFileSync(conf, strongswanConf(this.folder, this.#options))
+    // charon writes a pid file into /run: each gets a /run of its own, or a second one would not start.
+    const script = `mount -t tmpfs none /run && exec env STRONGSWAN_CONF='${conf}' /usr/lib/ipsec/charon`
+    const [command, ...words] = [...this.host.prefix, 'unshare', '-m', 'bash', '-c', script]
+    const child = spawn(command!, words, { stdio: 'ignore' })
+    this.#child = child
+    while (!existsSync(this.#socket)) {
+      if (child.exitCode !== null) throw new Error(`charon ended with ${child.exitCode}: ${this.log.slice(-500)}`)
+      await wait(20)
+    }
+  }
+
+  /** `swanctl` against this charon, to its end. */
+  ctl(...words: readonly string[]): Promise<Finished> {
+    const args = [...words, '--uri', `unix://${this.#socket}`]
+    return new Promise((resolve) => {
+      execFile('swanctl', args, { timeout: 60_000, maxBuffer: 16 << 20 }, (error, stdout, stderr) => {
+        const status = error === null ? 0 : typeof error.code === 'number' ? error.code : 1
+        resolve({ status, stdout: String(stdout), stderr: String(stderr) })
+      })
+    })
+  }
+
+  /** Loads keys, certificates and connections from `swanctl.conf` in a folder as `adit-broker device add --ipsec` writes it. */
+  async load(folder: string): Promise<void> {
+    const { status, stdout, stderr } = await this.ctl('--load-all', '--clear', '--file', join(folder, 'swanctl.conf'))
+    if (status !== 0) throw new Error(`swanctl --load-all failed: ${stdout}${stderr}`)
+  }
+
+  /** Begins a Child SA; resolves to what swanctl said, whether it came to something or not. */
+  initiate(child: string, timeoutSeconds = 20): Promise<Finished> {
+    return this.ctl('--initiate', '--child', child, '--timeout', String(timeoutSeconds))
+  }
+
+  /** The security associations as swanctl lists them for people. */
+  async sas(): Promise<string> {
+    return (await this.ctl('--list-sas')).stdout
+  }
+
+  /** What charon has logged since it was first started. */
+  get log(): string {
+    const path = join(this.folder, 'charon.log')
+    return existsSync(path) ? readFileSync(path, 'utf8') : ''
+  }
+
+  /** Without a farewell: the peer is not told. */
+  async kill(): Promise<void> {
+    await this.#end('SIGKILL')
+  }
+
+  async stop(): Promise<void> {
+    await this.#end('SIGTERM')
+  }
+
+  get #socket(): string {
+    return join(this.folder, 'vici')
+  }
+
+  async #end(signal: NodeJS.Signals): Promise<void> {
+    const child = this.#child
+    this.#child = undefined
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return
+    child.kill(signal)
+    await once(child, 'exit')
+  }
+
+  async #close(): Promise<void> {
+    await this.stop()
+    rmSync(this.folder, { recursive: true, force: true })
+  }
+}
+
+const plugins = [
+  'random nonce openssl aes sha1 sha2 hmac kdf gcm chapoly curve25519 x509 revocation constraints pubkey pkcs1 pkcs7 pkcs8 pem',
+  'kernel-libipsec kernel-netlink socket-default vici updown',
+].join(' ')
+
+function strongswanConf(folder: string, options: StrongswanOptions): string {
+  const { ike = 500, natT = 4500 } = options.ports ?? {}
+  return [
+    'charon {',
+    '  load_modular = no',
+    `  load = ${[plugins, ...(options.plugins ?? [])].join(' ')}`,
+    '  install_routes = yes',
+    `  port = ${ike}`,
+    `  port_nat_t = ${natT}`,
+    ...(options.settings ?? []).map((line) => `  ${line}`),
+    '  filelog {',
+    '    main {',
+    `      path = ${join(folder, 'charon.log')}`,
+    `      default = ${options.logLevel ?? 1}`,
+    '      append = yes',
+    '      flush_line = yes',
+    '    }',
+    '  }',
+    '  plugins {',
+    '    vici {',
+    `      socket = unix://${join(folder, 'vici')}`,
+    '    }',
+    '  }',
+    '}',
+    '',
+  ].join('\n')
+}
+
+export interface TestCa {
+  /** PEM files of the root and, where there are any, of the CAs between it and the leaves. */
+  root: string
+  intermediates: readonly string[]
+  /** Issues a certificate for a new key of the kind; returns the paths of both. */
+  issue(name: string, kind?: KeyKind): Promise<{ key: string; certificate: string }>
+}
+
+export type KeyKind = 'ecdsa-256' | 'ecdsa-384' | 'ed25519' | 'rsa-2048' | 'rsa-3072'
+
+/** A certificate authority made with strongSwan's own pki(1), for peers that are not of a fleet. */
+export async function testCa(folder: string, name = 'Test CA'): Promise<TestCa> {
+  mkdirSync(folder, { recursive: true })
+  const key = join(folder, 'ca.key')
+  const root = join(folder, 'ca.pem')
+  await pki(key, '--gen', '--type', 'ecdsa', '--size', '256', '--outform', 'pem')
+  await pki(root, '--self', '--ca', '--in', key, '--type', 'ecdsa', '--dn', `CN=${name}`, '--outform', 'pem')
+  return {
+    root,
+    intermediates: [],
+    async issue(subject, kind = 'ecdsa-256') {
+      const [type = 'ecdsa', size] = kind.split('-')
+      const own = join(folder, `${subject}.key`)
+      const certificate = join(folder, `${subject}.pem`)
+      await pki(own, '--gen', '--type', type, ...(size ? ['--size', size] : []), '--outform', 'pem')
+      const about = ['--dn', `CN=${subject}`, '--san', subject, '--flag', 'serverAuth', '--flag', 'clientAuth']
+      await pki(
+        certificate,
+        '--issue',
+        '--in',
+        own,
+        '--type',
+        'priv',
+        '--cacert',
+        root,
+        '--cakey',
+        key,
+        ...about,
+        '--outform',
+        'pem',
+      )
+      return { key: own, certificate }
+    },
+  }
+}
+
+/** `pki`, its output into a file that only we may read. */
+function pki(out: string, ...words: readonly string[]): Promise<void> {
+  return new Promise((resolve, reject) => {
+    execFile('pki', words, { encoding: 'buffer' }, (error, stdout, stderr) => {
+      if (error) return reject(new Error(`pki ${words[0]}: ${stderr}`))
+      writeFileSync(out, stdout, { mode: 0o600 })
+      resolve()
+    })
+  })
+}
