@@ -1,3 +1,4 @@
+import type { DropCounters } from '#shared/drop-reason.ts'
 import type { Instant } from '#shared/time/instant.ts'
 
 /** An outer address: literal IPv4 or IPv6 (no brackets, no zone unless link-local) and UDP port. */
@@ -80,6 +81,24 @@ export interface TunnelEndpoint {
   /** Runs every timer that is due. */
   expire(now: Instant): void
   deadline(): { at: Instant; why: string } | undefined
+}
+
+/** How an owner drives the endpoint of either suite: WireguardEndpoint and EspEndpoint alike. An association given must be one of its own. */
+export interface PeerEndpoint<A extends Association = Association> extends TunnelEndpoint {
+  readonly counters: DropCounters
+  /** By what the registry knows the peer by. */
+  association(peerKey: string): A | undefined
+  associations(): Iterable<A>
+  /** Begins a handshake now, and the eager schedule anew. */
+  initiate(association: A, now: Instant): void
+  /** Sends one initiation, which nothing repeats. */
+  call(association: A, now: Instant): void
+  /** Sends an authenticated packet without content; without a session it starts a handshake. */
+  sendKeepalive(association: A, now: Instant): void
+  /** The owner says where the peer is. Packets that wait are tried there. */
+  setEndpoint(association: A, endpoint: Endpoint, now: Instant): void
+  /** Wipes its keys and forgets it; what still comes for it is a stranger's. */
+  removePeer(association: A): void
 }
 
 export interface EndpointPorts {

@@ -20,7 +20,7 @@ import { decodeCookieReply } from '#shared/wire/wireguard-cookie.ts'
 import { isData, receiverOf } from '#shared/wire/wireguard-data.ts'
 import { INITIATION_TYPE } from '#shared/wire/wireguard-initiation.ts'
 import { decodeResponse, RESPONSE_TYPE } from '#shared/wire/wireguard-response.ts'
-import type { Endpoint, EndpointPorts, TunnelEndpoint } from './association.ts'
+import type { Endpoint, EndpointPorts, PeerEndpoint } from './association.ts'
 import { CookieJar } from './cookie.ts'
 import type { EndpointCore } from './endpoint-core.ts'
 import { LocalIdentity, type OpenedInitiation, readInitiation } from './handshake.ts'
@@ -66,7 +66,7 @@ export interface WireguardEndpointOptions {
 /** Who has an association already, or was admitted just now. */
 type Claimant = WireguardAssociation | { readonly keys: PeerKeys; readonly lastTimestamp: Uint8Array | undefined }
 
-export class WireguardEndpoint implements TunnelEndpoint {
+export class WireguardEndpoint implements PeerEndpoint<WireguardAssociation> {
   readonly counters = new DropCounters()
   readonly #core: EndpointCore
   readonly #options: WireguardEndpointOptions
