@@ -16,12 +16,19 @@ import { NatKeepalive } from '#shared/nat/keepalive.ts'
 import { Netstack } from '#shared/netstack/netstack.ts'
 import type { NetstackOptions } from '#shared/netstack/options.ts'
 import { type Clock, type Duration, elapsed, type Instant, seconds } from '#shared/time/instant.ts'
-import { type Endpoint, sameEndpoint, type TunnelEvent } from '#shared/tunnel/association.ts'
-import type { WireguardAssociation } from '#shared/tunnel/wireguard-association.ts'
-import { WireguardEndpoint } from '#shared/tunnel/wireguard-endpoint.ts'
+import {
+  type Association,
+  type Endpoint,
+  type EndpointPorts,
+  type PeerEndpoint,
+  sameEndpoint,
+  type TunnelEvent,
+} from '#shared/tunnel/association.ts'
 import { classify } from '#shared/wire/demux.ts'
-import { type AgentConfig, brokerTunnelKey } from './agent-config.ts'
+import type { AgentConfig } from './agent-config.ts'
 import { BrokerSearch } from './broker-search.ts'
+import type { Hub } from './hub.ts'
+import { NoiseHub } from './noise-hub.ts'
 import { borrowScratch, returnScratch } from './scratch.ts'
 import { Upkeep } from './upkeep.ts'
 
@@ -68,16 +75,16 @@ const TIME = { kind: 'time' } as const
 
 export class AgentCore {
   readonly netstack: Netstack
-  readonly endpoint: WireguardEndpoint
   /** Inner packets refused after decryption, and packets that could not be sealed. */
   readonly counters = new DropCounters()
+  readonly #hub: Hub
   readonly #clock: Clock
   readonly #ports: AgentPorts
   readonly #search: BrokerSearch
   readonly #upkeep: Upkeep
   readonly #keepalive: NatKeepalive
   #routes = new RouteTable<true>()
-  #association: WireguardAssociation | undefined
+  #association: Association | undefined
   #brokerKey = ''
   #state: AgentState = 'starting'
   #since: Instant
@@ -93,7 +100,6 @@ export class AgentCore {
     this.#ports = ports
     this.#since = clock.now()
     this.#search = new BrokerSearch(suite)
-    this.#upkeep = new Upkeep(suite)
     this.#keepalive = new NatKeepalive({ suite })
     this.netstack = new Netstack({
       ...netstack,
@@ -103,17 +109,17 @@ export class AgentCore {
       transmit: (packet) => this.#outbound(packet),
       wake: () => this.#announce(),
     })
-    this.endpoint = new WireguardEndpoint({
-      suite,
-      staticKey: tunnelKey,
-      nextTimestamp: () => ports.nextTimestamp(),
-      // An agent knows one peer; nobody else is let in.
-      admit: () => undefined,
-      ports: {
-        transmit: (datagram, to) => this.#transmit(datagram, to),
-        event: (event) => this.#tunnelEvent(event),
-      },
-    })
+    const tunnel: EndpointPorts = {
+      transmit: (datagram, to) => this.#transmit(datagram, to),
+      event: (event) => this.#tunnelEvent(event),
+    }
+    this.#hub = new NoiseHub({ suite, tunnelKey, ports: tunnel, nextTimestamp: () => ports.nextTimestamp() })
+    this.#upkeep = new Upkeep(suite, this.#hub.renewAfter)
+  }
+
+  /** The tunnel's end here, of whichever suite. */
+  get endpoint(): PeerEndpoint {
+    return this.#hub.endpoint
   }
 
   get state(): AgentState {
@@ -130,7 +136,7 @@ export class AgentCore {
   }
 
   /** The association with the broker: its counters and its age of evidence are public. */
-  get association(): WireguardAssociation | undefined {
+  get association(): Association | undefined {
     return this.#association
   }
 
@@ -145,7 +151,7 @@ export class AgentCore {
    */
   configure(config: AgentConfig, endpoints: readonly Endpoint[], preferred?: Endpoint): void {
     const now = this.#clock.now()
-    const key = brokerTunnelKey(config)
+    const key = this.#hub.brokerKey(config)
     this.#config = config
     this.#innerMtu = config.inner.mtu
     this.#routes = new RouteTable()
@@ -154,12 +160,11 @@ export class AgentCore {
     this.netstack.setAddresses([...config.inner.addresses])
     this.netstack.setMtu(config.inner.mtu)
     this.#search.setEndpoints(endpoints, preferred)
-    if (this.#association === undefined || config.broker.tunnelKey !== this.#brokerKey) {
+    if (this.#association === undefined || key !== this.#brokerKey) {
       const replaced = this.#association !== undefined
       this.#forgetBroker()
-      this.#brokerKey = config.broker.tunnelKey
-      const endpoint = this.#search.endpoints[0]
-      this.#association = this.endpoint.addPeer({ publicKey: key, endpoint, firstContact: true }, now)
+      this.#brokerKey = key
+      this.#association = this.#hub.join(config, this.#search.endpoints[0], now)
       this.#seek(replaced ? 'reconfigured' : 'start', now)
     }
     this.#announce()
@@ -182,10 +187,13 @@ export class AgentCore {
   receive(datagram: Uint8Array, from: Endpoint): void {
     const now = this.#clock.now()
     switch (classify(datagram)) {
+      // An endpoint counts what is of the other suite as malformed.
       case 'wireguard-handshake':
+      case 'ike':
         this.endpoint.handleControl(datagram, from, now)
         break
       case 'wireguard-data':
+      case 'esp':
         this.#inbound(datagram, from, now)
         break
       case 'stun':
@@ -296,7 +304,7 @@ export class AgentCore {
       case 'established':
         this.#established(now)
         // A session that works is renewed by us. A broker that asks for one, or was silent, may have started anew: it knows no stream.
-        if (this.#mayBeForgotten || this.#association.session?.initiator === false) this.netstack.probe()
+        if (this.#mayBeForgotten || this.#hub.wasCalled(event.association)) this.netstack.probe()
         this.#mayBeForgotten = false
         break
       case 'roamed':

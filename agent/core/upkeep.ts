@@ -1,23 +1,22 @@
 import type { Suite } from '#shared/crypto/suite.ts'
 import { type Dice, uniform } from '#shared/time/backoff.ts'
-import { after, type Instant, instant, milliseconds, seconds } from '#shared/time/instant.ts'
+import { after, type Duration, type Instant, instant, milliseconds, seconds } from '#shared/time/instant.ts'
 
 /** Nothing authentic sent for so long: an authenticated keepalive goes out, the broker's evidence that we live. */
 const PRESENCE_AFTER = seconds(60)
-/**
- * A session of this age (and up to `REKEY_SPREAD` more) is re-made, whoever began it and whether or not anything is said: REKEY-AFTER-TIME
- * of the white paper (§6.1) acts on sending alone, and a session that both sides let grow old would lapse at 180 s.
- */
-const REKEY_AFTER = seconds(120)
-const REKEY_SPREAD = seconds(10)
+/** Sessions are renewed up to so much later than asked for, so that a fleet that came at once does not stay in step. */
+const RENEWAL_SPREAD = seconds(10)
 
 /** When an agent that has nothing to say speaks authentically nevertheless. (What only holds the NAT mapping is `NatKeepalive`.) */
 export class Upkeep {
   readonly #dice: Dice
   #presenceAt: Instant | undefined
   #rekeyAt: Instant | undefined
+  readonly #renewAfter: Duration | undefined
 
-  constructor(suite: Suite) {
+  /** `renewAfter`: the age at which a session is re-made, whoever began it and whether or not anything is said; undefined: never. */
+  constructor(suite: Suite, renewAfter: Duration | undefined) {
+    this.#renewAfter = renewAfter
     this.#dice = uniform((length) => suite.random(length))
   }
 
@@ -28,7 +27,8 @@ export class Upkeep {
 
   /** A session was agreed. */
   agreed(now: Instant): void {
-    this.#rekeyAt = after(now, milliseconds(REKEY_AFTER + REKEY_SPREAD * this.#dice()))
+    if (this.#renewAfter === undefined) return
+    this.#rekeyAt = after(now, milliseconds(this.#renewAfter + RENEWAL_SPREAD * this.#dice()))
   }
 
   takePresence(now: Instant): boolean {

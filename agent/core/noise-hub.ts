@@ -1,0 +1,41 @@
+import type { KeyPair, Suite } from '#shared/crypto/suite.ts'
+import { type Instant, seconds } from '#shared/time/instant.ts'
+import type { Association, Endpoint, EndpointPorts } from '#shared/tunnel/association.ts'
+import { WireguardEndpoint } from '#shared/tunnel/wireguard-endpoint.ts'
+import { type AgentConfig, brokerTunnelKey } from './agent-config.ts'
+import type { Hub } from './hub.ts'
+
+export interface NoiseHubOptions {
+  readonly suite: Suite
+  readonly tunnelKey: KeyPair
+  readonly ports: EndpointPorts
+  /** The next TAI64N, 12 bytes, above every one before it (`shared/tunnel/tai64n.ts`). */
+  nextTimestamp(): Uint8Array
+}
+
+/** The broker over the noise suite. */
+export class NoiseHub implements Hub {
+  readonly endpoint: WireguardEndpoint
+  /**
+   * REKEY-AFTER-TIME of the white paper (§6.1) acts on sending alone: a session that both sides let grow old in silence would lapse at
+   * 180 s.
+   */
+  readonly renewAfter = seconds(120)
+
+  constructor({ suite, tunnelKey, ports, nextTimestamp }: NoiseHubOptions) {
+    // An agent knows one peer; nobody else is let in.
+    this.endpoint = new WireguardEndpoint({ suite, staticKey: tunnelKey, ports, nextTimestamp, admit: () => undefined })
+  }
+
+  brokerKey(config: AgentConfig): string {
+    return config.broker.tunnelKey
+  }
+
+  join(config: AgentConfig, endpoint: Endpoint | undefined, now: Instant): Association {
+    return this.endpoint.addPeer({ publicKey: brokerTunnelKey(config), endpoint, firstContact: true }, now)
+  }
+
+  wasCalled(association: Association): boolean {
+    return this.endpoint.association(association.peerKey)?.session?.initiator === false
+  }
+}
