@@ -1,7 +1,7 @@
+import type { Endpoint } from '#shared/wire/endpoint.ts'
+import type { TrafficSelector } from '#shared/wire/ike-payload/payload.ts'
 import type { NegotiationFailure } from './negotiation-failure.ts'
 import type { AuthenticatedPeer, PeerGrant } from './peer-policy.ts'
-import type { Endpoint } from '#shared/tunnel/association.ts'
-import type { TrafficSelector } from '#shared/wire/ike-payload/payload.ts'
 
 /** One direction of a Child SA. */
 export interface EspKeys {

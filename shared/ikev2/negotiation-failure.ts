@@ -1,4 +1,4 @@
-import type { Endpoint } from '#shared/tunnel/association.ts'
+import type { Endpoint } from '#shared/wire/endpoint.ts'
 
 /** Why a negotiation came to nothing: stable codes, for people and for tests. */
 export type NegotiationCode =

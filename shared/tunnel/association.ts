@@ -1,14 +1,7 @@
-import type { DropCounters } from '#shared/drop-reason.ts'
 import type { Instant } from '#shared/time/instant.ts'
+import type { Endpoint } from '#shared/wire/endpoint.ts'
 
-/** An outer address: literal IPv4 or IPv6 (no brackets, no zone unless link-local) and UDP port. */
-export interface Endpoint {
-  readonly address: string
-  readonly port: number
-}
-
-export const sameEndpoint = (a: Endpoint | undefined, b: Endpoint | undefined): boolean =>
-  a !== undefined && b !== undefined && a.port === b.port && a.address === b.address
+export { type Endpoint, sameEndpoint } from '#shared/wire/endpoint.ts'
 
 export type AssociationState = 'idle' | 'handshaking' | 'established'
 
