@@ -3,7 +3,7 @@
 set -euo pipefail
 
 packages=(wireguard-go wireguard-tools openssh-server openssh-client rsync mosquitto-clients strongswan-pki
-  libstrongswan-standard-plugins nftables conntrack iproute2 iputils-ping procps mount tcpdump strace curl openssl)
+  libstrongswan-standard-plugins libstrongswan-extra-plugins strongswan-swanctl strongswan-charon libcharon-extra-plugins nftables conntrack iproute2 iputils-ping procps mount tcpdump strace curl openssl)
 
 [ "$(id -u)" = 0 ] || { echo "make interop needs root: it makes network namespaces (sudo make interop)" >&2; exit 1; }
 

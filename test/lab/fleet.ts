@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
@@ -13,6 +13,8 @@ export interface FleetOptions {
   api?: string
   /** Where the broker's data is: in the fleet's own folder. */
   data?: string
+  /** The broker's config.toml. */
+  config?: string
 }
 
 export interface DeviceOptions {
@@ -47,6 +49,10 @@ export class Fleet {
     this.#prefix = options.prefix ?? []
     this.#listen = options.listen ?? '127.0.0.1:0'
     this.#api = options.api ?? '127.0.0.1:0'
+    if (options.config !== undefined) {
+      mkdirSync(this.data, { recursive: true, mode: 0o700 })
+      writeFileSync(join(this.data, 'config.toml'), options.config, { mode: 0o600 })
+    }
   }
 
   static async start(t: Pick<TestContext, 'after'>, options: FleetOptions = {}): Promise<Fleet> {
