@@ -9,7 +9,12 @@ import type { IkeId, Proposal, TrafficSelector } from '#shared/wire/ike-payload/
 
 /** How a peer proved itself: the certificate that signed (already judged against the trust anchors), or a pre-shared key. */
 export type Proof =
-  | { readonly kind: 'certificate'; readonly certificate: Certificate; /** SHA-256 of its SPKI, lower-case hex. */ readonly spkiSha256: string }
+  | {
+      readonly kind: 'certificate'
+      readonly certificate: Certificate
+      /** SHA-256 of its SPKI, lower-case hex. */
+      readonly spkiSha256: string
+    }
   | { readonly kind: 'psk' }
 
 /** A peer whose AUTH payload has been verified: only now is anything about it looked up or said. */

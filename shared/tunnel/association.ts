@@ -1,3 +1,4 @@
+import type { DropCounters } from '#shared/drop-reason.ts'
 import type { Instant } from '#shared/time/instant.ts'
 import type { Endpoint } from '#shared/wire/endpoint.ts'
 

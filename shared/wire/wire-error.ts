@@ -1,13 +1,2 @@
-/**
- * A stranger's bytes break a rule of their format. Decoders throw nothing else. `code` names the rule ("stun-length"), stable
- * enough for tests and counters; the message is for a person.
- */
-export class WireError extends Error {
-  override readonly name = 'WireError'
-  readonly code: string
-
-  constructor(code: string, message: string) {
-    super(message)
-    this.code = code
-  }
-}
+/** The one error of decoders: a stranger's bytes break a rule of their format, and `code` names it ("stun-length"). */
+export { WireError } from '#shared/bytes/wire-error.ts'
