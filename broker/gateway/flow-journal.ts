@@ -32,13 +32,13 @@ export class FlowJournal {
   /** Refusals that found no room even as a count of their own. */
   suppressed = 0
   readonly #audit: Pick<AuditLog, 'append'>
-  readonly #directory: Pick<Directory, 'byTunnelKey'>
+  readonly #directory: Pick<Directory, 'byPeerKey'>
   readonly #clock: Clock
   readonly #log: Log
   readonly #repeats = new Map<string, Repeat>()
   readonly #rows = new TokenBucket(rowRate, rowBurst)
 
-  constructor(options: { audit: Pick<AuditLog, 'append'>; directory: Pick<Directory, 'byTunnelKey'>; clock: Clock; log: Log }) {
+  constructor(options: { audit: Pick<AuditLog, 'append'>; directory: Pick<Directory, 'byPeerKey'>; clock: Clock; log: Log }) {
     this.#audit = options.audit
     this.#directory = options.directory
     this.#clock = options.clock
@@ -102,8 +102,8 @@ export class FlowJournal {
   }
 
   #ends(action: string, from: FlowEnd, to: FlowEnd): AuditEntry {
-    const source = from && this.#directory.byTunnelKey(from.peerKey)
-    const target = to && this.#directory.byTunnelKey(to.peerKey)
+    const source = from && this.#directory.byPeerKey(from.peerKey)
+    const target = to && this.#directory.byPeerKey(to.peerKey)
     const device = [target, source].find((principal) => principal?.kind === 'device')
     return {
       actor: nameOf(source),

@@ -88,7 +88,7 @@ export class GatewayPolicy implements FlowPolicy {
 
   #admitted(end: NonNullable<FlowEnd>, wall: number): Principal | undefined {
     const { directory } = this.#options.registry
-    const principal = directory.byTunnelKey(end.peerKey)
+    const principal = directory.byPeerKey(end.peerKey)
     return principal !== undefined && directory.isAdmitted(principal, wall) ? principal : undefined
   }
 }

@@ -1,111 +1,82 @@
 import type { Directory } from '#broker/registry/directory.ts'
-import type { TimestampRecord } from '#broker/registry/presence.ts'
-import type { Principal } from '#broker/registry/principal.ts'
-import { fromHex, toHex } from '#shared/bytes/hex.ts'
+import { type Principal, peerKeysOf } from '#broker/registry/principal.ts'
 import type { DataPlane } from '#shared/dataplane/data-plane.ts'
 import type { Clock } from '#shared/time/instant.ts'
-import type { Association, Endpoint } from '#shared/tunnel/association.ts'
-import type { WireguardAssociation } from '#shared/tunnel/wireguard-association.ts'
-import type { Admission, WireguardEndpoint } from '#shared/tunnel/wireguard-endpoint.ts'
+import type { Association, PeerEndpoint } from '#shared/tunnel/association.ts'
 
 interface Attachment {
-  association: WireguardAssociation
-  /** The inner addresses that are routed to it. */
-  addresses: readonly string[]
+  association: Association
+  /** The principal as it was when its routes were made. */
+  principal: Principal
 }
 
 /**
- * Binds associations to principals: who is admitted, and which inner addresses are routed to whom. An association is made on the first
- * authentic initiation of an admitted key, or from what an earlier run knew; never for all the registry at once.
+ * Binds associations to principals: who is admitted, and which inner addresses and subnets are routed to whom. A principal has one
+ * association at a time: the one that was established last, in whichever suite.
  */
 export class Peers {
   readonly #directory: Directory
   readonly #clock: Clock
-  readonly #endpoint: WireguardEndpoint
+  readonly #endpoints: readonly PeerEndpoint[]
   readonly #plane: DataPlane
   readonly #attached = new Map<number, Attachment>()
-  /** The last TAI64N taken from each key, by hex: from disk, and from associations that are gone. */
-  readonly #timestamps: Map<string, Uint8Array>
-  readonly #unwritten = new Map<string, Uint8Array>()
 
-  constructor(options: {
-    directory: Directory
-    clock: Clock
-    endpoint: WireguardEndpoint
-    plane: DataPlane
-    timestamps: Map<string, Uint8Array>
-  }) {
+  /** `endpoints`: one a suite. */
+  constructor(options: { directory: Directory; clock: Clock; endpoints: readonly PeerEndpoint[]; plane: DataPlane }) {
     this.#directory = options.directory
     this.#clock = options.clock
-    this.#endpoint = options.endpoint
+    this.#endpoints = options.endpoints
     this.#plane = options.plane
-    this.#timestamps = options.timestamps
-  }
-
-  /** The answer to an initiation by a key that has no association: only a valid binding lets it in (DESIGN D4). */
-  static admit(
-    directory: Directory,
-    clock: Clock,
-    timestamps: Map<string, Uint8Array>,
-    publicKey: Uint8Array,
-  ): Admission | undefined {
-    const key = toHex(publicKey)
-    const principal = directory.byTunnelKey(key)
-    if (principal === undefined || !directory.isAdmitted(principal, clock.wall())) return undefined
-    return { lastTimestamp: timestamps.get(key) }
   }
 
   get size(): number {
     return this.#attached.size
   }
 
-  of(principalId: number): WireguardAssociation | undefined {
+  of(principalId: number): Association | undefined {
     return this.#attached.get(principalId)?.association
   }
 
-  *entries(): Iterable<[principalId: number, association: WireguardAssociation]> {
+  *entries(): Iterable<[principalId: number, association: Association]> {
     for (const [id, { association }] of this.#attached) yield [id, association]
   }
 
-  /** An association has a session: its owner's inner addresses are routed to it. False: nobody admitted owns it any more. */
+  /** The endpoint that the association lives in; undefined once it has been removed. */
+  endpointOf(association: Association): PeerEndpoint | undefined {
+    return this.#endpoints.find((endpoint) => endpoint.association(association.peerKey) === association)
+  }
+
+  /** An association has a session: what its owner has inside is routed to it. False: nobody admitted owns it any more. */
   attach(association: Association): boolean {
-    const principal = this.#directory.byTunnelKey(association.peerKey)
-    const own = this.#endpoint.association(association.peerKey)
-    if (own === undefined || principal === undefined || !this.#directory.isAdmitted(principal, this.#clock.wall())) {
-      if (own) this.#remove(own)
+    const principal = this.#directory.byPeerKey(association.peerKey)
+    if (principal === undefined || !this.#directory.isAdmitted(principal, this.#clock.wall())) {
+      this.#remove(association)
       return false
     }
-    this.#bind(principal, own)
+    this.bind(principal, association)
     return true
   }
 
-  /** Makes the association of a principal that an earlier run knew at `endpoint`. */
-  restore(principal: Principal, endpoint: Endpoint): WireguardAssociation | undefined {
-    const key = principal.tunnelKey
-    if (key === undefined || !this.#directory.isAdmitted(principal, this.#clock.wall())) return undefined
-    const known = this.#endpoint.association(key)
-    if (known) return known
-    const peer = { publicKey: fromHex(key), endpoint, lastTimestamp: this.#timestamps.get(key) }
-    const association = this.#endpoint.addPeer(peer, this.#clock.now())
-    this.#bind(principal, association)
-    return association
+  /** Routes what is the principal's to this association; another one that it had goes. */
+  bind(principal: Principal, association: Association): void {
+    const before = this.#attached.get(principal.id)
+    if (before?.association === association && sameRoutes(before.principal, principal)) return
+    if (before && before.association !== association) this.#remove(before.association)
+    for (const prefix of before ? prefixesOf(before.principal) : []) this.#plane.routes.remove(prefix)
+    for (const prefix of prefixesOf(principal)) this.#plane.routes.insert(prefix, association)
+    this.#attached.set(principal.id, { association, principal })
   }
 
   /** The principal has changed: its routes follow, and an association of a former key or of one that is no longer admitted goes. */
   refresh(principal: Principal): 'kept' | 'removed' | 'absent' {
     const attachment = this.#attached.get(principal.id)
     const admitted = this.#directory.isAdmitted(principal, this.#clock.wall())
-    if (attachment === undefined) {
-      // It may be in the middle of its first handshake.
-      const begun = admitted || principal.tunnelKey === undefined ? undefined : this.#endpoint.association(principal.tunnelKey)
-      if (begun) this.#remove(begun)
-      return begun ? 'removed' : 'absent'
-    }
-    if (!admitted || attachment.association.peerKey !== principal.tunnelKey) {
+    if (attachment === undefined) return !admitted && this.#removeBegun(principal) ? 'removed' : 'absent'
+    if (!admitted || this.#directory.byPeerKey(attachment.association.peerKey)?.id !== principal.id) {
       this.drop(principal.id)
       return 'removed'
     }
-    this.#bind(principal, attachment.association)
+    this.bind(principal, attachment.association)
     return 'kept'
   }
 
@@ -117,41 +88,26 @@ export class Peers {
     this.#remove(attachment.association)
   }
 
-  lastTimestamp(tunnelKey: string): Uint8Array | undefined {
-    return this.#endpoint.association(tunnelKey)?.lastTimestamp ?? this.#timestamps.get(tunnelKey)
+  /** It may be in the middle of its first handshake. */
+  #removeBegun(principal: Principal): boolean {
+    let removed = false
+    for (const endpoint of this.#endpoints) {
+      for (const key of peerKeysOf(principal)) {
+        const begun = endpoint.association(key)
+        if (begun === undefined) continue
+        this.#remove(begun)
+        removed = true
+      }
+    }
+    return removed
   }
 
-  /** An initiation's timestamp has been taken: it is to be on disk before long, so that a restart refuses its replay (A-12). */
-  took(association: Association): void {
-    const timestamp = this.#endpoint.association(association.peerKey)?.lastTimestamp
-    if (timestamp) this.#unwritten.set(association.peerKey, timestamp)
-  }
-
-  /** The timestamps that are not on disk; the caller writes them, or gives them back. */
-  takeUnwritten(): TimestampRecord[] {
-    const records = [...this.#unwritten].map(([tunnelKey, timestamp]) => ({ tunnelKey, timestamp }))
-    this.#unwritten.clear()
-    return records
-  }
-
-  /** These could not be written. */
-  giveBack(records: readonly TimestampRecord[]): void {
-    for (const { tunnelKey, timestamp } of records) if (!this.#unwritten.has(tunnelKey)) this.#unwritten.set(tunnelKey, timestamp)
-  }
-
-  #bind(principal: Principal, association: WireguardAssociation): void {
-    const before = this.#attached.get(principal.id)
-    if (before?.association === association && before.addresses === principal.addresses) return
-    if (before && before.association !== association) this.#remove(before.association)
-    for (const address of before?.addresses ?? []) this.#plane.routes.remove(address)
-    for (const address of principal.addresses) this.#plane.routes.insert(address, association)
-    this.#attached.set(principal.id, { association, addresses: principal.addresses })
-  }
-
-  #remove(association: WireguardAssociation): void {
-    const { lastTimestamp, peerKey } = association
-    if (lastTimestamp) this.#timestamps.set(peerKey, lastTimestamp)
+  #remove(association: Association): void {
     this.#plane.detach(association, this.#clock.now())
-    this.#endpoint.removePeer(association)
+    this.endpointOf(association)?.removePeer(association)
   }
 }
+
+const prefixesOf = ({ addresses, subnets }: Principal): readonly string[] => [...addresses, ...subnets]
+
+const sameRoutes = (one: Principal, other: Principal): boolean => prefixesOf(one).join() === prefixesOf(other).join()

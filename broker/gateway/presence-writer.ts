@@ -1,5 +1,6 @@
 import type { Peers } from '#broker/gateway/peers.ts'
 import type { PresenceTable } from '#broker/gateway/presence.ts'
+import type { TakenTimestamps } from '#broker/gateway/taken-timestamps.ts'
 import type { EndpointRecord } from '#broker/registry/presence.ts'
 import type { Registry } from '#broker/registry/registry.ts'
 import type { Log } from '#shared/platform/log.ts'
@@ -14,6 +15,7 @@ export interface PresenceWriterOptions {
   registry: Pick<Registry, 'presence' | 'audit' | 'directory'>
   peers: Peers
   presence: PresenceTable
+  taken: TakenTimestamps
   timers: Timers
   log: Log
 }
@@ -60,7 +62,7 @@ export class PresenceWriter {
     const { registry, peers, presence } = this.#options
     const moved: EndpointRecord[] = []
     for (const key of this.#touched) {
-      const principal = registry.directory.byTunnelKey(key)
+      const principal = registry.directory.byPeerKey(key)
       const association = principal && peers.of(principal.id)
       const record = association && presence.observe(principal.id, association)
       if (record) moved.push(record)
@@ -70,15 +72,15 @@ export class PresenceWriter {
   }
 
   async #write(moved: readonly EndpointRecord[]): Promise<void> {
-    const { registry, peers, presence, log } = this.#options
-    const timestamps = peers.takeUnwritten()
+    const { registry, taken, presence, log } = this.#options
+    const timestamps = taken.takeUnwritten()
     try {
       if (timestamps.length > 0) await registry.presence.saveTimestamps(timestamps)
       if (moved.length > 0) await registry.presence.saveEndpoints(moved)
       presence.stored(moved)
     } catch (error) {
       log.error({ error }, 'endpoints and timestamps could not be written; they will be tried again')
-      peers.giveBack(timestamps)
+      taken.giveBack(timestamps)
     }
   }
 

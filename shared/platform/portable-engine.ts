@@ -4,16 +4,39 @@ import { type Driven, Driver } from '#shared/platform/driver.ts'
 import type { Engine } from '#shared/platform/engine.ts'
 import type { Timers } from '#shared/platform/timers.ts'
 import { UdpSocket } from '#shared/platform/udp.ts'
-import type { Clock } from '#shared/time/instant.ts'
+import type { Clock, Instant } from '#shared/time/instant.ts'
 import type { Endpoint, EndpointPorts, TunnelEndpoint, TunnelEvent } from '#shared/tunnel/association.ts'
+
+/** What the engine does for an endpoint of the esp suite: it speaks on two ports. */
+export interface EspPorts extends EndpointPorts {
+  /** Sends bare IKE, without the non-ESP marker, from the second port; nothing where there is none. */
+  transmitBare(datagram: Uint8Array, to: Endpoint): void
+}
+
+/** An endpoint of the esp suite. */
+export interface BareEndpoint extends TunnelEndpoint {
+  /** A datagram of the second port: IKE without the non-ESP marker. Returns 0 or a negative DropReason. */
+  handleBare(datagram: Uint8Array, from: Endpoint, now: Instant): number
+}
+
+interface Bind {
+  /** Literal address; undefined: all, of both families. */
+  address?: string
+  /** 0: any free one. */
+  port: number
+}
 
 export interface PortableEngineOptions {
   clock: Clock
   timers: Timers
-  /** Literal address; undefined: all, of both families. Port 0: any free one. */
-  bind: { address?: string; port: number }
+  /** The one port of everything (DESIGN D2). */
+  bind: Bind
+  /** A second port for stock IKE clients that begin on port 500; only with `esp`. */
+  bindBare?: Bind | undefined
   /** Makes the WireGuard endpoint on the ports that the engine gives it. */
   noise(ports: EndpointPorts): TunnelEndpoint
+  /** Makes the endpoint of the esp suite; without one its datagrams are counted as unknown. */
+  esp?: ((ports: EspPorts) => BareEndpoint) | undefined
   filter: FlowFilter
   event(event: TunnelEvent): void
   ports: Pick<DataPlanePorts, 'deliver' | 'spoofed'> & {
@@ -27,18 +50,23 @@ export class PortableEngine implements Engine {
   readonly plane: DataPlane
   readonly driver: Driver
   readonly #clock: Clock
+  readonly #esp: BareEndpoint | undefined
   #socket: UdpSocket | undefined
+  #bare: UdpSocket | undefined
   #kicking = false
   #closed = false
 
-  private constructor({ clock, timers, noise, filter, event, ports }: PortableEngineOptions) {
+  private constructor({ clock, timers, noise, esp, filter, event, ports }: PortableEngineOptions) {
     this.#clock = clock
     this.driver = new Driver(clock, timers)
     const transmit = (datagram: Uint8Array, to: Endpoint): boolean => this.#socket?.send(datagram, to) ?? false
     const endpoint = noise({ transmit, event })
+    const transmitBare = (datagram: Uint8Array, to: Endpoint): void => void this.#bare?.send(datagram, to)
+    this.#esp = esp?.({ transmit, transmitBare, event })
     const { stun, ...rest } = ports
     this.plane = new DataPlane({
       noise: endpoint,
+      ...(this.#esp && { esp: this.#esp }),
       filter,
       ports: {
         ...rest,
@@ -47,6 +75,7 @@ export class PortableEngine implements Engine {
       },
     })
     this.driver.add(endpoint)
+    if (this.#esp) this.driver.add(this.#esp)
     this.driver.add(filter)
   }
 
@@ -55,11 +84,24 @@ export class PortableEngine implements Engine {
     const engine = new PortableEngine(options)
     const socket = await UdpSocket.bind({ ...options.bind, onDatagram: (datagram, from) => engine.#receive(datagram, from) })
     engine.#socket = socket
-    return engine
+    if (options.bindBare === undefined) return engine
+    try {
+      const onDatagram = (datagram: Uint8Array, from: Endpoint): void => engine.#receiveBare(datagram, from)
+      engine.#bare = await UdpSocket.bind({ ...options.bindBare, onDatagram })
+      return engine
+    } catch (error) {
+      await engine.close()
+      throw error
+    }
   }
 
   get local(): Endpoint {
     return this.#socket!.local
+  }
+
+  /** Where bare IKE is listened for, if anywhere. */
+  get localBare(): Endpoint | undefined {
+    return this.#bare?.local
   }
 
   /** Something else to wake by the same timer: a netstack. */
@@ -85,12 +127,19 @@ export class PortableEngine implements Engine {
   async close(): Promise<void> {
     this.#closed = true
     this.driver.close()
-    await this.#socket?.close()
+    await Promise.all([this.#socket?.close(), this.#bare?.close()])
   }
 
   #receive(datagram: Uint8Array, from: Endpoint): void {
     if (this.#closed) return
     this.plane.receive(datagram, from, this.#clock.now())
+    this.kick()
+  }
+
+  #receiveBare(datagram: Uint8Array, from: Endpoint): void {
+    if (this.#closed) return
+    this.plane.traffic.received++
+    this.#esp?.handleBare(datagram, from, this.#clock.now())
     this.kick()
   }
 }

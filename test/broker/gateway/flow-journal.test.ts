@@ -22,7 +22,7 @@ function setUp() {
     rows.push(entry)
     return Promise.resolve()
   }
-  const directory = { byTunnelKey: (key: string) => known[key] } as Pick<Directory, 'byTunnelKey'>
+  const directory = { byPeerKey: (key: string) => known[key] } as Pick<Directory, 'byPeerKey'>
   const journal = new FlowJournal({
     audit: { append },
     directory,

@@ -1,0 +1,140 @@
+import { FlowJournal } from '#broker/gateway/flow-journal.ts'
+import { GatewayPolicy } from '#broker/gateway/flow-policy.ts'
+import { Peers } from '#broker/gateway/peers.ts'
+import { PresenceTable } from '#broker/gateway/presence.ts'
+import { PresenceWriter } from '#broker/gateway/presence-writer.ts'
+import { initiationsPerSecond } from '#broker/gateway/reawakening.ts'
+import { StunResponder } from '#broker/gateway/stun-responder.ts'
+import { TakenTimestamps } from '#broker/gateway/taken-timestamps.ts'
+import type { Principal } from '#broker/registry/principal.ts'
+import type { Registry } from '#broker/registry/registry.ts'
+import { MqttServer } from '#broker/telemetry/mqtt-server.ts'
+import { ReadingSink } from '#broker/telemetry/reading-sink.ts'
+import { toHex } from '#shared/bytes/hex.ts'
+import type { KeyPair, Suite } from '#shared/crypto/suite.ts'
+import { FlowFilter } from '#shared/dataplane/flow-filter.ts'
+import { Netstack } from '#shared/netstack/netstack.ts'
+import type { Log } from '#shared/platform/log.ts'
+import { PortableEngine } from '#shared/platform/portable-engine.ts'
+import type { Timers } from '#shared/platform/timers.ts'
+import type { Clock } from '#shared/time/instant.ts'
+import type { PeerEndpoint, TunnelEvent } from '#shared/tunnel/association.ts'
+import { type Admission, WireguardEndpoint } from '#shared/tunnel/wireguard-endpoint.ts'
+
+export interface GatewayOptions {
+  registry: Pick<Registry, 'directory' | 'policy' | 'audit' | 'presence' | 'telemetry' | 'hostKeys' | 'fleet' | 'onChange'>
+  suite: Suite
+  clock: Clock
+  timers: Timers
+  log: Log
+  staticKey: KeyPair
+  /** The broker's own TAI64N for its initiations, strictly growing over restarts too. */
+  nextTimestamp(): Uint8Array
+  bind: { address?: string; port: number }
+  mqttPort: number
+}
+
+/** Four flows each of 65,000 peers; none of them may hold so many that a few could fill the table. */
+const flowLimits = { flows: 262_144, perInitiator: 1_024 }
+
+/**
+ * Connections that a broker may hold: two for each of 30,000 devices; and how little each may buffer, since batches are small. Resets go
+ * to devices alone, whose streams a restart has forgotten: enough of them for all that are called back in a second, and some.
+ */
+export const netstackLimits = {
+  connections: 65_536,
+  sendBuffer: 16 << 10,
+  receiveBuffer: 256 << 10,
+  backlog: 4_096,
+  errorsPerSecond: 2 * initiationsPerSecond,
+}
+
+/** What a gateway is made of. */
+export interface GatewayParts {
+  options: GatewayOptions
+  engine: PortableEngine
+  noise: WireguardEndpoint
+  /** Of each suite. */
+  endpoints: readonly PeerEndpoint[]
+  netstack: Netstack
+  peers: Peers
+  taken: TakenTimestamps
+  policy: GatewayPolicy
+  presence: PresenceTable
+  writer: PresenceWriter
+  journal: FlowJournal
+  stun: StunResponder
+  mqtt: MqttServer
+  sink: ReadingSink
+}
+
+/** Puts the parts together around one engine. */
+export async function assembleGateway(
+  options: GatewayOptions,
+  on: { event(event: TunnelEvent): void; goodbye(device: Principal): void },
+): Promise<GatewayParts> {
+  const { registry, suite, clock, timers, log, mqttPort } = options
+  const { directory, fleet } = registry
+  const taken = await TakenTimestamps.load(registry.presence)
+  const journal = new FlowJournal({ audit: registry.audit, directory, clock, log })
+  const policy = new GatewayPolicy({ registry, clock, journal, mqttPort })
+  const stun = new StunResponder()
+  const sink = new ReadingSink({ ...registry, suite, log })
+  let noise!: WireguardEndpoint
+  const engine = await PortableEngine.open({
+    clock,
+    timers,
+    bind: options.bind,
+    filter: new FlowFilter(
+      policy,
+      suite.random(4).reduce((seed, byte) => (seed << 8) | byte, 0),
+      flowLimits,
+    ),
+    event: on.event,
+    noise(ports) {
+      noise = new WireguardEndpoint({
+        suite,
+        staticKey: options.staticKey,
+        ports,
+        nextTimestamp: options.nextTimestamp,
+        admit: (publicKey) => admission(publicKey, options, taken),
+      })
+      return noise
+    },
+    ports: {
+      deliver: (packet) => netstack.input(packet),
+      spoofed: (packet, from, now) => journal.spoofed(packet, from, now),
+      stun(datagram, from, reply) {
+        const answer = stun.answer(datagram, from, clock.now())
+        if (answer) reply(answer)
+      },
+    },
+  })
+  const netstack = new Netstack({
+    suite,
+    clock,
+    addresses: fleet.broker,
+    limits: netstackLimits,
+    transmit: (packet) => engine.send(packet),
+    wake: (at) => engine.driver.wake(at),
+    defer: (task) => setImmediate(task),
+  })
+  engine.drive(netstack)
+  engine.plane.setLocal(fleet.broker)
+  const mqtt = await MqttServer.start({ sink, log, goodbye: on.goodbye })
+  log.debug({ key: toHex(noise.publicKey), inner: fleet.broker }, 'gateway ready')
+  const endpoints = [noise]
+  const peers = new Peers({ directory, clock, endpoints, plane: engine.plane })
+  const presence = new PresenceTable(clock)
+  const writer = new PresenceWriter({ registry, peers, presence, taken, timers, log })
+  return { options, engine, noise, endpoints, netstack, peers, taken, policy, presence, writer, journal, stun, mqtt, sink }
+}
+
+/** The answer to an initiation by a key that has no association: only a valid binding lets it in (DESIGN D4). */
+function admission(publicKey: Uint8Array, options: GatewayOptions, taken: TakenTimestamps): Admission | undefined {
+  const { registry, clock } = options
+  const key = toHex(publicKey)
+  const principal = registry.directory.byTunnelKey(key)
+  if (principal === undefined || !registry.directory.isAdmitted(principal, clock.wall())) return undefined
+  return { lastTimestamp: taken.of(key) }
+}
