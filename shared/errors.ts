@@ -48,6 +48,7 @@ export const exitStatuses = {
   'device-offline': 4,
   'device-revoked': 3,
   'name-taken': 3,
+  'subnet-taken': 3,
   'not-found': 4,
   'broker-unreachable': 4,
   'broker-not-running': 4,

@@ -67,7 +67,7 @@ export class CertificateStore {
       }
       const { spkiSha256Hex: spkiSha256, tunnelKey } = certificate
       await bindKeys(this.#context, transaction, before.id, { spkiSha256, tunnelKey })
-      await transaction.insertInto('certificates').values(toRow(certificate, clock.wall())).execute()
+      await insertCertificate(transaction, certificate, clock.wall())
       await transaction
         .updateTable('principals')
         .set({ expires_at: Math.max(certificate.notAfter, before.expiresAt ?? 0) })
@@ -142,6 +142,15 @@ export class CertificateStore {
       .where('id', '=', principalId)
       .execute()
   }
+}
+
+/** The row alone, within the transaction that makes its principal. */
+export async function insertCertificate(
+  transaction: WriteTransaction,
+  certificate: CertificateRecord,
+  now: number,
+): Promise<void> {
+  await transaction.insertInto('certificates').values(toRow(certificate, now)).execute()
 }
 
 const toRow = (certificate: CertificateRecord, now: number): CertificateRow => ({

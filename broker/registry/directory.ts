@@ -10,6 +10,9 @@ export class Directory {
   readonly #byAddress = new Map<string, Principal>()
   readonly #byName = new Map<string, Principal>()
   readonly #bySpki = new Map<string, Principal>()
+  readonly #byPskKey = new Map<string, Principal>()
+  /** PSK peers by the IKE identity that they claim. */
+  readonly #byIdentity = new Map<string, Principal>()
 
   byId(id: number): Principal | undefined {
     return this.#byId.get(id)
@@ -35,6 +38,23 @@ export class Directory {
     return this.#bySpki.get(sha256Hex)
   }
 
+  /** By what an association is known by, of either suite: present tunnel key, identity key, or a PSK peer's stand-in (64 hex digits). */
+  byPeerKey(hex: string): Principal | undefined {
+    return this.#byTunnelKey.get(hex) ?? this.#bySpki.get(hex) ?? this.#byPskKey.get(hex)
+  }
+
+  /** The PSK peer that claims this IKE identity (as text, case aside): the live one, else the last revoked one. */
+  byIkeIdentity(text: string): Principal | undefined {
+    return this.#byIdentity.get(text.toLowerCase())
+  }
+
+  /** Unrevoked principals with networks behind them. */
+  *sites(): Iterable<Principal> {
+    for (const principal of this.#byId.values()) {
+      if (principal.subnets.length > 0 && principal.revokedAt === undefined) yield principal
+    }
+  }
+
   *all(kind?: PrincipalKind): Iterable<Principal> {
     for (const principal of this.#byId.values()) if (kind === undefined || principal.kind === kind) yield principal
   }
@@ -53,15 +73,19 @@ export class Directory {
     if (principal.tunnelKey) this.#byTunnelKey.set(principal.tunnelKey, principal)
     for (const address of principal.addresses) this.#byAddress.set(address, principal)
     for (const key of principal.identityKeys) this.#bySpki.set(key, principal)
-    this.#putName(principal)
+    claim(this.#byName, `${principal.kind} ${principal.name}`, principal)
+    if (principal.ipsec?.pskKey !== undefined) {
+      this.#byPskKey.set(principal.ipsec.pskKey, principal)
+      claim(this.#byIdentity, principal.ipsec.identity, principal)
+    }
   }
+}
 
-  #putName(principal: Principal): void {
-    const key = `${principal.kind} ${principal.name}`
-    const holder = this.#byName.get(key)
-    const keeps = holder !== undefined && holder.id !== principal.id && !older(holder, principal)
-    if (!keeps) this.#byName.set(key, principal)
-  }
+/** Of several that have borne a name, the live one or the youngest keeps it. */
+function claim(map: Map<string, Principal>, key: string, principal: Principal): void {
+  const holder = map.get(key)
+  const keeps = holder !== undefined && holder.id !== principal.id && !older(holder, principal)
+  if (!keeps) map.set(key, principal)
 }
 
 /** Whether `holder` gives its name up to `other`: a live one wins, then the younger. */

@@ -4,6 +4,7 @@ import type { Principal, PrincipalKind } from './principal.ts'
 import { loadPrincipal } from './principal-rows.ts'
 import type { KeyRow } from './schema.ts'
 import type { StoreContext, WriteTransaction } from './store-context.ts'
+import { assertSubnetsFree } from './subnet-plan.ts'
 
 /** A principal about to be. */
 export interface Newcomer {
@@ -13,6 +14,10 @@ export interface Newcomer {
   spkiSha256?: string
   /** X25519, hex. */
   tunnelKey?: string
+  /** Where it has neither: 64 random hex digits from which its inner address is made. */
+  addressSeed?: string
+  /** Networks behind it, as `checkSubnets` gives them. */
+  subnets?: readonly string[]
   tags: readonly string[]
   groups: readonly string[]
   admin: boolean
@@ -22,12 +27,13 @@ export interface Newcomer {
 
 /**
  * Adds a principal within a transaction: live name free, keys of nobody, inner addresses of its own. Throws AditError `name-taken`,
- * `already-enrolled`, `request-refused` or `revoked`; then the transaction must be rolled back.
+ * `already-enrolled`, `request-refused`, `subnet-taken` or `revoked`; then the transaction must be rolled back.
  */
 export async function enlist(context: StoreContext, transaction: WriteTransaction, newcomer: Newcomer): Promise<Principal> {
   if (newcomer.spkiSha256) await assertKeyFree(context, transaction, 'identity', newcomer.spkiSha256)
   if (newcomer.tunnelKey) await assertKeyFree(context, transaction, 'tunnel', newcomer.tunnelKey)
   await assertNameFree(transaction, newcomer.kind, newcomer.name)
+  await assertSubnetsFree(transaction, newcomer.name, newcomer.subnets ?? [])
   const now = context.clock.wall()
   const { id } = await transaction
     .insertInto('principals')
@@ -49,6 +55,7 @@ export async function enlist(context: StoreContext, transaction: WriteTransactio
   if (newcomer.tunnelKey) await addKey(transaction, 'tunnel', newcomer.tunnelKey, id, now)
   for (const tag of new Set(newcomer.tags)) await transaction.insertInto('tags').values({ principal_id: id, tag }).execute()
   for (const name of new Set(newcomer.groups)) await transaction.insertInto('groups').values({ principal_id: id, name }).execute()
+  for (const cidr of newcomer.subnets ?? []) await transaction.insertInto('subnets').values({ principal_id: id, cidr }).execute()
   return loadPrincipal(transaction, id)
 }
 
@@ -147,5 +154,6 @@ const addKey = async (
 function firstKeyHash({ suite }: StoreContext, newcomer: Newcomer): Uint8Array {
   if (newcomer.spkiSha256) return fromHex(newcomer.spkiSha256)
   if (newcomer.tunnelKey) return suite.hash('sha256', fromHex(newcomer.tunnelKey))
+  if (newcomer.addressSeed) return suite.hash('sha256', fromHex(newcomer.addressSeed))
   throw new TypeError('a principal has a key')
 }

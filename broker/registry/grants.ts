@@ -32,8 +32,7 @@ export class GrantStore {
     const row = toRow(checked(grant), now)
     const added = await db.transaction().execute(async (transaction) => {
       const { id } = await transaction.insertInto('grants').values(row).returning('id').executeTakeFirstOrThrow()
-      const { operators, groups, tags, devices, ports, until } = grant
-      const detail = { operators, groups, tags, devices, ports, until }
+      const { createdAt: _, ...detail } = toGrant({ ...row, id })
       await writeAudit(transaction, now, { actor, action: 'grant.add', subject: `grant:${id}`, detail })
       return toGrant({ ...row, id })
     })
@@ -78,23 +77,44 @@ export class GrantStore {
   }
 }
 
-/** Takes an operator's name out of every grant; one that named nobody else is revoked. Returns how many it touched. */
-export async function withdrawOperator(transaction: WriteTransaction, name: string, now: number): Promise<number> {
+/**
+ * Takes the name of an operator, or of a device as the source of flows, out of every grant; one that named nobody else is revoked.
+ * Returns how many it touched.
+ */
+export async function withdrawSubject(
+  transaction: WriteTransaction,
+  kind: 'operator' | 'device',
+  name: string,
+  now: number,
+): Promise<number> {
   const rows = await transaction.selectFrom('grants').selectAll().where('revoked_at', 'is', null).execute()
   let touched = 0
   for (const grant of rows.map(toGrant)) {
-    if (!grant.operators.includes(name)) continue
-    const operators = grant.operators.filter((operator) => operator !== name)
-    const change = operators.length + grant.groups.length === 0 ? { revoked_at: now } : { operators: JSON.stringify(operators) }
-    await transaction.updateTable('grants').set(change).where('id', '=', grant.id).execute()
+    const before = kind === 'operator' ? grant.operators : grant.from
+    if (!before.includes(name)) continue
+    const left = before.filter((subject) => subject !== name)
+    const alone = left.length + (kind === 'operator' ? grant.groups.length : 0) === 0
+    const fewer = kind === 'operator' ? { operators: JSON.stringify(left) } : { sources: JSON.stringify(left) }
+    await transaction
+      .updateTable('grants')
+      .set(alone ? { revoked_at: now } : fewer)
+      .where('id', '=', grant.id)
+      .execute()
     touched += 1
   }
   return touched
 }
 
 function checked(grant: NewGrant): NewGrant {
-  if (grant.operators.length + grant.groups.length === 0) throw usage('A grant needs an operator or a group.')
-  if (grant.tags.length + grant.devices.length === 0) throw usage('A grant needs a tag or a device.')
+  const { from = [], to = [] } = grant
+  const people = grant.operators.length + grant.groups.length
+  if (people + from.length === 0) throw usage('A grant needs an operator, a group, or a device that it is from.')
+  if (people > 0 && from.length > 0) throw usage('A grant is to operators or from devices, not both.')
+  if (grant.tags.length + grant.devices.length + to.length === 0) throw usage('A grant needs a tag, a device, or a site.')
+  if (from.length > 0 && grant.tags.length + grant.devices.length > 0) {
+    throw usage('Device to device is closed: a grant from a device is to the hosts behind another (--to).')
+  }
+  if (from.length > 0 && grant.ports.length === 0) throw usage('A grant from a device needs a port, or all.')
   for (const { from, to } of grant.ports) {
     if (!(Number.isInteger(from) && Number.isInteger(to) && from >= 1 && to <= 65_535 && from <= to)) {
       throw usage(`${from}-${to} is no range of ports: they go from 1 to 65535.`)
@@ -106,6 +126,8 @@ function checked(grant: NewGrant): NewGrant {
     groups: checkLabels('group', grant.groups),
     tags: checkLabels('tag', grant.tags),
     devices: grant.devices.map(checkName),
+    from: from.map(checkName),
+    to: to.map(checkName),
   }
 }
 
@@ -116,6 +138,8 @@ const toRow = (grant: NewGrant, now: number): Omit<Selectable<GrantRow>, 'id'> =
   groups: JSON.stringify(grant.groups),
   tags: JSON.stringify(grant.tags),
   devices: JSON.stringify(grant.devices),
+  sources: JSON.stringify(grant.from ?? []),
+  sites: JSON.stringify(grant.to ?? []),
   ports: JSON.stringify(grant.ports.map(({ from, to }) => [from, to])),
   until: grant.until ?? null,
   created_at: now,
@@ -128,6 +152,8 @@ const toGrant = (row: Selectable<GrantRow>): Grant => ({
   groups: JSON.parse(row.groups) as string[],
   tags: JSON.parse(row.tags) as string[],
   devices: JSON.parse(row.devices) as string[],
+  from: JSON.parse(row.sources) as string[],
+  to: JSON.parse(row.sites) as string[],
   ports: (JSON.parse(row.ports) as [number, number][]).map(([from, to]): PortRange => ({ from, to })),
   ...(row.until === null ? {} : { until: row.until }),
   createdAt: row.created_at,

@@ -7,6 +7,7 @@ import { AditError } from '#shared/errors.ts'
  */
 const migrations: Record<string, Migration> = {
   '0001-first': { up: (db) => runAll(db, first) },
+  '0002-ipsec': { up: (db) => runAll(db, ipsec) },
 }
 
 /** Tables that share nothing with telemetry keep foreign keys; readings do without, since principals are revoked, never deleted. */
@@ -141,6 +142,34 @@ const first: readonly ReturnType<typeof sql>[] = [
     received_at INTEGER NOT NULL
   ) STRICT`,
   sql`CREATE INDEX arrivals_device ON arrivals (device, id)`,
+]
+
+/** Stock IPsec peers, the networks behind peers, grants between sites, and negotiations that came to nothing. */
+const ipsec: readonly ReturnType<typeof sql>[] = [
+  sql`CREATE TABLE ipsec_peers (
+    principal_id INTEGER PRIMARY KEY REFERENCES principals (id),
+    identity TEXT NOT NULL,
+    psk_key TEXT UNIQUE,
+    psk BLOB,
+    ppk_id TEXT,
+    ppk BLOB,
+    ike_proposals TEXT NOT NULL,
+    esp_proposals TEXT NOT NULL
+  ) STRICT`,
+  sql`CREATE TABLE subnets (
+    principal_id INTEGER NOT NULL REFERENCES principals (id), cidr TEXT NOT NULL, PRIMARY KEY (principal_id, cidr)
+  ) STRICT, WITHOUT ROWID`,
+  sql`ALTER TABLE grants ADD COLUMN sources TEXT NOT NULL DEFAULT '[]'`,
+  sql`ALTER TABLE grants ADD COLUMN sites TEXT NOT NULL DEFAULT '[]'`,
+  sql`CREATE TABLE negotiations (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    at INTEGER NOT NULL,
+    principal_id INTEGER REFERENCES principals (id),
+    source TEXT,
+    times INTEGER NOT NULL,
+    failure TEXT NOT NULL
+  ) STRICT`,
+  sql`CREATE INDEX negotiations_principal ON negotiations (principal_id, id)`,
 ]
 
 async function runAll(db: Kysely<unknown>, statements: readonly ReturnType<typeof sql>[]): Promise<void> {

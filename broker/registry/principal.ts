@@ -22,9 +22,31 @@ export interface Principal {
   readonly revokedAt?: number
   /** End of a stock peer's registration, or of the newest certificate. */
   readonly expiresAt?: number
-  /** A stock WireGuard peer: no certificate, admitted by its key alone. */
+  /** A peer without our agent: a stock WireGuard peer, admitted by its key alone, or a stock IPsec peer. */
   readonly stock: boolean
+  /** Networks behind it, which are its alone: `192.168.1.0/24`, canonical. */
+  readonly subnets: readonly string[]
+  /** Of a stock IPsec peer alone. */
+  readonly ipsec?: IpsecFacts
 }
+
+/** What a stock IPsec peer is held to. Its secrets are in `PeerSecrets`, never here: principals are shown and logged. */
+export interface IpsecFacts {
+  /** What its association is known by where it proves itself by a pre-shared key, 64 hex digits; undefined: it has a certificate. */
+  readonly pskKey: string | undefined
+  /** The IKE identity that it claims, as text: `plant-a`, `192.0.2.1`, `CN=plant-a`. */
+  readonly identity: string
+  /** Proposals in order of preference, as strongSwan writes them; empty: what the broker allows everybody. */
+  readonly ikeProposals: readonly string[]
+  readonly espProposals: readonly string[]
+}
+
+/** Everything that an association of this principal may be known by: its tunnel key, its identity keys, its PSK's stand-in. */
+export const peerKeysOf = ({ tunnelKey, identityKeys, ipsec }: Principal): readonly string[] => [
+  ...(tunnelKey === undefined ? [] : [tunnelKey]),
+  ...identityKeys,
+  ...(ipsec?.pskKey === undefined ? [] : [ipsec.pskKey]),
+]
 
 export type PrincipalKind = 'device' | 'operator' | 'station'
 

@@ -2,8 +2,9 @@ import { checkName, escapeText } from '#shared/enrolment/name.ts'
 import { AditError } from '#shared/errors.ts'
 import { writeAudit } from './audit-log.ts'
 import { enlist } from './enlist.ts'
-import { type GrantStore, withdrawOperator } from './grants.ts'
+import { type GrantStore, withdrawSubject } from './grants.ts'
 import { checkLabels } from './label.ts'
+import { eraseSecrets } from './peer-secrets.ts'
 import type { Principal } from './principal.ts'
 import { loadPrincipal } from './principal-rows.ts'
 import type { StoreContext } from './store-context.ts'
@@ -66,9 +67,9 @@ export class PrincipalStore {
     return principal
   }
 
-  /** For ever: its keys, its certificates, and the grants to an operator of that name. A second time changes nothing. */
+  /** For ever: its keys and secrets, its certificates, and the grants to an operator or site of that name. A second time changes nothing. */
   async revoke(name: string, actor = 'broker'): Promise<Principal> {
-    const { db, clock } = this.#context
+    const { db, clock, secrets } = this.#context
     const { id, revokedAt } = this.get(name)
     if (revokedAt !== undefined) return this.get(name)
     const now = clock.wall()
@@ -85,13 +86,15 @@ export class PrincipalStore {
         .where('principal_id', '=', id)
         .where('revoked_at', 'is', null)
         .execute()
+      await eraseSecrets(transaction, id)
       const revoked = await loadPrincipal(transaction, id)
-      // A later operator of the same name must not inherit what this one was granted.
-      const withdrawn = this.#kind === 'operator' ? await withdrawOperator(transaction, revoked.name, now) : 0
+      // A later one of the same name must not inherit what this one was granted.
+      const withdrawn = await withdrawSubject(transaction, this.#kind, revoked.name, now)
       const subject = `${this.#kind}:${revoked.name}`
       await writeAudit(transaction, now, { actor, action: `${this.#kind}.revoke`, subject, ...this.#about(revoked) })
       return { principal: revoked, grants: withdrawn }
     })
+    secrets.forget(id)
     this.#context.changed({ kind: 'revoked', principal })
     if (grants > 0) {
       await this.#grants.reload()

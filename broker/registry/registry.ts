@@ -14,7 +14,10 @@ import { Directory } from './directory.ts'
 import type { Fleet } from './fleet.ts'
 import { GrantStore } from './grants.ts'
 import { HostKeyStore } from './host-keys.ts'
+import { IpsecPeerStore } from './ipsec-peers.ts'
 import { migrate } from './migrations.ts'
+import { NegotiationStore } from './negotiations.ts'
+import { PeerSecrets } from './peer-secrets.ts'
 import { PresenceStore } from './presence.ts'
 import type { Principal } from './principal.ts'
 import { loadPrincipals } from './principal-rows.ts'
@@ -55,6 +58,10 @@ export class Registry {
   readonly certificates: CertificateStore
   readonly devices: PrincipalStore
   readonly operators: PrincipalStore
+  readonly ipsecPeers: IpsecPeerStore
+  /** Pre-shared keys of IPsec peers, in memory. */
+  readonly peerSecrets: PeerSecrets
+  readonly negotiations: NegotiationStore
   readonly grants: GrantStore
   readonly policy: Policy
   readonly audit: AuditLog
@@ -72,6 +79,9 @@ export class Registry {
     this.certificates = loaded.certificates
     this.devices = new PrincipalStore(context, 'device', loaded.grants)
     this.operators = new PrincipalStore(context, 'operator', loaded.grants)
+    this.ipsecPeers = new IpsecPeerStore(context)
+    this.peerSecrets = context.secrets
+    this.negotiations = new NegotiationStore(context)
     this.grants = loaded.grants
     this.policy = loaded.policy
     this.audit = new AuditLog(context)
@@ -101,7 +111,7 @@ export class Registry {
         if ('principal' in change) directory.put(change.principal)
         for (const listener of listeners) listener(change)
       }
-      const context: StoreContext = { ...ports, db, directory, addresses, changed }
+      const context: StoreContext = { ...ports, db, directory, addresses, secrets: await PeerSecrets.load({ db }), changed }
       const policy = new Policy()
       return new Registry(database, context, listeners, {
         policy,
@@ -128,7 +138,7 @@ export class Registry {
 
   /** Waits for what was handed in, then closes the file. */
   async close(): Promise<void> {
-    await Promise.all([this.telemetry.drained(), this.audit.drained(), this.presence.drained()])
+    await Promise.all([this.telemetry.drained(), this.audit.drained(), this.presence.drained(), this.negotiations.drained()])
     await this.#database.close()
   }
 }

@@ -7,6 +7,9 @@ export interface Tables {
   keys: KeyRow
   tags: { principal_id: number; tag: string }
   groups: { principal_id: number; name: string }
+  subnets: { principal_id: number; cidr: string }
+  ipsec_peers: IpsecPeerRow
+  negotiations: NegotiationRow
   certificates: CertificateRow
   claims: ClaimRow
   claim_uses: { claim_id: string; spki: string; tunnel_key: string | null; principal_id: number; at: number }
@@ -43,6 +46,35 @@ export interface KeyRow {
   created_at: number
   /** A tunnel key that another has replaced: never to be enrolled again, never admitted. */
   retired_at: number | null
+}
+
+export interface IpsecPeerRow {
+  principal_id: number
+  /** The IKE identity that it claims, as text. */
+  identity: string
+  /** What its association is known by where it has no certificate: 64 hex digits, random. */
+  psk_key: string | null
+  /** Secrets, in the clear: IKE needs the bytes. Gone with the peer's revocation. */
+  psk: Uint8Array | null
+  ppk_id: string | null
+  ppk: Uint8Array | null
+  /** JSON arrays of text. */
+  ike_proposals: string
+  esp_proposals: string
+}
+
+/** A negotiation that came to nothing. */
+export interface NegotiationRow {
+  id: Generated<number>
+  at: number
+  /** The peer, where it is known. */
+  principal_id: number | null
+  /** "address:port". */
+  source: string | null
+  /** So often since the row before of the same kind. */
+  times: number
+  /** JSON of a NegotiationFailure. */
+  failure: string
 }
 
 export interface CertificateRow {
@@ -84,6 +116,8 @@ export interface GrantRow {
   groups: string
   tags: string
   devices: string
+  sources: string
+  sites: string
   /** JSON array of [from, to]. */
   ports: string
   until: number | null

@@ -69,6 +69,11 @@ export function contains(cidr: Cidr, address: Uint8Array): boolean {
   return rest === 0 || ((cidr.address[whole]! ^ address[whole]!) & (0xff << (8 - rest)) & 0xff) === 0
 }
 
+/** Whether the two networks have an address in common. */
+export function overlaps(one: Cidr, other: Cidr): boolean {
+  return one.prefix <= other.prefix ? contains(one, other.address) : contains(other, one.address)
+}
+
 export function sameAddress(a: Uint8Array, b: Uint8Array): boolean {
   if (a.length !== b.length) return false
   for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false

@@ -5,6 +5,7 @@ import { Authority } from '#broker/identity/authority.ts'
 import { AddressPlan } from '#broker/registry/address-plan.ts'
 import { Directory } from '#broker/registry/directory.ts'
 import { enlist } from '#broker/registry/enlist.ts'
+import { PeerSecrets } from '#broker/registry/peer-secrets.ts'
 import { Registry } from '#broker/registry/registry.ts'
 import type { Tables } from '#broker/registry/schema.ts'
 import { toHex } from '#shared/bytes/hex.ts'
@@ -41,6 +42,7 @@ export async function fleetData(count: number): Promise<FleetData> {
     db,
     directory: new Directory(),
     addresses: new AddressPlan(fleet.prefix, []),
+    secrets: new PeerSecrets(),
     changed: () => undefined,
   }
   const devices: FleetOrder['devices'] = []

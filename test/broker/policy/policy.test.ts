@@ -18,6 +18,7 @@ const principal = (change: Partial<Principal>): Principal => ({
   addresses: [],
   createdAt: 0,
   stock: false,
+  subnets: [],
   ...change,
 })
 const ann = principal({ kind: 'operator', name: 'ann' })
@@ -30,6 +31,8 @@ const grant = (change: Partial<Grant>): Grant => ({
   groups: [],
   tags: [],
   devices: [],
+  from: [],
+  to: [],
   ports: [{ from: 22, to: 22 }],
   createdAt: 0,
   ...change,

@@ -195,7 +195,7 @@ test('a registry that a younger program has changed is refused in a sentence', a
   const fixture = await openRegistry()
   await fixture.registry.close()
   const database = await openDatabase(`${fixture.folder}/adit.db`)
-  await database.write("UPDATE kysely_migration SET name = '9999-future'")
+  await database.write("UPDATE kysely_migration SET name = '9999-future' WHERE name = (SELECT max(name) FROM kysely_migration)")
   await database.close()
   const ports = { clock: new ManualClock(), suite: nativeSuite, log: silentLog }
   await assert.rejects(Registry.open(fixture.folder, ports), { code: 'storage-failed', message: /schema/ })
