@@ -1,9 +1,12 @@
 import crypto from 'node:crypto'
 import { aesGcm, chacha20poly1305 } from './native/aead.ts'
+import { aesCbc } from './native/aes-cbc.ts'
 import { blake2s } from './native/blake2s.ts'
-import { hash, hkdf, hmac } from './native/digest.ts'
+import { hash, hkdf, hmac, hmacKey } from './native/digest.ts'
+import { modp } from './native/modp.ts'
 import { x25519 } from './native/montgomery.ts'
-import { ecdhP256, ecdhP384 } from './native/nist-ecdh.ts'
+import { ecdhP256, ecdhP384, ecdhP521 } from './native/nist-ecdh.ts'
+import { rsa } from './native/rsa.ts'
 import { ecdsaP256, ecdsaP256Raw, ecdsaP384, ed25519 } from './native/signers.ts'
 import { xchacha20poly1305 } from './noble/aead.ts'
 import { blake2b } from './noble/digest.ts'
@@ -19,16 +22,21 @@ export const nativeSuite: Suite = {
   x25519,
   ecdhP256,
   ecdhP384,
+  ecdhP521,
+  modp,
   ed25519,
   ecdsaP256,
   ecdsaP256Raw,
   ecdsaP384,
+  rsa,
   chacha20poly1305,
   xchacha20poly1305,
   aesGcm,
+  aesCbc,
   hash,
   blake2s,
   blake2b,
   hmac,
+  hmacKey,
   hkdf,
 }

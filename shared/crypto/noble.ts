@@ -1,8 +1,11 @@
 import { randomBytes } from '@noble/hashes/utils.js'
 import { aesGcm, chacha20poly1305, xchacha20poly1305 } from './noble/aead.ts'
-import { blake2b, blake2s, hash, hkdf, hmac } from './noble/digest.ts'
+import { aesCbc } from './noble/aes-cbc.ts'
+import { blake2b, blake2s, hash, hkdf, hmac, hmacKey } from './noble/digest.ts'
+import { modp } from './noble/modp.ts'
 import { x25519 } from './noble/montgomery.ts'
-import { ecdhP256, ecdhP384 } from './noble/nist-ecdh.ts'
+import { ecdhP256, ecdhP384, ecdhP521 } from './noble/nist-ecdh.ts'
+import { rsa } from './noble/rsa.ts'
 import { ecdsaP256, ecdsaP256Raw, ecdsaP384, ed25519 } from './noble/signers.ts'
 import type { Suite } from './suite.ts'
 
@@ -16,16 +19,21 @@ export const nobleSuite: Suite = {
   x25519,
   ecdhP256,
   ecdhP384,
+  ecdhP521,
+  modp,
   ed25519,
   ecdsaP256,
   ecdsaP256Raw,
   ecdsaP384,
+  rsa,
   chacha20poly1305,
   xchacha20poly1305,
   aesGcm,
+  aesCbc,
   hash,
   blake2s,
   blake2b,
   hmac,
+  hmacKey,
   hkdf,
 }

@@ -5,15 +5,19 @@ import { CryptoError, type DiffieHellman, type KeyPair } from '../suite.ts'
 /** ECDH over the NIST curves (RFC 5903): uncompressed points in, the x coordinate out. */
 export const ecdhP256: DiffieHellman = nistCurve('P-256', 'prime256v1', 32)
 export const ecdhP384: DiffieHellman = nistCurve('P-384', 'secp384r1', 48)
+export const ecdhP521: DiffieHellman = nistCurve('P-521', 'secp521r1', 66)
 
 function nistCurve(title: string, opensslName: string, size: number): DiffieHellman {
   const publicKeyLength = 1 + 2 * size
+  /** OpenSSL's form of a pair that was made here; dies with its pair. */
+  const objects = new WeakMap<KeyPair, crypto.ECDH>()
+
   const pairOf = (ecdh: crypto.ECDH): KeyPair => {
-    const privateKey = new Uint8Array(size)
-    const digits = ecdh.getPrivateKey() // without leading zeros
-    privateKey.set(digits, size - digits.length)
+    const digits = ecdh.getPrivateKey()
+    const pair = { publicKey: plainView(ecdh.getPublicKey()), privateKey: padded(digits, size) }
     digits.fill(0)
-    return { publicKey: plainView(ecdh.getPublicKey()), privateKey }
+    objects.set(pair, ecdh)
+    return pair
   }
   const withPrivate = (privateKey: Uint8Array): crypto.ECDH => {
     if (privateKey.length !== size)
@@ -24,6 +28,11 @@ function nistCurve(title: string, opensslName: string, size: number): DiffieHell
     } catch {
       throw new CryptoError('key', `a ${title} private key lies between 1 and the group order`)
     }
+    return ecdh
+  }
+  const adopt = (pair: KeyPair): crypto.ECDH => {
+    const ecdh = withPrivate(pair.privateKey)
+    objects.set(pair, ecdh)
     return ecdh
   }
   return {
@@ -40,7 +49,7 @@ function nistCurve(title: string, opensslName: string, size: number): DiffieHell
     shared(pair, publicKey) {
       if (publicKey.length !== publicKeyLength || publicKey[0] !== 4)
         throw new CryptoError('length', `a ${title} public key is an uncompressed point of ${publicKeyLength} bytes`)
-      const ecdh = withPrivate(pair.privateKey)
+      const ecdh = objects.get(pair) ?? adopt(pair)
       try {
         return plainView(ecdh.computeSecret(publicKey))
       } catch {
@@ -48,4 +57,11 @@ function nistCurve(title: string, opensslName: string, size: number): DiffieHell
       }
     },
   }
+}
+
+/** OpenSSL gives numbers without leading zeros. */
+function padded(digits: Uint8Array, size: number): Uint8Array {
+  const out = new Uint8Array(size)
+  out.set(digits, size - digits.length)
+  return out
 }

@@ -4,7 +4,7 @@ import { hmac as nobleHmac } from '@noble/hashes/hmac.js'
 import { sha1 } from '@noble/hashes/legacy.js'
 import { sha256, sha384, sha512 } from '@noble/hashes/sha2.js'
 import { hashLengths, maxHkdfBlocks } from '../hash-sizes.ts'
-import { CryptoError, type HashName } from '../suite.ts'
+import { CryptoError, type HashName, type MacKey } from '../suite.ts'
 
 const hashes = { sha1, sha256, sha384, sha512, blake2s: nobleBlake2s, blake2b: nobleBlake2b } as const
 
@@ -34,6 +34,24 @@ export function hmac(name: HashName, key: Uint8Array, ...parts: readonly Uint8Ar
   const state = nobleHmac.create(hashes[name], key)
   for (const part of parts) state.update(part)
   return state.digest()
+}
+
+export function hmacKey(name: HashName, key: Uint8Array): MacKey {
+  const ready = nobleHmac.create(hashes[name], key)
+  let wiped = false
+  return {
+    length: hashLengths[name],
+    mac(...parts) {
+      if (wiped) throw new CryptoError('key', 'this key has been wiped')
+      const state = ready.clone()
+      for (const part of parts) state.update(part)
+      return state.digest()
+    },
+    wipe() {
+      ready.destroy()
+      wiped = true
+    },
+  }
 }
 
 /** RFC 5869 §2. Throws CryptoError `length` above 255 digests. */

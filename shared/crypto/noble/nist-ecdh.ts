@@ -1,4 +1,4 @@
-import { p256, p384 } from '@noble/curves/nist.js'
+import { p256, p384, p521 } from '@noble/curves/nist.js'
 import { CryptoError, type DiffieHellman } from '../suite.ts'
 
 type NobleCurve = typeof p256
@@ -6,6 +6,7 @@ type NobleCurve = typeof p256
 /** ECDH over the NIST curves (RFC 5903): uncompressed points in, the x coordinate out. */
 export const ecdhP256: DiffieHellman = nistCurve('P-256', p256, 32)
 export const ecdhP384: DiffieHellman = nistCurve('P-384', p384, 48)
+export const ecdhP521: DiffieHellman = nistCurve('P-521', p521, 66)
 
 function nistCurve(title: string, curve: NobleCurve, size: number): DiffieHellman {
   const publicKeyLength = 1 + 2 * size

@@ -1,0 +1,71 @@
+import crypto from 'node:crypto'
+import { plainView } from '#shared/bytes/view.ts'
+import { checkModpPublic } from '../modp-public.ts'
+import { CryptoError, type DiffieHellman, type KeyPair, type ModpGroup } from '../suite.ts'
+
+/** OpenSSL's groups, which know the primes by name and so need no test of them. */
+const names: Readonly<Record<ModpGroup, string>> = { 14: 'modp14', 15: 'modp15', 16: 'modp16' }
+const groups = new Map<ModpGroup, DiffieHellman>()
+
+/** Diffie-Hellman in the safe-prime groups of RFC 3526. */
+export function modp(group: ModpGroup): DiffieHellman {
+  let made = groups.get(group)
+  if (made === undefined) {
+    made = safePrimeGroup(names[group])
+    groups.set(group, made)
+  }
+  return made
+}
+
+function safePrimeGroup(name: string): DiffieHellman {
+  const prime = crypto.getDiffieHellman(name).getPrime()
+  const size = prime.length
+  const objects = new WeakMap<KeyPair, crypto.DiffieHellman | crypto.DiffieHellmanGroup>()
+
+  const pairOf = (dh: crypto.DiffieHellman | crypto.DiffieHellmanGroup): KeyPair => {
+    const pair = { publicKey: padded(dh.getPublicKey(), size), privateKey: plainView(dh.getPrivateKey()) }
+    objects.set(pair, dh)
+    return pair
+  }
+  const withPrivate = (privateKey: Uint8Array): crypto.DiffieHellman => {
+    if (privateKey.length === 0 || privateKey.length > size)
+      throw new CryptoError('length', `a private exponent of this group has 1 to ${size} bytes, not ${privateKey.length}`)
+    const dh = crypto.createDiffieHellman(prime, 2)
+    try {
+      dh.setPrivateKey(privateKey)
+      dh.generateKeys()
+    } catch {
+      throw new CryptoError('key', 'the private exponent cannot be used')
+    }
+    return dh
+  }
+  const adopt = (pair: KeyPair): crypto.DiffieHellman => {
+    const dh = withPrivate(pair.privateKey)
+    objects.set(pair, dh)
+    return dh
+  }
+  return {
+    publicKeyLength: size,
+    sharedLength: size,
+    generate() {
+      const dh = crypto.getDiffieHellman(name)
+      dh.generateKeys()
+      return pairOf(dh)
+    },
+    pair(privateKey) {
+      return { ...pairOf(withPrivate(privateKey)), privateKey: Uint8Array.from(privateKey) }
+    },
+    shared(pair, publicKey) {
+      checkModpPublic(publicKey, prime)
+      return padded((objects.get(pair) ?? adopt(pair)).computeSecret(publicKey), size)
+    },
+  }
+}
+
+/** RFC 7296 §2.14: numbers of the group keep their leading zeros. */
+function padded(digits: Uint8Array, size: number): Uint8Array {
+  if (digits.length === size) return plainView(digits)
+  const out = new Uint8Array(size)
+  out.set(digits, size - digits.length)
+  return out
+}
