@@ -3,6 +3,7 @@ import test from 'node:test'
 import type { Grant } from '#broker/policy/grant.ts'
 import { Policy } from '#broker/policy/policy.ts'
 import type { Principal } from '#broker/registry/principal.ts'
+import { nativeSuite } from '#shared/crypto/native.ts'
 import { openRegistry, randomHex, randomKeys } from '#test/broker/registry/registry-fixture.ts'
 
 const principal = (change: Partial<Principal>): Principal => ({
@@ -127,6 +128,84 @@ test('grants act from the registry at once, and an heir of a revoked operator in
   assert.ok(changes.includes('revoked'))
   for (const bad of [{ operators: [] }, { ports: [{ from: 0, to: 1 }] }, { tags: [] }]) {
     await assert.rejects(reopened.grants.add({ operators: ['a'], ...target, ...bad }), { code: 'usage' })
+  }
+  await fixture.end()
+})
+
+test('sites: a grant opens the hosts behind a device, to an operator or to another site, one way, and never the devices themselves', () => {
+  const west = principal({ id: 1, name: 'west', subnets: ['192.168.1.0/24'] })
+  const east = principal({ id: 2, name: 'east', subnets: ['192.168.2.0/24'] })
+  const policy = policyOf(
+    grant({ id: 1, from: ['west'], to: ['east'], ports: [{ from: 443, to: 443 }], until: 1_000 }),
+    grant({ id: 2, from: ['west'], to: ['east'], ports: [{ from: 1, to: 500 }], until: 2_000 }),
+    grant({ id: 3, operators: ['ann'], to: ['east'] }),
+  )
+  const table: [Principal, Principal, number | 'echo', number, number | undefined][] = [
+    [west, east, 443, 0, 2],
+    [west, east, 443, 1_500, 2],
+    [west, east, 443, 2_000, undefined],
+    [west, east, 501, 0, undefined],
+    [west, east, 'echo', 0, 2],
+    [east, west, 443, 0, undefined],
+    [east, west, 'echo', 0, undefined],
+    [west, west, 443, 0, undefined],
+    [ann, east, 22, 0, 3],
+    [ann, east, 443, 0, undefined],
+    [ann, west, 22, 0, undefined],
+    [bob, east, 22, 0, undefined],
+    [oslo, east, 443, 0, undefined],
+    [principal({ kind: 'operator', name: 'west' }), east, 443, 0, undefined],
+    [{ ...west, revokedAt: 1 }, east, 443, 2, undefined],
+    [west, { ...east, revokedAt: 1 }, 443, 2, undefined],
+  ]
+  for (const [who, site, asked, now, expected] of table) {
+    assert.equal(policy.permitsBehind(who, site, asked, now)?.grantId, expected, `${who.name} ${site.name} ${asked} at ${now}`)
+  }
+  assert.equal(policy.permits(west, east, 443, 0), undefined, 'the router itself stays closed to devices')
+  assert.equal(policy.permits(ann, east, 22, 0), undefined, 'and to who may reach what lies behind it')
+  assert.equal(policy.sees(ann, east, 0), true)
+  assert.deepEqual(policy.grantsBetween(ann, east, 0), [])
+})
+
+test('an operator’s grant to devices opens nothing behind them', () => {
+  const site = principal({ id: 9, name: 'west', tags: ['t'], subnets: ['192.168.1.0/24'] })
+  const policy = policyOf(grant({ operators: ['ann'], tags: ['t'], devices: ['west'], ports: [{ from: 1, to: 65_535 }] }))
+  assert.ok(policy.permits(ann, site, 22, 0))
+  assert.equal(policy.permitsBehind(ann, site, 22, 0), undefined)
+  assert.equal(policy.permitsBehind(ann, site, 'echo', 0), undefined)
+})
+
+test('grants between sites: what is refused, and what a revoked site leaves to its heir', async () => {
+  const fixture = await openRegistry()
+  const { registry, clock } = fixture
+  const add = (name: string, subnet: string) =>
+    registry.ipsecPeers.add({ name, proof: { psk: nativeSuite.random(32) }, subnets: [subnet] })
+  const west = await add('west', '192.168.1.0/24')
+  const east = await add('east', '192.168.2.0/24')
+  const none = { operators: [], groups: [], tags: [], devices: [] }
+  const all = [{ from: 1, to: 65_535 }]
+  const added = await registry.grants.add({ ...none, from: ['West'], to: ['east'], ports: all })
+  assert.deepEqual([added.from, added.to], [['west'], ['east']])
+  assert.ok(registry.policy.permitsBehind(west, east, 80, clock.ms))
+  const reopened = await fixture.reopen()
+  assert.ok(reopened.policy.permitsBehind(west, east, 80, clock.ms))
+  await reopened.devices.revoke('west')
+  const heir = await reopened.ipsecPeers.add({
+    name: 'west',
+    proof: { psk: nativeSuite.random(32) },
+    subnets: ['192.168.1.0/24'],
+  })
+  assert.equal(reopened.policy.permitsBehind(heir, east, 80, clock.ms), undefined)
+  assert.deepEqual(await reopened.grants.list(), [])
+  for (const bad of [
+    { ...none, from: ['west'], to: [], ports: all },
+    { ...none, from: [], to: ['east'], ports: all },
+    { ...none, from: ['west'], to: ['east'], ports: [] },
+    { ...none, operators: ['ann'], from: ['west'], to: ['east'], ports: all },
+    { ...none, from: ['west'], to: ['east'], tags: ['t'], ports: all },
+    { ...none, from: ['west'], devices: ['east'], ports: all },
+  ]) {
+    await assert.rejects(reopened.grants.add(bad), { code: 'usage' }, JSON.stringify(bad))
   }
   await fixture.end()
 })
