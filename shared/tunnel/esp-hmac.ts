@@ -1,5 +1,5 @@
 import { equalConstantTime } from '#shared/bytes/equal.ts'
-import type { AesCbc, HashName, Suite } from '#shared/crypto/suite.ts'
+import type { BlockCipher, HashName, MacKey, Suite } from '#shared/crypto/suite.ts'
 import { DropReason } from '#shared/drop-reason.ts'
 import { ESP_HEADER_LENGTH } from '#shared/wire/esp.ts'
 import type { EspTransform } from './esp-transform.ts'
@@ -26,20 +26,16 @@ export interface EspCipher {
 /** Encrypt-then-MAC (RFC 4303 §3.3.2) with a truncated HMAC (RFC 4868). */
 export class HmacTransform implements EspTransform {
   readonly icvLength: number
-  readonly #suite: Suite
   readonly #cipher: EspCipher
-  readonly #hash: HashName
-  readonly #key: Uint8Array
+  readonly #mac: MacKey
   /** The high word of the sequence number, which follows what is covered (RFC 4303 §2.2.1), or nothing. */
   readonly #high: Uint8Array
 
   constructor(suite: Suite, cipher: EspCipher, sizes: IntegritySizes, key: Uint8Array, esn: boolean) {
     if (key.length !== sizes.keyLength) throw new RangeError(`this HMAC key has ${sizes.keyLength} bytes, not ${key.length}`)
     this.icvLength = sizes.icvLength
-    this.#suite = suite
     this.#cipher = cipher
-    this.#hash = sizes.hash
-    this.#key = key.slice()
+    this.#mac = suite.hmacKey(sizes.hash, key)
     this.#high = new Uint8Array(esn ? 4 : 0)
   }
 
@@ -57,7 +53,7 @@ export class HmacTransform implements EspTransform {
 
   protect(packet: Uint8Array, length: number, sequenceHigh: number): number {
     this.#cipher.encrypt(packet, ESP_HEADER_LENGTH + this.ivLength, length)
-    packet.set(this.#mac(packet.subarray(0, length), sequenceHigh), length)
+    packet.set(this.#icv(packet.subarray(0, length), sequenceHigh), length)
     return length + this.icvLength
   }
 
@@ -65,20 +61,20 @@ export class HmacTransform implements EspTransform {
     const body = ESP_HEADER_LENGTH + this.ivLength
     const length = packet.length - this.icvLength
     if (length < body) return DropReason.Malformed
-    if (!equalConstantTime(this.#mac(packet.subarray(0, length), sequenceHigh), packet.subarray(length)))
+    if (!equalConstantTime(this.#icv(packet.subarray(0, length), sequenceHigh), packet.subarray(length)))
       return DropReason.Unauthentic
     return this.#cipher.decrypt(packet, body, length, out) ? length - body : DropReason.Malformed
   }
 
   wipe(): void {
-    this.#key.fill(0)
+    this.#mac.wipe()
     this.#cipher.wipe()
   }
 
-  #mac(covered: Uint8Array, sequenceHigh: number): Uint8Array {
+  #icv(covered: Uint8Array, sequenceHigh: number): Uint8Array {
     const high = this.#high
     for (let i = 0; i < high.length; i++) high[i] = sequenceHigh >>> (24 - 8 * i)
-    return this.#suite.hmac(this.#hash, this.#key, covered, high).subarray(0, this.icvLength)
+    return this.#mac.mac(covered, high).subarray(0, this.icvLength)
   }
 }
 
@@ -92,7 +88,7 @@ export class CbcCipher implements EspCipher {
   readonly ivLength = AES_BLOCK
   readonly blockLength = AES_BLOCK
   readonly #suite: Suite
-  readonly #aes: AesCbc
+  readonly #aes: BlockCipher
   #ivs: Uint8Array = new Uint8Array(0)
   #next = 0
 

@@ -62,6 +62,15 @@ export class ReplayWindow {
     return true
   }
 
+  /** The highest counter marked, in two words; 0 before the first. */
+  get highestHigh(): number {
+    return this.#high < 0 ? 0 : this.#high
+  }
+
+  get highestLow(): number {
+    return this.#low
+  }
+
   /** Bytes that the ring takes now. */
   get bytes(): number {
     return this.#ring?.byteLength ?? 0
