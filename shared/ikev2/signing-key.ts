@@ -1,5 +1,5 @@
 import { CryptoError, type KeyPair, type RsaPrivateKey, type Suite } from '#shared/crypto/suite.ts'
-import { DerReader, readSmallInteger, Tag } from '#shared/pki/der.ts'
+import { checkInteger, DerReader, readSmallInteger, Tag } from '#shared/pki/der.ts'
 import { algorithms } from '#shared/pki/oids.ts'
 import { PkiError } from '#shared/pki/pki-error.ts'
 
@@ -22,7 +22,7 @@ export function signingKey(pkcs8: Uint8Array, suite: Suite): SigningKey {
   const name = algorithm.oid()
   const content = new DerReader(body.content(Tag.OctetString))
   try {
-    if (name === algorithms.rsaEncryption) return { kind: 'rsa', key: suite.rsa.privateKey(pkcs8) }
+    if (name === algorithms.rsaEncryption) return { kind: 'rsa', key: rsaNumbers(content) }
     if (name === algorithms.ed25519) return pairOf('ed25519', content.content(Tag.OctetString), suite)
     const curve = name === algorithms.ecPublicKey ? algorithm.oid() : undefined
     if (curve === algorithms.p256) return pairOf('p256', ecNumber(content), suite)
@@ -45,4 +45,19 @@ function pairOf(kind: keyof typeof lengths, number: Uint8Array, suite: Suite): S
   if (number.length !== lengths[kind]) throw new PkiError('key-unsupported', 'a private key of a wrong length')
   const signer = kind === 'p256' ? suite.ecdsaP256 : kind === 'p384' ? suite.ecdsaP384 : suite.ed25519
   return { kind, pair: signer.pair(Uint8Array.from(number)) }
+}
+
+/** RSAPrivateKey of two primes (RFC 8017 appendix A.1.2). */
+function rsaNumbers(content: DerReader): RsaPrivateKey {
+  const key = content.sequence()
+  if (readSmallInteger(key.content(Tag.Integer)) !== 0)
+    throw new PkiError('key-unsupported', 'an RSA key of more than two primes')
+  const next = (): Uint8Array => {
+    const number = checkInteger(key.content(Tag.Integer))
+    return Uint8Array.from(number[0] === 0 ? number.subarray(1) : number)
+  }
+  const [modulus, exponent, privateExponent, prime1, prime2] = [next(), next(), next(), next(), next()]
+  const [exponent1, exponent2, coefficient] = [next(), next(), next()]
+  key.end()
+  return { modulus, exponent, privateExponent, prime1, prime2, exponent1, exponent2, coefficient }
 }
