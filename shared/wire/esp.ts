@@ -8,7 +8,7 @@
  * Only the low 32 bits of a sequence number travel; with ESN both ends keep the high ones (§2.2.1). IV and ICV belong to the algorithm.
  * Functions on buffers of the caller, for the data lane: no object, nothing thrown. Words are unsigned 32 bits, big-endian.
  */
-import { DropReason } from '../drop-reason.ts'
+import { DropReason } from '#shared/drop-reason.ts'
 
 /** Bytes. */
 export const ESP_HEADER_LENGTH = 8
