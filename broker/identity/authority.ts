@@ -1,21 +1,30 @@
-import { type CaFiles, createCaFiles, readCaFiles, readOrMakeTunnelKey, serverPath } from '#broker/identity/ca-files.ts'
-import { type Ca, issuePeer, issueServer } from '#broker/identity/issuing-ca.ts'
-import { judgePeer, type Peer, type PeerTrust } from '#broker/identity/peer-certificate.ts'
+import {
+  type CaFiles,
+  createCaFiles,
+  ikePath,
+  readCaFiles,
+  readOrMakeTunnelKey,
+  serverPath,
+  ticketKeysPath,
+} from '#broker/identity/ca-files.ts'
+import { type IkeIdentity, ikeIdentity } from '#broker/identity/ike-identity.ts'
+import { type Ca, issuePeer } from '#broker/identity/issuing-ca.ts'
+import { judgeIkePeer, judgePeer, type Peer, type PeerTrust } from '#broker/identity/peer-certificate.ts'
+import { ServerCredential, type ServerWords } from '#broker/identity/server-credential.ts'
+import { TicketKeys } from '#broker/identity/ticket-keys.ts'
 import { toHex } from '#shared/bytes/hex.ts'
 import type { KeyPair, Suite } from '#shared/crypto/suite.ts'
 import { checkName } from '#shared/enrolment/name.ts'
 import { AditError } from '#shared/errors.ts'
 import { type Certificate, parseCertificate } from '#shared/pki/certificate.ts'
-import { verifyChain } from '#shared/pki/chain.ts'
-import { isHostName } from '#shared/pki/host-name.ts'
-import { decodePem, encodePem } from '#shared/pki/pem.ts'
+import { commonName } from '#shared/pki/distinguished-name.ts'
+import { purposes } from '#shared/pki/oids.ts'
 import { PkiError } from '#shared/pki/pki-error.ts'
-import { encodePrivateKey } from '#shared/pki/private-key.ts'
-import { p256Spki, parsePublicKey } from '#shared/pki/public-key.ts'
+import { parsePublicKey } from '#shared/pki/public-key.ts'
 import type { PeerRole, Role } from '#shared/pki/roles.ts'
-import { type FilePort, makePrivateDirectory, nodeFiles, readSecret, writeDurably } from '#shared/platform/files.ts'
-import { type Clock, days, type WallTime } from '#shared/time/instant.ts'
-import { formatAddress, tryParseAddress } from '#shared/wire/ip-address.ts'
+import { type FilePort, makePrivateDirectory, nodeFiles } from '#shared/platform/files.ts'
+import type { Clock, WallTime } from '#shared/time/instant.ts'
+import { TimeFloor } from '#shared/time/time-floor.ts'
 
 export type { Peer } from '#broker/identity/peer-certificate.ts'
 
@@ -31,6 +40,10 @@ export interface AuthorityOptions {
    * commands that only need the authority), a certificate that is there stays as it is.
    */
   apiNames?: readonly string[]
+  /** Likewise of the certificate of the broker's IKE; those of the API where left out. */
+  ikeNames?: readonly string[]
+  /** The host name or literal address by which the broker is to be known to IKE peers, where the configuration says one. */
+  ikeId?: string | undefined
 }
 
 export interface IssueRequest {
@@ -38,6 +51,8 @@ export interface IssueRequest {
   name: string
   /** SubjectPublicKeyInfo DER of a P-256 key, taken from a verified request. */
   spki: Uint8Array
+  /** For a stock IPsec peer: its key may also be of P-384, Ed25519 or RSA, and its name is a host name in it too. */
+  ipsec?: boolean
   /** 32-byte X25519 key whose possession was proven. */
   tunnelKey?: Uint8Array
   /** Life in days; 30 unless said otherwise. */
@@ -56,8 +71,6 @@ export interface IssuedCertificate {
 
 /** Life of certificates, in days. */
 const peerDays = 30
-const serverDays = 180
-const alwaysNamed = ['localhost', '127.0.0.1', '::1']
 
 /** The fleet's certificate authority, as the rest of the broker sees it. */
 export type AuthorityFace = Pick<
@@ -65,12 +78,17 @@ export type AuthorityFace = Pick<
   | 'rootDer'
   | 'rootFingerprint'
   | 'tls'
+  | 'ike'
   | 'tunnelKey'
   | 'enrolmentKey'
   | 'issue'
   | 'chainOf'
   | 'verifyPeer'
+  | 'judgeIkePeer'
+  | 'authorities'
   | 'refreshApiCertificate'
+  | 'refreshIkeCertificate'
+  | 'openTicketKeys'
 >
 
 /** Root, issuing CAs, API certificate and the broker's own keys, all in the data folder (see ca-files.ts). */
@@ -88,7 +106,12 @@ export class Authority {
   readonly #clock: Clock
   readonly #port: FilePort
   readonly #dataDir: string
-  #tls: { key: string; cert: string } = { key: '', cert: '' }
+  readonly #ikeId: string | undefined
+  /** Certificates are judged no earlier than what we hold ourselves was made (DESIGN D5). */
+  readonly #floor: TimeFloor
+  #api!: ServerCredential
+  #ikeServer!: ServerCredential
+  #ike!: IkeIdentity
 
   /** Opens the authority of `dataDir`, making at the first run what is not there. The caller holds the data lock. */
   static async openOrCreate(dataDir: string, ports: AuthorityPorts, options: AuthorityOptions = {}): Promise<Authority> {
@@ -98,13 +121,22 @@ export class Authority {
     if ((await readCaFiles(dataDir, suite, port)) === undefined) await createCaFiles(dataDir, clock.wall(), suite, port)
     const files = await readCaFiles(dataDir, suite, port)
     if (files === undefined) throw new AditError('storage-failed', `${dataDir}/ca vanished.`, 'Check the disk and the folder.')
-    const authority = new Authority(dataDir, files, tunnelKey, ports, port)
-    await authority.#openServer(options.apiNames)
+    const authority = new Authority(dataDir, files, tunnelKey, ports, port, options.ikeId)
+    await authority.#openServers(options)
     return authority
   }
 
-  private constructor(dataDir: string, files: CaFiles, tunnelKey: KeyPair, ports: AuthorityPorts, port: FilePort) {
+  private constructor(
+    dataDir: string,
+    files: CaFiles,
+    tunnelKey: KeyPair,
+    ports: AuthorityPorts,
+    port: FilePort,
+    ikeId: string | undefined,
+  ) {
     this.#dataDir = dataDir
+    this.#ikeId = ikeId?.toLowerCase()
+    this.#floor = new TimeFloor(ports.clock, files.root.notBefore)
     this.#files = files
     this.#suite = ports.suite
     this.#clock = ports.clock
@@ -120,15 +152,28 @@ export class Authority {
 
   /** PEM of the API's key and of its chain: leaf, issuing CA, root. */
   get tls(): { key: string; cert: string } {
-    return this.#tls
+    return this.#api.pem
+  }
+
+  /** How the broker proves itself to IKE peers: another object after each re-issue. */
+  get ike(): IkeIdentity {
+    return this.#ike
+  }
+
+  /** SHA-1 of the SPKI of each CA that IKE peers' certificates may come from: what they are asked for (RFC 7296 §3.7). */
+  get authorities(): readonly Uint8Array[] {
+    const cas = [this.#trust.root, ...this.#trust.issuers.values()]
+    return cas.map(({ spki }) => this.#suite.hash('sha1', spki))
   }
 
   /** Throws AditError `name-invalid` or `request-refused`. */
   async issue(request: IssueRequest): Promise<IssuedCertificate> {
     const { role, spki, tunnelKey } = request
-    checkIdentityKey(spki)
+    const ipsec = request.ipsec ?? false
+    checkIdentityKey(spki, ipsec)
     const ca = this.#ca(role)
-    const content = { role, name: checkName(request.name), spki, days: request.days ?? peerDays, ...(tunnelKey && { tunnelKey }) }
+    const life = request.days ?? peerDays
+    const content = { role, name: checkName(request.name), spki, days: life, ipsec, ...(tunnelKey && { tunnelKey }) }
     const der = issuePeer(ca, content, this.#clock.wall(), this.#suite)
     const { serialHex, notBefore, notAfter } = parseCertificate(der)
     return {
@@ -160,54 +205,45 @@ export class Authority {
     }
   }
 
+  /**
+   * The chain that an IKE peer sent, at the time floor: of an agent, or of a stock peer with an identity key of any kind that we verify.
+   * Throws PkiError, whose reason is for the record of the negotiation alone (A-24).
+   */
+  judgeIkePeer(chain: readonly Uint8Array[]): { certificate: Certificate; peer: Peer } {
+    return judgeIkePeer(chain, this.#trust, this.#floor.now())
+  }
+
   /** Re-issues the API certificate where its names changed or a third of its life is left; true where `tls` changed. */
-  async refreshApiCertificate(names: readonly string[] = this.#presentNames()): Promise<boolean> {
-    const hosts = hostsOf(names)
-    if (this.#serverFits(this.#tls.cert, hosts)) return false
-    await this.#issueServer(hosts)
-    return true
+  refreshApiCertificate(names?: readonly string[]): Promise<boolean> {
+    return this.#api.refresh(names)
   }
 
-  async #openServer(names: readonly string[] | undefined): Promise<void> {
-    const found = await readSecret(serverPath(this.#dataDir), this.#port)
-    if (found !== undefined) this.#tls = split(Buffer.from(found).toString('latin1'))
-    const usable = this.#tls.key !== '' && this.#serverFits(this.#tls.cert, names === undefined ? undefined : hostsOf(names))
-    if (!usable) await this.#issueServer(hostsOf(names ?? this.#presentNames()))
+  /** Likewise of the broker's IKE; true where `ike` changed. */
+  async refreshIkeCertificate(): Promise<boolean> {
+    const changed = await this.#ikeServer.refresh()
+    if (changed) this.#takeIke()
+    return changed
   }
 
-  /** Whether the certificate is ours, lives long enough and is for `hosts` (any, where undefined). */
-  #serverFits(pem: string, hosts: readonly string[] | undefined): boolean {
-    try {
-      const [der] = decodePem('CERTIFICATE', pem)
-      if (der === undefined) return false
-      const leaf = parseCertificate(der)
-      const now = this.#clock.wall()
-      if (leaf.notAfter - now < days(serverDays) / 3) return false
-      verifyChain(leaf, [this.#ca('api').certificate], { anchors: [this.#files.root], now, purposes: [] })
-      return hosts === undefined || hosts.join() === namesOf(leaf).join()
-    } catch (error) {
-      if (error instanceof PkiError) return false
-      throw error
-    }
+  /** Makes the file at the first time. */
+  openTicketKeys(): Promise<TicketKeys> {
+    return TicketKeys.open(ticketKeysPath(this.#dataDir), { suite: this.#suite, clock: this.#clock, port: this.#port })
   }
 
-  #presentNames(): readonly string[] {
-    try {
-      const [der] = decodePem('CERTIFICATE', this.#tls.cert)
-      return der === undefined ? [] : namesOf(parseCertificate(der))
-    } catch (error) {
-      if (error instanceof PkiError) return []
-      throw error
-    }
+  async #openServers({ apiNames, ikeNames = apiNames }: AuthorityOptions): Promise<void> {
+    const files = this.#files
+    const parts = { ca: this.#ca('api'), root: files.root, suite: this.#suite, clock: this.#clock, port: this.#port }
+    // No host: a peer that expects this subject is not to be troubled by an address that changes.
+    const subject = commonName(`adit broker ${toHex(this.rootFingerprint.subarray(0, 4))}`)
+    const ike: ServerWords = () => ({ subject, purposes: [purposes.serverAuth, purposes.ipsecIke] })
+    this.#api = await ServerCredential.open({ ...parts, path: serverPath(this.#dataDir), words: apiWords }, apiNames)
+    this.#ikeServer = await ServerCredential.open({ ...parts, path: ikePath(this.#dataDir), words: ike }, ikeNames)
+    this.#takeIke()
   }
 
-  async #issueServer(hosts: readonly string[]): Promise<void> {
-    const pair = this.#suite.ecdsaP256.generate()
-    const leaf = issueServer(this.#ca('api'), hosts, p256Spki(pair.publicKey), serverDays, this.#clock.wall(), this.#suite)
-    const cert = [leaf, ...this.chainOf('api')].map((der) => encodePem('CERTIFICATE', der)).join('')
-    const key = encodePrivateKey('p256', pair)
-    await writeDurably(serverPath(this.#dataDir), key + cert, {}, this.#port)
-    this.#tls = { key, cert }
+  #takeIke(): void {
+    this.#ike = ikeIdentity(this.#ikeServer.pem, this.#ikeId)
+    this.#floor.raise(this.#ike.certificate.notBefore)
   }
 
   #ca(role: Role): Ca {
@@ -221,35 +257,16 @@ export class Authority {
   }
 }
 
-function checkIdentityKey(spki: Uint8Array): void {
+const apiWords: ServerWords = ([first = 'localhost']) => ({ subject: commonName(first), purposes: [purposes.serverAuth] })
+
+function checkIdentityKey(spki: Uint8Array, ipsec: boolean): void {
   try {
-    if (parsePublicKey(spki).kind === 'p256') return
+    if (parsePublicKey(spki).kind === 'p256' || ipsec) return
   } catch (error) {
     if (!(error instanceof PkiError)) throw error
+    if (ipsec) throw new AditError('request-refused', `The key to certify cannot be used: ${error.message}.`, ipsecKeys)
   }
   throw new AditError('request-refused', 'The key to certify is not a P-256 key.', 'Make a P-256 key and request again.')
 }
 
-/** Canonical texts without repetition, those that were asked for first. */
-function hostsOf(names: readonly string[]): string[] {
-  const hosts = [...names, ...alwaysNamed].map((name) => {
-    const address = tryParseAddress(name)
-    if (address !== undefined) return formatAddress(address)
-    if (isHostName(name)) return name.toLowerCase()
-    const mend = 'Give host names and IP addresses without port or brackets.'
-    throw new AditError('config-invalid', `${JSON.stringify(name)} is neither a host name nor an IP address.`, mend)
-  })
-  return [...new Set(hosts)]
-}
-
-const namesOf = (leaf: Certificate): string[] =>
-  (leaf.extensions.subjectAltNames?.names ?? []).flatMap((name) => {
-    if (name.kind === 'dns') return [name.value]
-    return name.kind === 'ip' ? [formatAddress(name.bytes)] : []
-  })
-
-/** The two halves of server.pem. */
-function split(text: string): { key: string; cert: string } {
-  const at = text.indexOf('-----BEGIN CERTIFICATE-----')
-  return at < 0 ? { key: '', cert: '' } : { key: text.slice(0, at), cert: text.slice(at) }
-}
+const ipsecKeys = 'Make a key of P-256, P-384, Ed25519 or RSA from 2048 bits and request again.'

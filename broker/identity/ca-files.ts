@@ -19,6 +19,8 @@ import type { WallTime } from '#shared/time/instant.ts'
  *   DATA/ca/ROLE.pem .key    the issuing CA of each role
  *   DATA/ca/enrolment.key    X25519: against it tunnel keys are proven
  *   DATA/ca/server.pem       key and chain of the API, in one file so that they change together
+ *   DATA/ca/ike.pem          key and chain of the broker's IKE, likewise
+ *   DATA/resumption.key      what seals session tickets of IKE (see ticket-keys.ts)
  *
  * The folder `ca` is written whole under another name and then renamed: after a power cut there is none, or a whole one.
  */
@@ -31,6 +33,8 @@ export interface CaFiles {
 const folder = (dataDir: string): string => `${dataDir}/ca`
 const draftFolder = (dataDir: string): string => `${dataDir}/.ca.new`
 export const serverPath = (dataDir: string): string => `${folder(dataDir)}/server.pem`
+export const ikePath = (dataDir: string): string => `${folder(dataDir)}/ike.pem`
+export const ticketKeysPath = (dataDir: string): string => `${dataDir}/resumption.key`
 
 /** Makes the folder where there is none yet. */
 export async function createCaFiles(dataDir: string, now: WallTime, suite: Suite, port: FilePort): Promise<void> {

@@ -56,6 +56,8 @@ export function makeIssuingCa(role: Role, root: Ca, now: WallTime, suite: Suite)
   const pair = suite.ecdsaP256.generate()
   const spki = p256Spki(pair.publicKey)
   const lent = role === 'api' ? [purposes.serverAuth] : [purposes.clientAuth, rolePurposes[role]]
+  // Both kinds of server and every role of peer may also speak IKE.
+  lent.push(purposes.ipsecIke)
   const der = writeCertificate(
     {
       serial: newSerial(suite),
@@ -84,11 +86,13 @@ export interface PeerContent {
   spki: Uint8Array
   tunnelKey?: Uint8Array
   days: number
+  /** For a stock IPsec peer, which names itself by a host name too: its own name. */
+  ipsec?: boolean
 }
 
 /** A certificate of a device, operator or station. Nothing of a request but its proven keys comes in here. */
 export function issuePeer(ca: Ca, content: PeerContent, now: WallTime, suite: Suite): Uint8Array {
-  const { role, name, spki } = content
+  const { role, name, spki, ipsec = false } = content
   return writeCertificate(
     {
       serial: newSerial(suite),
@@ -98,8 +102,8 @@ export function issuePeer(ca: Ca, content: PeerContent, now: WallTime, suite: Su
       spki,
       extensions: [
         keyUsage(KeyUsage.digitalSignature),
-        keyPurposes(purposes.clientAuth, rolePurposes[role]),
-        uriName(subjectUri(role, name)),
+        keyPurposes(purposes.clientAuth, rolePurposes[role], ...(ipsec ? [purposes.ipsecIke] : [])),
+        uriName(subjectUri(role, name), ipsec ? [name] : []),
         subjectKeyId(keyIdentifier(spki, suite)),
         authorityKeyId(keyIdentifier(ca.certificate.spki, suite)),
         ...(content.tunnelKey === undefined ? [] : [tunnelKey(content.tunnelKey)]),
@@ -110,27 +114,29 @@ export function issuePeer(ca: Ca, content: PeerContent, now: WallTime, suite: Su
   )
 }
 
-/** The certificate of the broker's HTTPS API for `hosts`, the first of which is its common name. */
-export function issueServer(
-  ca: Ca,
-  hosts: readonly string[],
-  spki: Uint8Array,
-  lifeDays: number,
-  now: WallTime,
-  suite: Suite,
-): Uint8Array {
-  const [first = 'localhost'] = hosts
+export interface ServerContent {
+  /** Name DER. */
+  subject: Uint8Array
+  /** Host names and literal addresses. */
+  hosts: readonly string[]
+  /** OIDs. */
+  purposes: readonly string[]
+  days: number
+}
+
+/** A certificate of the broker itself: of its HTTPS API, or of its IKE. */
+export function issueServer(ca: Ca, content: ServerContent, spki: Uint8Array, now: WallTime, suite: Suite): Uint8Array {
   return writeCertificate(
     {
       serial: newSerial(suite),
       issuer: ca.certificate.subject,
-      subject: commonName(first),
-      ...life(now, lifeDays, ca),
+      subject: content.subject,
+      ...life(now, content.days, ca),
       spki,
       extensions: [
         keyUsage(KeyUsage.digitalSignature),
-        keyPurposes(purposes.serverAuth),
-        hostNames(hosts),
+        keyPurposes(...content.purposes),
+        hostNames(content.hosts),
         subjectKeyId(keyIdentifier(spki, suite)),
         authorityKeyId(keyIdentifier(ca.certificate.spki, suite)),
       ],

@@ -3,12 +3,12 @@ import type { Suite } from '#shared/crypto/suite.ts'
 import { checkName } from '#shared/enrolment/name.ts'
 import { isAditError } from '#shared/errors.ts'
 import { type Certificate, parseCertificate } from '#shared/pki/certificate.ts'
-import { verifyChain } from '#shared/pki/chain.ts'
+import { parseChain, verifyChain } from '#shared/pki/chain.ts'
 import { valuesOf } from '#shared/pki/distinguished-name.ts'
 import { KeyUsage } from '#shared/pki/extensions.ts'
 import { names, purposes, rolePurposes } from '#shared/pki/oids.ts'
 import { PkiError } from '#shared/pki/pki-error.ts'
-import { type PeerRole, subjectUri } from '#shared/pki/roles.ts'
+import { type PeerRole, roles, subjectUri } from '#shared/pki/roles.ts'
 import { days, type WallTime } from '#shared/time/instant.ts'
 
 /** What a verified client certificate says. Revocation is the registry's to judge: by `spkiSha256Hex`, and (`issuerHex`, `serialHex`). */
@@ -54,17 +54,58 @@ export function judgePeer(chain: readonly Uint8Array[], trust: PeerTrust, now: W
   })
   if (leaf.publicKey.kind !== 'p256') throw new PkiError('key-unsupported', 'an identity key that is not of P-256')
   const { tunnelKey } = leaf.extensions
+  if (leaf.extensions.subjectAltNames?.names.length !== 1) throw otherNames()
   return {
-    role,
-    name: nameOf(leaf, role),
-    spkiSha256Hex: toHex(trust.suite.hash('sha256', leaf.spki)),
-    serialHex: leaf.serialHex,
-    issuerHex: toHex(trust.suite.hash('sha256', issuer.spki)),
-    notAfter: leaf.notAfter,
+    ...peerOf(leaf, issuer, role, trust),
     expired,
     ...(tunnelKey && { tunnelKey: Uint8Array.from(tunnelKey) }),
   }
 }
+
+/** Signatures that one stranger's chain may cost. */
+const signatureBudget = 8
+
+/**
+ * Judges an IKE peer's chain, leaf first. Beside what agents have, stock peers' certificates are for keys of other kinds and name their
+ * peer by a host name too; an issuer of theirs may be another CA right under our root, sent along, that lends their role. Throws PkiError.
+ */
+export function judgeIkePeer(
+  chain: readonly Uint8Array[],
+  trust: PeerTrust,
+  now: WallTime,
+): { certificate: Certificate; peer: Peer } {
+  const { leaf, intermediates } = parseChain(chain)
+  const role = lentRole(leaf)
+  const path = verifyChain(leaf, [...trust.issuers.values(), ...intermediates], {
+    anchors: [trust.root],
+    now,
+    purposes: [purposes.clientAuth, rolePurposes[role]],
+    keyUsage: KeyUsage.digitalSignature,
+    maxDepth: 1,
+    signatureBudget,
+  })
+  const issuer = path[1] as Certificate
+  // The root signs CAs, and nobody else.
+  if (issuer === trust.root) throw new PkiError('issuer-unknown', 'issued by the root itself')
+  return { certificate: leaf, peer: { ...peerOf(leaf, issuer, role, trust), expired: false } }
+}
+
+/** The one role among the leaf's key purposes; its issuer then has to lend that one. */
+function lentRole(leaf: Certificate): PeerRole {
+  const own = leaf.extensions.purposes?.oids ?? []
+  const [role, ...others] = roles.filter((name): name is PeerRole => name !== 'api' && own.includes(rolePurposes[name]))
+  if (role === undefined || others.length > 0) throw new PkiError('purpose', 'an end entity without exactly one role')
+  return role
+}
+
+const peerOf = (leaf: Certificate, issuer: Certificate, role: PeerRole, { suite }: PeerTrust): Omit<Peer, 'expired'> => ({
+  role,
+  name: nameOf(leaf, role),
+  spkiSha256Hex: toHex(suite.hash('sha256', leaf.spki)),
+  serialHex: leaf.serialHex,
+  issuerHex: toHex(suite.hash('sha256', issuer.spki)),
+  notAfter: leaf.notAfter,
+})
 
 /** The role is the issuing CA's, by its name; its key and purposes then have to agree. */
 function roleOf(leaf: Certificate, issuers: ReadonlyMap<PeerRole, Certificate>): PeerRole {
@@ -72,17 +113,15 @@ function roleOf(leaf: Certificate, issuers: ReadonlyMap<PeerRole, Certificate>):
   throw new PkiError('issuer-unknown', 'issued by none of this fleet’s authorities')
 }
 
-/** One common name and one alternative name of one form, which must say the same (A-35). */
+/** One common name, and among the alternative names one URI, which must say the same (A-35). */
 function nameOf(leaf: Certificate, role: PeerRole): string {
   const [name, ...others] = valuesOf(leaf.subjectName, names.commonName)
   if (name === undefined || others.length > 0 || leaf.subjectName.flat().length !== 1) {
     throw new PkiError('identity-malformed', 'a subject that is not exactly one common name')
   }
   const alternatives = leaf.extensions.subjectAltNames?.names ?? []
-  const [alternative] = alternatives
-  if (alternatives.length !== 1 || alternative?.kind !== 'uri' || alternative.value !== subjectUri(role, name)) {
-    throw new PkiError('identity-malformed', 'alternative names other than the one that the subject and role demand')
-  }
+  const [uri, ...uris] = alternatives.filter(({ kind }) => kind === 'uri')
+  if (uris.length > 0 || uri?.kind !== 'uri' || uri.value !== subjectUri(role, name)) throw otherNames()
   try {
     if (checkName(name) === name) return name
   } catch (error) {
@@ -90,3 +129,6 @@ function nameOf(leaf: Certificate, role: PeerRole): string {
   }
   throw new PkiError('identity-malformed', 'a name that is not allowed')
 }
+
+const otherNames = (): PkiError =>
+  new PkiError('identity-malformed', 'alternative names other than the one that the subject and role demand')

@@ -71,8 +71,9 @@ export const subjectKeyId = (id: Uint8Array): Uint8Array => extension(known.subj
 export const authorityKeyId = (id: Uint8Array): Uint8Array =>
   extension(known.authorityKeyIdentifier, false, sequence(element(0x80, id)))
 
-export const uriName = (uri: string): Uint8Array =>
-  extension(known.subjectAltName, false, sequence(element(0x86, Buffer.from(uri, 'latin1'))))
+/** A URI, and host names beside it. */
+export const uriName = (uri: string, hosts: readonly string[] = []): Uint8Array =>
+  extension(known.subjectAltName, false, sequence(element(0x86, Buffer.from(uri, 'latin1')), ...hosts.map(hostName)))
 
 /** DNS names, and literal addresses as such. */
 export const hostNames = (hosts: readonly string[]): Uint8Array =>

@@ -20,6 +20,8 @@ export const purposes = {
   any: '2.5.29.37.0',
   serverAuth: '1.3.6.1.5.5.7.3.1',
   clientAuth: '1.3.6.1.5.5.7.3.2',
+  /** id-kp-ipsecIKE (RFC 4945 §5.1.3.12). */
+  ipsecIke: '1.3.6.1.5.5.7.3.17',
 } as const
 
 /** Extensions of RFC 5280 §4.2. */
