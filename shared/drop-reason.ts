@@ -28,6 +28,7 @@ export const DropReason = {
   SendFailed: -23,
   SelfConnection: -24,
   AmplificationLimit: -25,
+  SelectorRefused: -26,
 } as const
 
 export type DropReason = (typeof DropReason)[keyof typeof DropReason]
