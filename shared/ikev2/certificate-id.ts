@@ -93,3 +93,6 @@ export function idsOfCertificate(certificate: Certificate): IkeId[] {
 }
 
 const latin = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text, 'latin1'))
+
+/** The subject as an identity: what a peer of ours finds in our certificate. Empty where there is no subject. */
+export const subjectIkeId = (certificate: Certificate): IkeId => ({ type: IdType.DerAsn1Dn, data: certificate.subject })
