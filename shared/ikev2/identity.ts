@@ -11,7 +11,7 @@ import { formatAddress, tryParseAddress } from '#shared/wire/ip-address.ts'
 /**
  * Identities of IKE (RFC 7296 §3.5) as a person writes them, by the rules of swanctl.conf: `pump.example` (FQDN), `ada@example.net`
  * (RFC822), `192.0.2.1`, `2001:db8::1`, `CN=pump, O=adit` (distinguished name). A type is forced by a prefix (`keyid:pump 7`, `fqdn:…`,
- * `email:…`, `asn1dn:#3015…`, `{13}:#…`); `#` begins hex. What `idText` writes, `parseIkeId` reads as the same identity.
+ * `email:…`, `asn1dn:#3015…`, `{13}:#…`); `#` begins hex. What `idText` writes, `parseId` reads as the same identity.
  */
 const prefixes: Readonly<Record<string, number>> = {
   ipv4: IdType.Ipv4,
@@ -71,7 +71,7 @@ function forced({ type, data }: IkeId): string {
 const textTypes: readonly number[] = [IdType.Fqdn, IdType.Rfc822, IdType.KeyId]
 
 /** Throws AditError `config-invalid`. */
-export function parseIkeId(text: string): IkeId {
+export function parseId(text: string): IkeId {
   const trimmed = text.trim()
   const prefixed = /^(?:([a-z0-9]+)|\{(\d{1,3})\}):(.*)$/is.exec(trimmed)
   const type = prefixes[prefixed?.[1]?.toLowerCase() ?? ''] ?? (prefixed?.[2] === undefined ? undefined : Number(prefixed[2]))
