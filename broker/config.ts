@@ -1,9 +1,13 @@
 import { parse, TomlError } from 'smol-toml'
 import { z } from 'zod'
-import { AditError } from '#shared/errors.ts'
+import { AditError, isAditError } from '#shared/errors.ts'
+import { defaultEspProposals, defaultIkeProposals, parseProposals } from '#shared/ikev2/proposal.ts'
+import { isHostName } from '#shared/pki/host-name.ts'
 import { logLevels } from '#shared/platform/log.ts'
 import { tryParseDuration } from '#shared/time/duration-text.ts'
 import { type Duration, days, seconds } from '#shared/time/instant.ts'
+import { ProtocolId } from '#shared/wire/ike-numbers.ts'
+import type { Proposal } from '#shared/wire/ike-payload/payload.ts'
 import { parseCidr } from '#shared/wire/ip-address.ts'
 
 /**
@@ -33,6 +37,22 @@ const apiUrl = z.string().refine((text) => /^https:\/\/(\[[0-9a-fA-F:.]+\]|[A-Za
 
 const network = z.string().refine(isNetwork, { message: 'write a network as 100.64.0.0/16' })
 
+const proposals = (protocol: number, standard: readonly Proposal[]) =>
+  z
+    .array(z.string())
+    .min(1, 'name one proposal at least, or leave the key out')
+    .max(32)
+    .transform((texts, context): readonly Proposal[] => {
+      try {
+        return parseProposals(texts, protocol)
+      } catch (error) {
+        if (!isAditError(error)) throw error
+        context.addIssue({ code: 'custom', message: `${error.message.replace(/\.$/, '')}. ${error.mend.replace(/\.$/, '')}` })
+        return z.NEVER
+      }
+    })
+    .default(standard)
+
 const schema = z.strictObject({
   listen: listenAddress.default(':4500'),
   api: listenAddress.default(':8443'),
@@ -50,6 +70,15 @@ const schema = z.strictObject({
       mtu: z.int().min(1_280).max(1_420).default(1_280),
       'mqtt-port': z.int().min(1).max(65_535).default(1_883),
       'avoid-networks': z.array(network).default([]),
+    })
+    .prefault({}),
+  ipsec: z
+    .strictObject({
+      enabled: z.boolean().default(true),
+      port500: z.union([z.literal(''), listenAddress]).default(''),
+      'ike-proposals': proposals(ProtocolId.Ike, defaultIkeProposals),
+      'esp-proposals': proposals(ProtocolId.Esp, defaultEspProposals),
+      id: z.string().refine(isIkeId, { message: 'write a host name or a literal address' }).default(''),
     })
     .prefault({}),
   telemetry: z
@@ -78,10 +107,23 @@ export interface Config {
   readonly mqttPort: number
   /** Networks from which no inner IPv4 address is taken, beside those that this machine is on. */
   readonly avoidNetworks: readonly string[]
+  readonly ipsec: IpsecConfig
   readonly telemetryKeep: Duration
   /** 0: no limit. */
   readonly telemetryRows: number
   readonly logLevel: (typeof logLevels)[number]
+}
+
+/** IKEv2 and ESP, on the port of the tunnels. */
+export interface IpsecConfig {
+  readonly enabled: boolean
+  /** Where bare IKE is taken beside it, likewise; undefined: nowhere. */
+  readonly port500: string | undefined
+  /** What is agreed to, in order of preference. */
+  readonly ikeProposals: readonly Proposal[]
+  readonly espProposals: readonly Proposal[]
+  /** The host name or address as which the broker proves itself; undefined: found out. */
+  readonly id: string | undefined
 }
 
 /** Every key of the file, dotted: `tunnel.keepalive`. */
@@ -91,7 +133,7 @@ export const configKeys: readonly string[] = keysOf(schema)
 export function parseConfig(text: string, file: string): Config {
   const parsed = schema.safeParse(readToml(text, file))
   if (!parsed.success) throw issueError(parsed.error, text, file)
-  const { tunnel, telemetry, log, ...top } = parsed.data
+  const { tunnel, ipsec, telemetry, log, ...top } = parsed.data
   return {
     listen: top.listen,
     api: top.api,
@@ -102,6 +144,13 @@ export function parseConfig(text: string, file: string): Config {
     innerMtu: tunnel.mtu,
     mqttPort: tunnel['mqtt-port'],
     avoidNetworks: tunnel['avoid-networks'],
+    ipsec: {
+      enabled: ipsec.enabled,
+      port500: ipsec.port500 || undefined,
+      ikeProposals: ipsec['ike-proposals'],
+      espProposals: ipsec['esp-proposals'],
+      id: ipsec.id.toLowerCase() || undefined,
+    },
     telemetryKeep: telemetry.keep,
     telemetryRows: telemetry['max-readings'],
     logLevel: log.level,
@@ -170,6 +219,10 @@ function isNetwork(text: string): boolean {
   } catch {
     return false
   }
+}
+
+function isIkeId(text: string): boolean {
+  return text === '' || isHostName(text) || isAddress(text)
 }
 
 const isAddress = (text: string): boolean => isNetwork(text) && !text.includes('/')

@@ -5,6 +5,7 @@ import test from 'node:test'
 import { parse } from 'smol-toml'
 import { configKeys, parseConfig, trySplitListen } from '#broker/config.ts'
 import type { AditError } from '#shared/errors.ts'
+import { formatProposal } from '#shared/ikev2/proposal.ts'
 
 const example = readFileSync(join(import.meta.dirname, '../../../broker/adit-broker.example.toml'), 'utf8')
 
@@ -33,6 +34,11 @@ const broken: readonly [text: string, message: RegExp][] = [
   ['public-endpoints = ["a b:1"]', /^f\.toml:1: public-endpoints: write HOST:PORT/],
   ['public-api = ["http://a:1"]', /^f\.toml:1: public-api: write https/],
   ['a = 1\nb = \n', /^f\.toml:2: /],
+  ['[ipsec]\nport500 = "500"', /^f\.toml:2: ipsec\.port500: write ADDR:PORT/],
+  ['[ipsec]\nid = "a b"', /^f\.toml:2: ipsec\.id: write a host name/],
+  ['[ipsec]\nike-proposals = []', /^f\.toml:2: ipsec\.ike-proposals: name one/],
+  ['[ipsec]\nike-proposals = ["3des-sha1-modp1024"]', /^f\.toml:2: ipsec\.ike-proposals: .*3des is refused.*Write "/],
+  ['[ipsec]\nenabled = true\nesp-proposals = ["aes256-x25519"]', /^f\.toml:3: ipsec\.esp-proposals: /],
 ]
 
 test('a broken line gives one sentence with file and line, and a mend', () => {
@@ -49,6 +55,18 @@ test('a broken line gives one sentence with file and line, and a mend', () => {
       text,
     )
   }
+})
+
+test('IPsec: proposals are read, in order; empty texts are no values', () => {
+  const { ipsec } = parseConfig(
+    '[ipsec]\nesp-proposals = ["aes256gmac-x25519", "aes256-sha256"]\nid = "VPN.example"\nport500 = ":500"',
+    'f',
+  )
+  assert.deepEqual(ipsec.espProposals.map(formatProposal), ['aes256gmac-x25519', 'aes256-sha256'])
+  assert.deepEqual([ipsec.id, ipsec.port500, ipsec.enabled], ['vpn.example', ':500', true])
+  const standard = parseConfig('', 'f').ipsec
+  assert.deepEqual([standard.id, standard.port500], [undefined, undefined])
+  assert.equal(standard.ikeProposals.length, 2)
 })
 
 test('listen texts', () => {
