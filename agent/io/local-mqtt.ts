@@ -6,6 +6,7 @@ import type { Log } from '#shared/platform/log.ts'
 import { guardPacketSize, type PacketSizeGuard } from '#shared/telemetry/packet-size-guard.ts'
 import { readingNameOf } from '#shared/telemetry/topics.ts'
 import type { Endpoint } from '#shared/tunnel/association.ts'
+import './mqtt-numbers.ts'
 
 /** A publisher whose storage failed hears nothing and is cut; it comes back and tries again by itself. */
 export interface ReadingSink {

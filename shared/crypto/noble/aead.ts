@@ -10,9 +10,9 @@ interface NobleCipher {
 }
 type NobleAlgorithm = (key: Uint8Array, nonce: Uint8Array, aad?: Uint8Array) => NobleCipher
 
-export const chacha20poly1305: AeadAlgorithm = algorithm('ChaCha20-Poly1305', nobleChacha, [32], 12)
-export const xchacha20poly1305: AeadAlgorithm = algorithm('XChaCha20-Poly1305', nobleXchacha, [32], 24)
-export const aesGcm: AeadAlgorithm = algorithm('AES-GCM', gcm, [16, 24, 32], 12)
+export const chacha20poly1305: AeadAlgorithm = /* @__PURE__ */ algorithm('ChaCha20-Poly1305', nobleChacha, [32], 12)
+export const xchacha20poly1305: AeadAlgorithm = /* @__PURE__ */ algorithm('XChaCha20-Poly1305', nobleXchacha, [32], 24)
+export const aesGcm: AeadAlgorithm = /* @__PURE__ */ algorithm('AES-GCM', gcm, [16, 24, 32], 12)
 
 function algorithm(title: string, cipher: NobleAlgorithm, keyLengths: readonly number[], nonceLength: number): AeadAlgorithm {
   return {
