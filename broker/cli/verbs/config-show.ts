@@ -10,14 +10,21 @@ export function configShow(parent: Command, terminal: Terminal): void {
       const desk = deskOf(terminal, options)
       const { path, text } = await desk.configFile()
       const config = await desk.config()
+      const { formatProposal } = await import('#shared/ikev2/proposal.ts')
+      const { ipsec } = config
       const shown = {
         ...config,
+        ipsec: {
+          ...ipsec,
+          ikeProposals: ipsec.ikeProposals.map(formatProposal),
+          espProposals: ipsec.espProposals.map(formatProposal),
+        },
         keepalive: formatDuration(config.keepalive),
         telemetryKeep: formatDuration(config.telemetryKeep),
       }
-      desk.print({ file: text === undefined ? null : path, ...shown }, (facts) =>
-        Object.entries(facts)
-          .map(([key, value]) => `${key.padEnd(16)}${Array.isArray(value) ? value.join(' ') || '-' : (value ?? '-')}\n`)
+      desk.print({ file: text === undefined ? null : path, ...shown }, ({ ipsec: nested, ...facts }) =>
+        [...Object.entries(facts), ...Object.entries(nested).map(([key, value]) => [`ipsec.${key}`, value] as const)]
+          .map(([key, value]) => `${key.padEnd(20)}${Array.isArray(value) ? value.join(' ') || '-' : (value ?? '-')}\n`)
           .join(''),
       )
     },
