@@ -47,14 +47,14 @@ export class FlowJournal {
 
   opened(flow: Flow): void {
     if (!isSession(flow)) return
-    this.#append({ ...this.#ends('flow.open', flow.initiator, flow.responder), detail: describe(flow) })
+    this.#append({ ...this.#ends('flow.open', flow.initiator, flow.responder), detail: this.#describe(flow) })
   }
 
   closed(flow: Flow, why: FlowEnding): void {
     if (!isSession(flow)) return
     const { bytesForward, bytesBack } = flow
     const ms = Math.round(elapsed(flow.openedAt, flow.lastSeen))
-    const detail = { ...describe(flow), bytesForward, bytesBack, ms, why }
+    const detail = { ...this.#describe(flow), bytesForward, bytesBack, ms, why }
     this.#append({ ...this.#ends('flow.close', flow.initiator, flow.responder), detail })
   }
 
@@ -113,6 +113,13 @@ export class FlowJournal {
     }
   }
 
+  #describe(flow: Flow): Record<string, unknown> {
+    const { protocol, responder, responderPort, initiatorAddress: from, responderAddress: to } = flow
+    const ports = protocol === Protocol.Tcp || protocol === Protocol.Udp
+    const isBehind = responder && this.#directory.byPeerKey(responder.peerKey)?.addresses.includes(to) === false
+    return { protocol: protocolName(protocol), ...(ports && { port: responderPort }), from, ...(isBehind && { to }) }
+  }
+
   #append(entry: AuditEntry): void {
     // Nobody waits for an audit row on the data lane; the log itself reports a disk that fails.
     this.#audit.append(entry).catch((error: unknown) => this.#log.error({ error, at: this.#clock.wall() }, 'audit row lost'))
@@ -125,12 +132,6 @@ const nameOf = (principal: Principal | undefined): string =>
 /** Devices' own conversations with the broker (MQTT) are presence and telemetry, not sessions; nor is the broker's probe. */
 function isSession(flow: Flow): boolean {
   return flow.initiator !== undefined && flow.responder !== undefined
-}
-
-function describe(flow: Flow): Record<string, unknown> {
-  const { protocol, responderPort } = flow
-  const ports = protocol === Protocol.Tcp || protocol === Protocol.Udp
-  return { protocol: protocolName(protocol), ...(ports && { port: responderPort }), from: flow.initiatorAddress }
 }
 
 function protocolName(protocol: number): string {

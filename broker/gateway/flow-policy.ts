@@ -3,8 +3,9 @@ import type { Principal } from '#broker/registry/principal.ts'
 import type { Registry } from '#broker/registry/registry.ts'
 import type { Flow, FlowEnd } from '#shared/dataplane/flow.ts'
 import { type FlowEnding, type FlowPolicy, forever, refused } from '#shared/dataplane/flow-filter.ts'
-import { type InnerPacket, PacketKind } from '#shared/dataplane/inner-packet.ts'
+import { type InnerPacket, PacketKind, Protocol } from '#shared/dataplane/inner-packet.ts'
 import { after, type Clock, type Instant, milliseconds } from '#shared/time/instant.ts'
+import { formatAddress } from '#shared/wire/ip-address.ts'
 
 export interface GatewayPolicyOptions {
   registry: Pick<Registry, 'directory' | 'policy'>
@@ -13,15 +14,28 @@ export interface GatewayPolicyOptions {
   mqttPort: number
 }
 
+/** A principal's own inner address, or a host in one of its subnets. */
+interface End {
+  readonly principal: Principal
+  readonly isBehind: boolean
+}
+
+/** What a new flow asks of its responder: a TCP or UDP port, or an echo. */
+type Asked = number | 'echo'
+
 /**
  * Who may begin what through this broker (DESIGN D14), default deny:
  *
- *   from      to         what
- *   operator  device     TCP and UDP ports that a grant names; echo where any grant holds between the two
- *   device    broker     MQTT, echo
- *   operator  broker     echo
- *   broker    anyone     echo (the probe of `adit why`)
- *   device    device     nothing
+ *   from                        to                  what
+ *   operator                    device              TCP and UDP ports that a grant names; echo where any grant holds between the two
+ *   operator                    host behind device  likewise, of grants to what lies behind
+ *   device, host behind device  host behind device  likewise, of grants from the one to what lies behind the other
+ *   device                      broker              MQTT, echo
+ *   host behind device          broker              echo
+ *   operator                    broker              echo
+ *   broker                      anyone              echo (the probe of `adit why`)
+ *   anyone                      operator            nothing
+ *   device, host behind device  device              nothing
  */
 export class GatewayPolicy implements FlowPolicy {
   readonly #options: GatewayPolicyOptions
@@ -31,34 +45,31 @@ export class GatewayPolicy implements FlowPolicy {
   }
 
   permit(packet: InnerPacket, from: FlowEnd, to: FlowEnd, now: Instant): Instant {
-    const echo = packet.kind === PacketKind.EchoRequest
-    if (from === undefined) return echo ? forever : refused
-    const { clock } = this.#options
-    const wall = clock.wall()
-    const source = this.#admitted(from, wall)
+    const asked = askedBy(packet.kind, packet.destinationPort)
+    if (asked === undefined) return refused
+    if (from === undefined) return asked === 'echo' ? forever : refused
+    const { bytes, width, sourceAt, destinationAt } = packet
+    const wall = this.#options.clock.wall()
+    const source = this.#end(from, bytes.subarray(sourceAt, sourceAt + width), wall)
     if (source === undefined) return refused
-    let until = source.expiresAt
-    if (to === undefined) {
-      const mqtt = source.kind === 'device' && packet.kind === PacketKind.Tcp && packet.destinationPort === this.#options.mqttPort
-      if (!echo && !mqtt) return refused
-    } else {
-      const target = this.#admitted(to, wall)
-      const end = target && this.#granted(source, target, echo ? 'echo' : packet.destinationPort, wall)
-      if (end === undefined) return refused
-      until = Math.min(until ?? Number.POSITIVE_INFINITY, end)
-    }
-    return until === undefined || until === Number.POSITIVE_INFINITY ? forever : after(now, milliseconds(until - wall))
+    const target = to && this.#end(to, bytes.subarray(destinationAt, destinationAt + width), wall)
+    if (to !== undefined && target === undefined) return refused
+    const tcp = packet.kind === PacketKind.Tcp
+    const end = target === undefined ? this.#toBroker(source, asked, tcp) : this.#granted(source, target, asked, wall)
+    if (end === undefined) return refused
+    const until = Math.min(source.principal.expiresAt ?? Number.POSITIVE_INFINITY, end)
+    return until === Number.POSITIVE_INFINITY ? forever : after(now, milliseconds(until - wall))
   }
 
   /** Whether a flow would still be permitted: asked after grants have changed. */
   stillPermits(flow: Flow): boolean {
     const wall = this.#options.clock.wall()
     if (flow.initiator === undefined) return true
-    const source = this.#admitted(flow.initiator, wall)
+    const source = this.#end(flow.initiator, flow.initiatorBytes, wall)
     if (source === undefined) return false
     if (flow.responder === undefined) return true
-    const target = this.#admitted(flow.responder, wall)
-    const asked = flow.protocol === 6 || flow.protocol === 17 ? flow.responderPort : 'echo'
+    const target = this.#end(flow.responder, flow.responderBytes, wall)
+    const asked = flow.protocol === Protocol.Tcp || flow.protocol === Protocol.Udp ? flow.responderPort : 'echo'
     return target !== undefined && this.#granted(source, target, asked, wall) !== undefined
   }
 
@@ -74,21 +85,34 @@ export class GatewayPolicy implements FlowPolicy {
     this.#options.journal.refused(packet, from, to, now)
   }
 
+  #toBroker({ principal, isBehind }: End, asked: Asked, tcp: boolean): number | undefined {
+    const mqtt = tcp && principal.kind === 'device' && !isBehind && asked === this.#options.mqttPort
+    return asked === 'echo' || mqtt ? Number.POSITIVE_INFINITY : undefined
+  }
+
   /** Wall-clock ms until which a grant permits; Infinity: no end; undefined: none does. */
-  #granted(operator: Principal, device: Principal, asked: number | 'echo', wall: number): number | undefined {
-    if (operator.kind !== 'operator' || device.kind !== 'device') return undefined
+  #granted(source: End, target: End, asked: Asked, wall: number): number | undefined {
     const { policy } = this.#options.registry
-    if (asked !== 'echo') {
-      const hit = policy.permits(operator, device, asked, wall)
-      return hit && (hit.until ?? Number.POSITIVE_INFINITY)
-    }
-    const grants = policy.grantsBetween(operator, device, wall)
+    const [who, device] = [source.principal, target.principal]
+    if (target.isBehind) return endOf(policy.permitsBehind(who, device, asked, wall))
+    if (who.kind !== 'operator' || device.kind !== 'device') return undefined
+    if (asked !== 'echo') return endOf(policy.permits(who, device, asked, wall))
+    const grants = policy.grantsBetween(who, device, wall)
     return grants.length === 0 ? undefined : Math.max(...grants.map(({ until }) => until ?? Number.POSITIVE_INFINITY))
   }
 
-  #admitted(end: NonNullable<FlowEnd>, wall: number): Principal | undefined {
+  /** Whose the address at an association's end is; undefined where its principal is admitted no more. */
+  #end(association: NonNullable<FlowEnd>, address: Uint8Array, wall: number): End | undefined {
     const { directory } = this.#options.registry
-    const principal = directory.byPeerKey(end.peerKey)
-    return principal !== undefined && directory.isAdmitted(principal, wall) ? principal : undefined
+    const principal = directory.byPeerKey(association.peerKey)
+    if (principal === undefined || !directory.isAdmitted(principal, wall)) return undefined
+    return { principal, isBehind: principal.subnets.length > 0 && !principal.addresses.includes(formatAddress(address)) }
   }
 }
+
+function askedBy(kind: number, port: number): Asked | undefined {
+  if (kind === PacketKind.EchoRequest) return 'echo'
+  return kind === PacketKind.Tcp || kind === PacketKind.Udp ? port : undefined
+}
+
+const endOf = (hit: { until?: number } | undefined): number | undefined => hit && (hit.until ?? Number.POSITIVE_INFINITY)
