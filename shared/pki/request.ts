@@ -5,7 +5,7 @@ import { commonName } from '#shared/pki/distinguished-name.ts'
 import { algorithms, tunnelKeyAttribute } from '#shared/pki/oids.ts'
 import { PkiError } from '#shared/pki/pki-error.ts'
 import { checkPossession, macLength, provePossession, tunnelKeyLength } from '#shared/pki/possession.ts'
-import { p256Spki, parsePublicKey } from '#shared/pki/public-key.ts'
+import { type PublicKey, p256Spki, parsePublicKey } from '#shared/pki/public-key.ts'
 import { parseSignatureAlgorithm, verifySignature } from '#shared/pki/signature.ts'
 
 /**
@@ -40,8 +40,51 @@ export function createRequest(
   return sequence(body, sequence(oid(algorithms.ecdsaSha256)), bitString(suite.ecdsaP256.sign(identity, body)))
 }
 
+/** A key of a stock peer, as it signs its own request. */
+export interface RequestSigner {
+  /** SubjectPublicKeyInfo DER. */
+  readonly spki: Uint8Array
+  readonly kind: PublicKey['kind']
+  /** By ECDSA with SHA-256 (P-256) or SHA-384 (P-384), Ed25519, or RSASSA-PKCS1-v1_5 with SHA-256. */
+  sign(message: Uint8Array): Uint8Array
+}
+
+const signatureOids = {
+  p256: sequence(oid(algorithms.ecdsaSha256)),
+  p384: sequence(oid(algorithms.ecdsaSha384)),
+  ed25519: sequence(oid(algorithms.ed25519)),
+  rsa: sequence(oid(algorithms.rsaSha256), element(Tag.Null)),
+} as const
+
+/** A request without attributes, for a key of any kind that we certify for stock IPsec peers. */
+export function createStockRequest(name: string, { spki, kind, sign }: RequestSigner): Uint8Array {
+  const body = sequence(smallInteger(0), commonName(name), spki, element(contextConstructed(0)))
+  return sequence(body, signatureOids[kind], bitString(sign(body)))
+}
+
 /** Throws PkiError with the reason, and nothing else. `enrolment`: the CA's X25519 pair. */
 export function verifyRequest(der: Uint8Array, enrolment: KeyPair, suite: Suite): VerifiedRequest {
+  const { spki, attributes } = readRequest(der, ['p256'])
+  const proof = attributes === undefined ? undefined : findProof(attributes)
+  if (proof === undefined) return { spki }
+  checkPossession(proof, enrolment, spki, suite)
+  return { spki, tunnelKey: Uint8Array.from(proof.tunnelKey) }
+}
+
+/**
+ * A stock IPsec peer's: of a key of P-256, P-384, Ed25519 or RSA from 2048 bits, whose possession its signature proves. Not for agents:
+ * they enrol by `verifyRequest`. Throws PkiError with the reason.
+ */
+export function verifyStockRequest(der: Uint8Array): { spki: Uint8Array; kind: PublicKey['kind'] } {
+  const { spki, kind } = readRequest(der, ['p256', 'p384', 'ed25519', 'rsa'])
+  return { spki, kind }
+}
+
+/** The key of a request that is signed by it; one of another kind than `kinds` costs no verification. */
+function readRequest(
+  der: Uint8Array,
+  kinds: readonly PublicKey['kind'][],
+): { spki: Uint8Array; kind: PublicKey['kind']; attributes: Uint8Array | undefined } {
   if (der.length > requestLimit) throw new PkiError('too-large', `the request is larger than ${requestLimit} bytes`)
   const outer = new DerReader(der)
   const request = outer.sequence()
@@ -60,15 +103,12 @@ export function verifyRequest(der: Uint8Array, enrolment: KeyPair, suite: Suite)
   body.end()
 
   const key = parsePublicKey(spki)
-  if (key.kind !== 'p256')
+  if (!kinds.includes(key.kind))
     throw new PkiError('key-unsupported', `its key is of kind ${key.kind}; certificates are for P-256 keys only`)
   if (!verifySignature(algorithm, key, signed.whole, signature)) {
     throw new PkiError('signature-invalid', 'its signature is not by the key that it presents')
   }
-  const proof = attributes === undefined ? undefined : findProof(attributes)
-  if (proof === undefined) return { spki: Uint8Array.from(spki) }
-  checkPossession(proof, enrolment, spki, suite)
-  return { spki: Uint8Array.from(spki), tunnelKey: Uint8Array.from(proof.tunnelKey) }
+  return { spki: Uint8Array.from(spki), kind: key.kind, attributes }
 }
 
 /** The private attribute, once at most; all others are passed over unread. */

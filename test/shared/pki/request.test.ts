@@ -15,7 +15,7 @@ import { PkiError, type PkiErrorCode } from '#shared/pki/pki-error.ts'
 import { provePossession } from '#shared/pki/possession.ts'
 import { encodePrivateKey } from '#shared/pki/private-key.ts'
 import { p256Spki } from '#shared/pki/public-key.ts'
-import { createRequest, verifyRequest } from '#shared/pki/request.ts'
+import { createRequest, createStockRequest, verifyRequest, verifyStockRequest } from '#shared/pki/request.ts'
 
 const enrolment = suite.x25519.generate()
 const identity = suite.ecdsaP256.generate()
@@ -137,4 +137,38 @@ test('openssl reads our request and we read openssl’s', { skip: !hasOpenssl &&
   run('req', '-new', '-key', 'id.key', '-subj', '/CN=x/O=y', '-addext', 'subjectAltName=DNS:evil', '-out', 'stock.pem')
   const [stock] = decodePem('CERTIFICATE REQUEST', await readFile(join(dir, 'stock.pem'), 'utf8'))
   assert.deepEqual(verifyRequest(stock!, enrolment, suite), { spki })
+})
+
+/** What generateKeyPairSync makes of each kind that stock IPsec peers may have. */
+const stockKeys = {
+  p256: () => generateKeyPairSync('ec', { namedCurve: 'P-256' }),
+  p384: () => generateKeyPairSync('ec', { namedCurve: 'P-384' }),
+  ed25519: () => generateKeyPairSync('ed25519'),
+  rsa: () => generateKeyPairSync('rsa', { modulusLength: 2048 }),
+} as const
+const hashes = { p256: 'sha256', p384: 'sha384', ed25519: undefined, rsa: 'sha256' } as const
+
+test('requests of stock IPsec peers: every kind of key that we certify, ours and those of openssl; agents keep to P-256', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'adit-request-'))
+  for (const kind of ['p256', 'p384', 'ed25519', 'rsa'] as const) {
+    const { publicKey, privateKey } = stockKeys[kind]()
+    const spki = new Uint8Array(publicKey.export({ type: 'spki', format: 'der' }))
+    const der = createStockRequest('plant-a', { spki, kind, sign: (body) => sign(hashes[kind], body, privateKey) })
+    assert.deepEqual(verifyStockRequest(der), { spki, kind })
+    assert.equal(refusal(der), kind === 'p256' ? 'accepted' : 'key-unsupported')
+    const key = join(folder, `${kind}.key`)
+    await writeFile(key, privateKey.export({ type: 'pkcs8', format: 'pem' }))
+    await writeFile(join(folder, 'ours.der'), der)
+    execFileSync('openssl', ['req', '-inform', 'der', '-in', join(folder, 'ours.der'), '-verify', '-noout'], { stdio: 'pipe' })
+    const theirs = execFileSync('openssl', ['req', '-new', '-key', key, '-subj', '/O=Else/CN=plant', '-outform', 'der'])
+    assert.deepEqual(verifyStockRequest(new Uint8Array(theirs)), { spki, kind }, 'made by openssl')
+    const forged = Uint8Array.from(der)
+    forged[forged.length - 20]! ^= 1
+    assert.throws(() => verifyStockRequest(forged), PkiError)
+  }
+  const small = generateKeyPairSync('rsa', { modulusLength: 1024 })
+  const spki = new Uint8Array(small.publicKey.export({ type: 'spki', format: 'der' }))
+  const weak = createStockRequest('x', { spki, kind: 'rsa', sign: (body) => sign('sha256', body, small.privateKey) })
+  assert.throws(() => verifyStockRequest(weak), { code: 'key-weak' })
+  await rm(folder, { recursive: true })
 })
