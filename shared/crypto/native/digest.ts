@@ -21,6 +21,8 @@ const opensslNames: Readonly<Record<HashName, string>> = {
 const scratchLength = 2048
 const scratch = new Uint8Array(scratchLength)
 const outerScratch = new Uint8Array(128 + 64)
+/** The pads of a key that is used once. */
+const onePads = new Uint8Array(2 * 128)
 
 /** Short BLAKE2s inputs are cheaper in place than by a call into OpenSSL; on long ones OpenSSL's vector code wins. */
 const isShort = (part: Uint8Array): boolean => part.length <= 256
@@ -46,10 +48,9 @@ export function hash(name: HashName, ...parts: readonly Uint8Array[]): Uint8Arra
 /** RFC 2104 out of two one-shot hashes: less than half the cost of an Hmac object. */
 export function hmac(name: HashName, key: Uint8Array, ...parts: readonly Uint8Array[]): Uint8Array {
   if (name === 'blake2s' && parts.every(isShort)) return hmacBlake2s(key, ...parts)
-  const pads = new Uint8Array(2 * blockLengths[name])
-  fillPads(name, key, pads)
-  const tag = macWithPads(name, pads, parts) ?? streamedHmac(name, key, parts)
-  pads.fill(0)
+  fillPads(name, key, onePads)
+  const tag = macWithPads(name, onePads, parts) ?? streamedHmac(name, key, parts)
+  onePads.fill(0)
   return tag
 }
 
@@ -91,7 +92,7 @@ export function hkdf(name: HashName, secret: Uint8Array, salt: Uint8Array, info:
   return out
 }
 
-/** `pads`: the inner pad, then the outer one (RFC 2104 §2). */
+/** `pads`, zero to begin with: the inner pad, then the outer one (RFC 2104 §2). */
 function fillPads(name: HashName, key: Uint8Array, pads: Uint8Array): void {
   const block = blockLengths[name]
   if (key.length > block) oneShot(name, key, pads, 0)

@@ -22,8 +22,8 @@ function safePrimeGroup(name: string): DiffieHellman {
   const size = prime.length
   const objects = new WeakMap<KeyPair, crypto.DiffieHellman | crypto.DiffieHellmanGroup>()
 
-  const pairOf = (dh: crypto.DiffieHellman | crypto.DiffieHellmanGroup): KeyPair => {
-    const pair = { publicKey: padded(dh.getPublicKey(), size), privateKey: plainView(dh.getPrivateKey()) }
+  const pairOf = (dh: crypto.DiffieHellman | crypto.DiffieHellmanGroup, privateKey: Uint8Array): KeyPair => {
+    const pair = { publicKey: padded(dh.getPublicKey(), size), privateKey }
     objects.set(pair, dh)
     return pair
   }
@@ -50,10 +50,10 @@ function safePrimeGroup(name: string): DiffieHellman {
     generate() {
       const dh = crypto.getDiffieHellman(name)
       dh.generateKeys()
-      return pairOf(dh)
+      return pairOf(dh, plainView(dh.getPrivateKey()))
     },
     pair(privateKey) {
-      return { ...pairOf(withPrivate(privateKey)), privateKey: Uint8Array.from(privateKey) }
+      return pairOf(withPrivate(privateKey), Uint8Array.from(privateKey))
     },
     shared(pair, publicKey) {
       checkModpPublic(publicKey, prime)
