@@ -5,8 +5,8 @@ import type { Lifetime } from './peer-policy.ts'
 const PACKETS = 2 ** 31
 
 /**
- * Of Child SAs, where nobody says otherwise: an hour, as is usual in the field. Bytes and packets end far below what the ciphers bear
- * (AES-GCM: 2^32 packets under a random-free counter nonce are safe, RFC 4106 §9) and above what an hour of a field link brings.
+ * Of Child SAs, where nobody says otherwise: an hour, as is usual in the field. Bytes and packets end above what an hour of a field link
+ * brings and below what counters and ciphers bear.
  */
 export const defaultChildLifetime: Lifetime = {
   softTime: minutes(60),
