@@ -26,18 +26,39 @@ export function parseProposal(text: string, protocol: number): Proposal {
   return proposal
 }
 
-/** A list as configuration gives it: each text one proposal, or several with commas between. */
+/**
+ * A list as configuration gives it: each text one proposal, or several with commas between; `default` stands for all that we offer where
+ * no policy says otherwise.
+ */
 export const parseProposals = (texts: readonly string[], protocol: number): Proposal[] =>
-  texts.flatMap((text) => text.split(',')).map((text) => parseProposal(text, protocol))
+  texts
+    .flatMap((text) => text.split(','))
+    .flatMap((text) => (text.trim() === 'default' ? defaultProposals(protocol) : [parseProposal(text, protocol)]))
+
+const defaultProposals = (protocol: number): readonly Proposal[] =>
+  protocol === ProtocolId.Ike ? defaultIkeProposals : defaultEspProposals
+
+/** The shortest list of which `parseProposals` makes the same. */
+export function formatProposals(proposals: readonly Proposal[], protocol: number): string[] {
+  const texts = proposals.map(formatProposal)
+  const standard = defaultProposals(protocol).map(formatProposal)
+  return texts.slice(0, standard.length).join() === standard.join() ? ['default', ...texts.slice(standard.length)] : texts
+}
 
 function parseWord(word: string, words: readonly string[], text: string, protocol: number): Transform {
   if (noKeyExchangeWords.includes(word) && protocol === ProtocolId.Esp) return noKeyExchange
   const known = named(word)
   if (known !== undefined) return toTransform(known)
-  const refusal = refusalOfName(word)
-  if (refusal === undefined) throw invalid(text, `nobody here knows ${JSON.stringify(word.slice(0, 40))}`, examples(protocol))
+  if (refusalOfName(word) === undefined)
+    throw invalid(text, `nobody here knows ${JSON.stringify(word.slice(0, 40))}`, examples(protocol))
+  const refused = words.flatMap((one) => refusalSentence(one) ?? [])
   const better = unique(words.map((one) => (refusalOfName(one) === undefined ? one : strongerWord(one, words))))
-  throw invalid(text, `${word} is refused: ${refusal}`, `Write "${better.join('-')}".`)
+  throw invalid(text, refused.join('; '), `Write "${better.join('-')}".`)
+}
+
+function refusalSentence(word: string): string | undefined {
+  const reason = refusalOfName(word)
+  return reason === undefined ? undefined : `${word} is refused: ${reason}`
 }
 
 /** What strongSwan adds to a proposal and takes from it before it is used. */
@@ -63,7 +84,13 @@ function prfsOf(integrity: readonly Transform[]): Transform[] {
     .map(toTransform)
 }
 
-const order = [TransformType.Encryption, TransformType.Integrity, TransformType.Prf, TransformType.KeyExchange, TransformType.Esn]
+const order: readonly number[] = [
+  TransformType.Encryption,
+  TransformType.Integrity,
+  TransformType.Prf,
+  TransformType.KeyExchange,
+  TransformType.Esn,
+]
 
 /** Words shown at most: a stranger may offer thousands. */
 const wordLimit = 32
@@ -76,7 +103,7 @@ export function formatProposal(proposal: Proposal): string {
 
 /** `type` undefined: whatever is of none of the types that have a place. */
 function wordsOf(proposal: Proposal, type: number | undefined): string[] {
-  const all = proposal.transforms.filter((one) => (type === undefined ? !order.includes(one.type as 1) : one.type === type))
+  const all = proposal.transforms.filter((one) => (type === undefined ? !order.includes(one.type) : one.type === type))
   switch (type) {
     case TransformType.Integrity:
       return all.filter(({ id }) => id !== Integrity.None).map(nameOf)
