@@ -1,7 +1,7 @@
 import crypto from 'node:crypto'
 import { plainView } from '#shared/bytes/view.ts'
-import { checkModpPublic } from '../modp-public.ts'
-import { CryptoError, type DiffieHellman, type KeyPair, type ModpGroup } from '../suite.ts'
+import { checkModpPrivate, checkModpPublic } from '../modp-checks.ts'
+import type { DiffieHellman, KeyPair, ModpGroup } from '../suite.ts'
 
 /** OpenSSL's groups, which know the primes by name and so need no test of them. */
 const names: Readonly<Record<ModpGroup, string>> = { 14: 'modp14', 15: 'modp15', 16: 'modp16' }
@@ -28,15 +28,10 @@ function safePrimeGroup(name: string): DiffieHellman {
     return pair
   }
   const withPrivate = (privateKey: Uint8Array): crypto.DiffieHellman => {
-    if (privateKey.length === 0 || privateKey.length > size)
-      throw new CryptoError('length', `a private exponent of this group has 1 to ${size} bytes, not ${privateKey.length}`)
+    checkModpPrivate(privateKey, size)
     const dh = crypto.createDiffieHellman(prime, 2)
-    try {
-      dh.setPrivateKey(privateKey)
-      dh.generateKeys()
-    } catch {
-      throw new CryptoError('key', 'the private exponent cannot be used')
-    }
+    dh.setPrivateKey(privateKey)
+    dh.generateKeys()
     return dh
   }
   const adopt = (pair: KeyPair): crypto.DiffieHellman => {

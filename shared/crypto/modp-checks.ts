@@ -1,3 +1,4 @@
+import { isAllZero } from '#shared/bytes/equal.ts'
 import { CryptoError } from './suite.ts'
 
 /**
@@ -16,4 +17,11 @@ export function checkModpPublic(publicKey: Uint8Array, prime: Uint8Array): void 
   let high = 0
   for (let i = 0; i < last; i++) high |= publicKey[i] as number
   if (high === 0 && (publicKey[last] as number) <= 1) throw new CryptoError('low-order', 'the public value is 0 or 1')
+}
+
+/** A private exponent is any number but 0, as long as the prime at most. */
+export function checkModpPrivate(privateKey: Uint8Array, size: number): void {
+  if (privateKey.length === 0 || privateKey.length > size)
+    throw new CryptoError('length', `a private exponent of this group has 1 to ${size} bytes, not ${privateKey.length}`)
+  if (isAllZero(privateKey)) throw new CryptoError('key', 'the private exponent cannot be used')
 }
