@@ -1,76 +1,67 @@
-import { idsOfCertificate } from '#shared/ikev2/certificate-id.ts'
 import { type Circumstance, failureRecord, wordsOf } from '#shared/ikev2/failure-record.ts'
 import { idText } from '#shared/ikev2/identity.ts'
 import { nameText } from '#shared/ikev2/name-text.ts'
 import type { NegotiationFailure } from '#shared/ikev2/negotiation-failure.ts'
+import type { AuthenticationRefusal } from '#shared/ikev2/peer-authentication.ts'
 import { type Certificate, parseCertificate } from '#shared/pki/certificate.ts'
 import { PkiError, type PkiErrorCode } from '#shared/pki/pki-error.ts'
 import type { WallTime } from '#shared/time/instant.ts'
 import type { IkeId } from '#shared/wire/ike-payload/payload.ts'
 
-/** Why a peer's proof was not believed: which certificate and which step, or which key, and what to change. `at.claimedId` is who it claims to be. */
-const claimant = (at: Circumstance): string => (at.claimedId === undefined ? 'the peer' : idText(at.claimedId))
-
-/** It sent none, though it has no pre-shared key here. */
-export function explainNoCertificate(at: Circumstance): NegotiationFailure {
-  return failureRecord('auth', 'certificate-refused', at, {
-    message: `${claimant(at)} sent no certificate, and has no pre-shared key here`,
-    mendHere: wordsOf(at).enlist,
-    mendThere: 'in swanctl.conf, connections.adit: send_cert = always; connections.adit.local: certs = the file in x509/',
-  })
+/** Why a peer's proof was not believed: which certificate and which step, or which key, and what to change. */
+export function explainAuthentication(refusal: AuthenticationRefusal, at: Circumstance): NegotiationFailure {
+  const words = wordsOf(at)
+  const who = at.claimedId === undefined ? 'the peer' : idText(at.claimedId)
+  switch (refusal.kind) {
+    case 'certificate':
+      return explainCertificate(refusal.error, refusal.chain, at)
+    case 'no-certificate':
+      return failureRecord('auth', 'certificate-refused', at, {
+        message: `${who} sent no certificate, and has no pre-shared key here`,
+        mendHere: words.enlist,
+        mendThere: 'in swanctl.conf, connections.adit: send_cert = always; connections.adit.local: certs = the file in x509/',
+      })
+    case 'signature':
+      return failureRecord('auth', 'signature-invalid', at, {
+        message: `the certificate ${describe(refusal.certificate)} is good, but the proof of its key is not: ${refusal.why}`,
+        mendHere: words.certificate,
+        mendThere: /SHA-1|algorithm/.test(refusal.why)
+          ? 'in strongswan.conf, charon: signature_authentication = yes (RFC 7427), and a signature with SHA-256 or better'
+          : 'the key in private/ must be the one of the certificate in x509/: pki --print shows the same keyid for both',
+      })
+    case 'unknown-identity':
+      return failureRecord('auth', 'unknown-peer', at, {
+        message: `no pre-shared key is known here for the identity ${who}`,
+        mendHere: words.sharedKey,
+        mendThere:
+          'in swanctl.conf, connections.adit.local: id = the identity that the key was made for, or auth = pubkey with a certificate',
+      })
+    case 'shared-key':
+      return failureRecord('auth', 'psk-mismatch', at, {
+        message: `the pre-shared key of ${who} is another one than ours`,
+        mendHere: words.sharedKey,
+        mendThere: 'in swanctl.conf, secrets.ike-adit: secret = the key that this end has, in full and without a line end',
+      })
+    case 'identity':
+      return failureRecord('auth', 'identity-mismatch', at, {
+        offered: [who],
+        allowed: refusal.names,
+        message: `the peer claims to be ${who}, which its certificate does not say; it names ${refusal.names.join(' and ') || 'nobody'}`,
+        mendHere: words.certificate,
+        mendThere: `in swanctl.conf, connections.adit.local: id = ${JSON.stringify(refusal.names[0] ?? '')}`,
+      })
+    case 'unexpected':
+      return unexpected(refusal.expected, who, at)
+  }
 }
 
-/**
- * AUTH is not what it has to be. `why`: what a function of `verify-auth.ts` said. `certificate`: the one that was judged; undefined with a
- * pre-shared key.
- */
-export function explainProof(why: string, at: Circumstance, certificate?: Certificate): NegotiationFailure {
-  if (certificate === undefined)
-    return failureRecord('auth', 'psk-mismatch', at, {
-      message: `${claimant(at)} is not believed: ${why}`,
-      mendHere: wordsOf(at).sharedKey,
-      mendThere: 'in swanctl.conf, secrets.ike-adit: secret = the key that this end has, in full and without a line end',
-    })
-  return failureRecord('auth', 'signature-invalid', at, {
-    message: `the certificate ${describe(certificate)} is good, but the proof of its key is not: ${why}`,
-    mendHere: wordsOf(at).certificate,
-    mendThere: /SHA-1|algorithm/.test(why)
-      ? 'in strongswan.conf, charon: signature_authentication = yes (RFC 7427), and a signature with SHA-256 or better'
-      : 'the key in private/ must be the one of the certificate in x509/: pki --print shows the same keyid for both',
-  })
-}
-
-/** It proves itself by a pre-shared key, and nobody of its identity has one here. */
-export function explainUnknownPeer(at: Circumstance): NegotiationFailure {
-  return failureRecord('auth', 'unknown-peer', at, {
-    message: `no pre-shared key is known here for the identity ${claimant(at)}`,
-    mendHere: wordsOf(at).sharedKey,
-    mendThere:
-      'in swanctl.conf, connections.adit.local: id = the identity that the key was made for, or auth = pubkey with a certificate',
-  })
-}
-
-/** Its certificate is good, but does not name what it claims. */
-export function explainForeignId(certificate: Certificate, at: Circumstance): NegotiationFailure {
-  const names = idsOfCertificate(certificate).map(idText)
+function unexpected(expected: IkeId, who: string, at: Circumstance): NegotiationFailure {
   return failureRecord('auth', 'identity-mismatch', at, {
-    offered: [claimant(at)],
-    allowed: names,
-    message: `the peer claims to be ${claimant(at)}, which its certificate does not say; it names ${names.join(' and ') || 'nobody'}`,
-    mendHere: wordsOf(at).certificate,
-    mendThere: `in swanctl.conf, connections.adit.local: id = ${JSON.stringify(names[0] ?? '')}`,
-  })
-}
-
-/** It is who it claims to be, but that is not whom we wanted. */
-export function explainWrongId(expected: IkeId, at: Circumstance): NegotiationFailure {
-  const wanted = idText(expected)
-  return failureRecord('auth', 'identity-mismatch', at, {
-    offered: [claimant(at)],
-    allowed: [wanted],
-    message: `the peer proves to be ${claimant(at)}, but ${wanted} was expected`,
+    offered: [who],
+    allowed: [idText(expected)],
+    message: `the peer proves to be ${who}, but ${idText(expected)} was expected`,
     mendHere: wordsOf(at).identity,
-    mendThere: `in swanctl.conf, connections.adit.local: id = ${JSON.stringify(wanted)}, with a certificate that names it`,
+    mendThere: `in swanctl.conf, connections.adit.local: id = ${JSON.stringify(idText(expected))}, with a certificate that names it`,
   })
 }
 
@@ -109,8 +100,8 @@ const remedies: Partial<Record<PkiErrorCode, Remedy>> = {
  */
 export function explainCertificate(
   error: PkiError,
-  at: Circumstance,
   chain: readonly Uint8Array[],
+  at: Circumstance,
   judgedAt?: WallTime,
 ): NegotiationFailure {
   const certificate = culprit(error, chain)

@@ -255,7 +255,7 @@ export function explainLifetime(
 }
 
 /** The owner would not let an authenticated peer in. */
-export function explainOwner(refusal: Refusal, at: Circumstance): NegotiationFailure {
+export function explainOwnerRefusal(refusal: Refusal, at: Circumstance): NegotiationFailure {
   const who = at.peer === undefined ? 'the peer' : idText(at.peer.id)
   return failureRecord('auth', 'refused', at, {
     message: `${who} is not let in: ${refusal.refused}`,
