@@ -4,6 +4,11 @@ import type { Endpoint } from '#shared/wire/endpoint.ts'
 
 export { type Endpoint, sameEndpoint } from '#shared/wire/endpoint.ts'
 
+/** The protocol family of a tunnel (DESIGN D1). */
+export const suiteNames = ['noise', 'esp'] as const
+
+export type SuiteName = (typeof suiteNames)[number]
+
 export type AssociationState = 'idle' | 'handshaking' | 'established'
 
 /**
@@ -13,7 +18,7 @@ export type AssociationState = 'idle' | 'handshaking' | 'established'
 export interface Association {
   /** Unique in this process, never reused. */
   readonly id: number
-  readonly suite: 'noise' | 'esp'
+  readonly suite: SuiteName
   /** The peer's 32-byte X25519 static key as lower-case hex (noise), or its SPKI hash (esp): what the registry knows it by. */
   readonly peerKey: string
   readonly state: AssociationState

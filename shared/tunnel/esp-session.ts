@@ -44,6 +44,8 @@ export class EspSession<Owner = unknown> {
   /** Outer packets and bytes of both directions: exact to 2^53. */
   packets = 0
   bytes = 0
+  /** When its renewal was asked for last. */
+  askedAt: Instant | undefined
   readonly #send: EspTransform
   readonly #receive: EspTransform
   readonly #window: ReplayWindow

@@ -47,9 +47,13 @@ export class SpiTable<T> {
     return this.#bySpi.get(spi | 0)
   }
 
-  /** Of a Child SA that has gone, or of a promise. */
-  release(spi: number): void {
+  /** The promise came to nothing. */
+  unreserve(spi: number): void {
     this.#reserved.delete(spi | 0)
+  }
+
+  /** Its Child SA has gone. */
+  release(spi: number): void {
     this.#bySpi.delete(spi | 0)
   }
 }

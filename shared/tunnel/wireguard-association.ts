@@ -4,6 +4,7 @@ import { after, type Duration, elapsed, type Instant, milliseconds } from '#shar
 import type { CookieReply } from '#shared/wire/wireguard-cookie.ts'
 import type { Response } from '#shared/wire/wireguard-response.ts'
 import type { Association, AssociationState, Endpoint, TrafficCounters } from './association.ts'
+import { nextAssociationId } from './association-id.ts'
 import type { AssociationOptions, EndpointCore } from './endpoint-core.ts'
 import type { OpenedInitiation } from './handshake.ts'
 import { type Attempt, Initiator } from './initiator.ts'
@@ -27,7 +28,6 @@ import {
 } from './wireguard-constants.ts'
 
 const EMPTY = new Uint8Array(0)
-let nextId = 1
 
 /**
  * One peer of a WireguardEndpoint, which makes it (`addPeer`) and calls everything below the contract of `Association`.
@@ -35,7 +35,7 @@ let nextId = 1
  *   idle --seal, initiate--> handshaking --response, or the peer's first data--> established --REJECT-AFTER-TIME--> idle
  */
 export class WireguardAssociation implements Association {
-  readonly id = nextId++
+  readonly id = nextAssociationId()
   readonly suite = 'noise'
   readonly counters: TrafficCounters = {
     outerSent: 0,

@@ -1,0 +1,45 @@
+import type { Suite } from '#shared/crypto/suite.ts'
+import type { DropCounters } from '#shared/drop-reason.ts'
+import type { IkeContext } from '#shared/ikev2/ike-context.ts'
+import type { NegotiationFailure } from '#shared/ikev2/negotiation-failure.ts'
+import type { PeerGrant } from '#shared/ikev2/peer-policy.ts'
+import type { Dice } from '#shared/time/backoff.ts'
+import type { Deadlines, Timed } from '#shared/time/deadlines.ts'
+import type { Instant } from '#shared/time/instant.ts'
+import type { EspAssociation } from './esp-association.ts'
+import type { EspPorts } from './esp-options.ts'
+import type { EspSession } from './esp-session.ts'
+import type { Arrival, HeldIkeSa } from './held-ike-sa.ts'
+import type { IkeSpiTable } from './ike-spi-table.ts'
+import type { SpiTable } from './spi-table.ts'
+
+/** Whatever an EspEndpoint wakes up for: associations and IKE SAs. */
+export interface EspTimer extends Timed {
+  expire(now: Instant): void
+  /** What the earliest timer is for. */
+  readonly why: string
+}
+
+/** What the associations and IKE SAs of one EspEndpoint share. */
+export interface EspCore {
+  readonly suite: Suite
+  readonly ports: EspPorts
+  readonly counters: DropCounters
+  readonly spis: SpiTable<EspSession<HeldIkeSa>>
+  readonly ikeSpis: IkeSpiTable<HeldIkeSa>
+  readonly timers: Deadlines<EspTimer>
+  readonly dice: Dice
+  /** Longest inner packet, bytes. */
+  readonly innerMtu: number
+  /** Bytes; 0: none. */
+  readonly tfcPadding: number
+  /** For IKE SAs that begin now; those that live keep theirs. */
+  readonly context: IkeContext
+  onFailure(failure: NegotiationFailure): void
+  /** The association of a peer that has just proven who it is; made where there is none. */
+  admitted(grant: PeerGrant): EspAssociation
+  /** An IKE message to somebody who has no IKE SA, the way that his came. */
+  reply(message: Uint8Array, arrival: Arrival): void
+  /** An IKE SA is no longer half-open: it is authenticated, or it has ended. */
+  settled(held: HeldIkeSa): void
+}

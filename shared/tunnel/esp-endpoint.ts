@@ -1,0 +1,211 @@
+/**
+ * All associations of the esp suite behind one identity: finds whose an IKE message or an ESP packet is, lets strangers knock (cheaply),
+ * and drives the timers.
+ *
+ *   IKE_SA_INIT of a stranger -> IkeDoor -> half-open IKE SA -> IKE_AUTH -> `owner.admit` -> association
+ *   other IKE messages        -> by our SPI -> IKE SA
+ *   ESP                       -> by SPI -> Child SA
+ *
+ * Unknown peers get silence, or answers that say nothing about us. Nothing here throws on a stranger's bytes; every refusal is a counted
+ * DropReason.
+ */
+import { DropCounters, DropReason } from '#shared/drop-reason.ts'
+import type { IkeContext } from '#shared/ikev2/ike-context.ts'
+import type { PeerGrant } from '#shared/ikev2/peer-policy.ts'
+import type { Deadline } from '#shared/machine.ts'
+import { uniform } from '#shared/time/backoff.ts'
+import { Deadlines } from '#shared/time/deadlines.ts'
+import { type Instant, instant } from '#shared/time/instant.ts'
+import { ESP_HEADER_LENGTH, espSpiOf } from '#shared/wire/esp.ts'
+import { NON_ESP_MARKER } from '#shared/wire/ike-header.ts'
+import { HeaderFlag } from '#shared/wire/ike-numbers.ts'
+import type { Endpoint } from './association.ts'
+import { EspAssociation } from './esp-association.ts'
+import type { EspCore } from './esp-core.ts'
+import type { EspEndpointFace, EspEndpointOptions, EspPeerOptions } from './esp-options.ts'
+import { isFirstMessage, isIkeMessage } from './first-message.ts'
+import type { Arrival, HeldIkeSa } from './held-ike-sa.ts'
+import { IkeDoor } from './ike-door.ts'
+import { IkeSpiTable } from './ike-spi-table.ts'
+import { sendIke } from './send-ike.ts'
+import { SpiTable } from './spi-table.ts'
+
+/** Bytes; TUNs and netstacks of stock peers go up to this. */
+const INNER_MTU = 1500
+
+export class EspEndpoint implements EspEndpointFace {
+  readonly counters = new DropCounters()
+  readonly #options: EspEndpointOptions
+  readonly #core: Omit<EspCore, 'context'> & { context: IkeContext }
+  readonly #door: IkeDoor
+  readonly #byKey = new Map<string, EspAssociation>()
+  #opened: EspAssociation | undefined
+  #deadline: Deadline | undefined
+  /** The latest instant that a call brought. */
+  #now = instant(0)
+
+  constructor(options: EspEndpointOptions) {
+    const { suite, ports } = options
+    this.#options = options
+    const dice = uniform((length) => suite.random(length))
+    const spis: EspCore['spis'] = new SpiTable(suite)
+    const ikeSpis = new IkeSpiTable<HeldIkeSa>(suite)
+    this.#core = {
+      suite,
+      ports,
+      counters: this.counters,
+      spis,
+      ikeSpis,
+      timers: new Deadlines(),
+      dice,
+      innerMtu: options.innerMtu ?? INNER_MTU,
+      tfcPadding: options.tfcPadding ?? 0,
+      context: this.#contextOf(options.ike, dice, spis, ikeSpis),
+      onFailure: (failure) => options.onFailure(failure),
+      admitted: (grant) => this.#admitted(grant),
+      settled: (held) => this.#door.settled(held),
+      reply: (message, { from, bare }) => sendIke(ports, message, from, bare, undefined),
+    }
+    this.#door = new IkeDoor(this.#core, options.underLoad && ((now) => options.underLoad!(now)))
+  }
+
+  get opened(): EspAssociation | undefined {
+    return this.#opened
+  }
+
+  /** IKE SAs whose peers have not proven who they are; IKE SAs and Child SAs in all. */
+  get sizes(): { readonly halfOpen: number; readonly ikeSpis: number; readonly spis: number } {
+    return { halfOpen: this.#door.halfOpen, ikeSpis: this.#core.ikeSpis.size, spis: this.#core.spis.size }
+  }
+
+  association(peerKey: string): EspAssociation | undefined {
+    return this.#byKey.get(peerKey)
+  }
+
+  associations(): Iterable<EspAssociation> {
+    return this.#byKey.values()
+  }
+
+  setIke(ike: EspEndpointOptions['ike']): void {
+    this.#core.context = this.#contextOf(ike, this.#core.dice, this.#core.spis, this.#core.ikeSpis)
+  }
+
+  addPeer(options: EspPeerOptions, now: Instant): EspAssociation {
+    this.#now = now
+    const association = this.association(options.peerKey) ?? this.#make(options.peerKey)
+    association.configure(options)
+    if (options.endpoint !== undefined) association.setEndpoint(options.endpoint, now)
+    if (options.firstContact && association.state === 'idle') association.initiate(now)
+    return association
+  }
+
+  removePeer(association: EspAssociation): void {
+    if (this.#byKey.get(association.peerKey) !== association) return
+    this.#byKey.delete(association.peerKey)
+    association.leave(this.#now)
+    if (this.#opened === association) this.#opened = undefined
+  }
+
+  /** With a live IKE SA the peer is asked for a sign of life (by MOBIKE, if our address has changed); only without one it begins anew. */
+  initiate(association: EspAssociation, now: Instant): void {
+    this.#now = now
+    association.initiate(now)
+  }
+
+  call(association: EspAssociation, now: Instant): void {
+    this.#now = now
+    association.call(now)
+  }
+
+  sendKeepalive(association: EspAssociation, now: Instant): void {
+    this.#now = now
+    association.sendKeepalive(now)
+  }
+
+  setEndpoint(association: EspAssociation, endpoint: Endpoint, now: Instant): void {
+    this.#now = now
+    association.setEndpoint(endpoint, now)
+  }
+
+  /** `datagram` begins with the non-ESP marker. */
+  handleControl(datagram: Uint8Array, from: Endpoint, now: Instant): number {
+    return this.#judged(datagram.subarray(NON_ESP_MARKER.length), { from, bare: false }, now)
+  }
+
+  handleBare(datagram: Uint8Array, from: Endpoint, now: Instant): number {
+    return this.#judged(datagram, { from, bare: true }, now)
+  }
+
+  open(datagram: Uint8Array, from: Endpoint, out: Uint8Array, now: Instant): number {
+    this.#now = now
+    if (datagram.length < ESP_HEADER_LENGTH || out.length < datagram.length) return this.#refuse(DropReason.Malformed)
+    const session = this.#core.spis.get(espSpiOf(datagram))
+    const association = session?.owner.association
+    if (session === undefined || association === undefined) return this.#refuse(DropReason.UnknownReceiver)
+    const length = association.open(session, datagram, from, out, now)
+    if (length < 0) return this.#refuse(length)
+    this.#opened = association
+    return length
+  }
+
+  expire(now: Instant): void {
+    this.#now = now
+    for (let due = this.#core.timers.takeDue(now); due !== undefined; due = this.#core.timers.takeDue(now)) due.expire(now)
+  }
+
+  deadline(): Deadline | undefined {
+    const earliest = this.#core.timers.earliest
+    if (earliest === undefined) return undefined
+    // Asked after every packet: a new object only where the answer is a new one.
+    if (this.#deadline?.at !== earliest.due) this.#deadline = { at: earliest.due, why: earliest.why }
+    return this.#deadline
+  }
+
+  #judged(message: Uint8Array, arrival: Arrival, now: Instant): number {
+    this.#now = now
+    const verdict = this.#judge(message, arrival, now)
+    return verdict < 0 ? this.#refuse(verdict) : verdict
+  }
+
+  #judge(message: Uint8Array, arrival: Arrival, now: Instant): number {
+    if (!isIkeMessage(message)) return DropReason.Malformed
+    if (isFirstMessage(message)) return this.#door.knock(message, arrival, now)
+    const view = new DataView(message.buffer, message.byteOffset, message.length)
+    const isFromInitiator = (message[19]! & HeaderFlag.Initiator) !== 0
+    const held = this.#core.ikeSpis.get(view.getBigUint64(isFromInitiator ? 8 : 0))
+    return held === undefined ? DropReason.UnknownReceiver : held.receive(message, arrival, now)
+  }
+
+  #refuse(reason: number): number {
+    this.counters.count(reason)
+    return reason
+  }
+
+  #admitted({ peerKey }: PeerGrant): EspAssociation {
+    return this.association(peerKey) ?? this.#make(peerKey)
+  }
+
+  #make(peerKey: string): EspAssociation {
+    const association = new EspAssociation(this.#core, peerKey)
+    this.#byKey.set(peerKey, association)
+    return association
+  }
+
+  #contextOf(
+    ike: EspEndpointOptions['ike'],
+    dice: IkeContext['dice'],
+    spis: EspCore['spis'],
+    ikeSpis: EspCore['ikeSpis'],
+  ): IkeContext {
+    return {
+      ...ike,
+      suite: this.#options.suite,
+      dice,
+      // A getter of the owner's stays one.
+      wall: () => ike.wall(),
+      newSpi: () => ikeSpis.pick(),
+      newEspSpi: () => spis.reserve(),
+      releaseEspSpi: (spi) => spis.unreserve(spi),
+    }
+  }
+}
