@@ -22,7 +22,7 @@ function ipv4(
   packet.set(destination.split('.').map(Number), 16)
   packet.set([ports[0] >> 8, ports[0] & 0xff, ports[1] >> 8, ports[1] & 0xff], 20)
   const view = new DataView(packet.buffer)
-  view.setUint16(10, foldChecksum(sumWords(view, 0, 20)))
+  view.setUint16(10, foldChecksum(sumWords(view, 0, 20)), true)
   return packet
 }
 
