@@ -2,6 +2,8 @@
 export interface Terminal {
   out(text: string): void
   err(text: string): void
+  /** Standard input to its end; not there where nothing can be read. */
+  readonly input?: () => Promise<string>
   readonly env: Readonly<Record<string, string | undefined>>
   readonly home: string
   readonly isRoot: boolean

@@ -23,6 +23,8 @@ export interface Desk {
   configFile(): Promise<{ path: string; text: string | undefined }>
   /** Has the operation done by the running broker, or here where none runs. */
   ask<Result>(operation: string, args: object): Promise<Result>
+  /** Standard input to its end. */
+  readInput(): Promise<string>
   /** The result on standard output: one line of JSON, or what `human` makes of it. */
   print<Result>(result: Result, human: (result: Result) => string): void
 }
@@ -58,6 +60,10 @@ export function deskOf(terminal: Terminal, { data, config: configPath, json = fa
     configFile,
     async ask<Result>(operation: string, args: object) {
       return (await ask(dataDir, config, operation, args)) as Result
+    },
+    async readInput() {
+      if (!terminal.input) throw new AditError('usage', 'There is no standard input to read.', 'Give it by a pipe or a file.')
+      return terminal.input()
     },
     print(result, human) {
       terminal.out(json ? `${JSON.stringify(result)}\n` : human(result))

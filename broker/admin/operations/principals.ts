@@ -5,7 +5,9 @@ import { AditError } from '#shared/errors.ts'
 import { isoTime } from '../iso-time.ts'
 import type { Office } from '../office.ts'
 import { labels, milliseconds, nothing, type Operation, operation } from '../operation.ts'
+import { document } from '../principal-document.ts'
 import { wireguardConfig } from '../wireguard-config.ts'
+import { addIpsecPeer } from './ipsec-peer.ts'
 
 const named = z.strictObject({ name: z.string() })
 
@@ -55,6 +57,7 @@ export const principalOperations: Record<string, Operation> = {
     })
     return { ...document(device, clock.wall()), config: text }
   }),
+  'device.add-ipsec': addIpsecPeer,
   'device.revoke': operation(named, async ({ registry, clock, actor }, { name }) =>
     document(await registry.devices.revoke(name, actor), clock.wall()),
   ),
@@ -88,23 +91,6 @@ export const principalOperations: Record<string, Operation> = {
     document(await registry.operators.revoke(name, actor), clock.wall()),
   ),
 }
-
-const document = (principal: Principal, now: number): object => ({
-  id: principal.publicId,
-  name: principal.name,
-  kind: principal.kind,
-  state: stateOf(principal, now),
-  addresses: principal.addresses,
-  tags: principal.tags,
-  ...(principal.kind === 'operator' ? { groups: principal.groups, admin: principal.admin } : {}),
-  wireguard: principal.stock,
-  created: isoTime(principal.createdAt),
-  expires: isoTime(principal.expiresAt),
-  revoked: isoTime(principal.revokedAt),
-})
-
-const stateOf = ({ revokedAt, expiresAt }: Principal, now: number): string =>
-  revokedAt !== undefined ? 'revoked' : expiresAt !== undefined && now >= expiresAt ? 'expired' : 'enrolled'
 
 const certificatesOf = async ({ registry }: Office, { id }: Principal): Promise<object[]> =>
   (await registry.certificates.list(id)).map((certificate) => ({

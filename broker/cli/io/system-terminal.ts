@@ -1,14 +1,16 @@
 import { homedir } from 'node:os'
+import { text } from 'node:stream/consumers'
 import type { Terminal } from '../terminal.ts'
 
 /** This process's own terminal. */
 export const systemTerminal: Terminal = {
-  out: (text) => {
-    process.stdout.write(text)
+  out: (said) => {
+    process.stdout.write(said)
   },
-  err: (text) => {
-    process.stderr.write(text)
+  err: (said) => {
+    process.stderr.write(said)
   },
+  input: () => text(process.stdin),
   env: process.env,
   home: homedir(),
   isRoot: process.geteuid?.() === 0,

@@ -12,6 +12,8 @@ export interface PrincipalDocument {
   groups?: string[]
   admin?: boolean
   wireguard: boolean
+  ipsec: object | null
+  subnets: string[]
   created: string
   expires: string | null
 }
@@ -29,8 +31,8 @@ export function deviceList(parent: Command, terminal: Terminal): void {
         ...devices.map((device) => [
           device.name,
           device.state,
-          device.wireguard ? 'wireguard' : 'agent',
-          device.addresses.join(' '),
+          device.ipsec ? 'ipsec' : device.wireguard ? 'wireguard' : 'agent',
+          [...device.addresses, ...device.subnets].join(' '),
           device.expires ?? 'never',
           device.tags.join(' '),
         ]),

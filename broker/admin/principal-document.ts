@@ -1,0 +1,30 @@
+import type { Principal } from '#broker/registry/principal.ts'
+import { isoTime } from './iso-time.ts'
+
+/** A device or an operator as the administrator sees it. */
+export const document = (principal: Principal, now: number): object => ({
+  id: principal.publicId,
+  name: principal.name,
+  kind: principal.kind,
+  state: stateOf(principal, now),
+  addresses: principal.addresses,
+  tags: principal.tags,
+  ...(principal.kind === 'operator' ? { groups: principal.groups, admin: principal.admin } : {}),
+  wireguard: principal.stock && principal.ipsec === undefined,
+  ipsec: principal.ipsec === undefined ? null : ipsecOf(principal.ipsec),
+  subnets: principal.subnets,
+  created: isoTime(principal.createdAt),
+  expires: isoTime(principal.expiresAt),
+  revoked: isoTime(principal.revokedAt),
+})
+
+const ipsecOf = ({ pskKey, identity, ikeProposals, espProposals }: NonNullable<Principal['ipsec']>): object => ({
+  identity,
+  proof: pskKey === undefined ? 'certificate' : 'psk',
+  // Empty: what the broker allows everybody.
+  ike: ikeProposals,
+  esp: espProposals,
+})
+
+const stateOf = ({ revokedAt, expiresAt }: Principal, now: number): string =>
+  revokedAt !== undefined ? 'revoked' : expiresAt !== undefined && now >= expiresAt ? 'expired' : 'enrolled'
