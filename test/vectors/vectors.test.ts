@@ -91,3 +91,22 @@ test('an algorithm that is not ours is skipped with its reason, a forged result 
   assert.equal((await judged('noise', noise('Noise_XX_448_ChaChaPoly_BLAKE2s'))).skipped, 1)
   assert.equal((await judged('noise', noise('Noise_XX_25519_ChaChaPoly'))).failed, 1)
 })
+
+test('a forged ESP packet fails, a cipher that is not ours is skipped, its header being judged', async () => {
+  const plaintextWithTrailer = '45000014000000004011000001020304050607080102020400'.slice(0, 48)
+  const one = { name: 'made', crypt: 'AES-GCM', key: '00'.repeat(20), auth: 'none', spi: '80000001', seq: 1, icvLen: 16 }
+  const esp = `8000000100000001${'00'.repeat(8)}${'00'.repeat(24)}${'00'.repeat(16)}`
+  const forged = await judged('esp', { cases: [{ ...one, esp, plaintextWithTrailer }] })
+  assert.equal(forged.summary(), '1 passed, 1 failed, 0 skipped')
+  const foreign = await judged('esp', { cases: [{ ...one, crypt: 'AES-CTR', esp, plaintextWithTrailer }] })
+  assert.equal(foreign.summary(), '1 passed, 0 failed, 1 skipped')
+})
+
+test('an IKE message that is not what the capture says fails', async () => {
+  const ike = '0102030405060708090a0b0c0d0e0f1000202508000000000000001c'
+  const frame = { frame: 1, ike, exchange: 'INFORMATIONAL', flags: '08', msgId: 0, payloads: [] }
+  const capture = (changed: object) => ({ SK_ei: '', SK_er: '', frames: [{ ...frame, ...changed }] })
+  assert.equal((await judged('ike', capture({}))).summary(), '1 passed, 0 failed, 0 skipped')
+  for (const changed of [{ exchange: 'IKE_AUTH' }, { flags: '20' }, { msgId: 1 }, { payloads: ['N'] }, { ike: ike.slice(2) }])
+    assert.equal((await judged('ike', capture(changed))).failed, 1, JSON.stringify(changed))
+})

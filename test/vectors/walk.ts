@@ -2,7 +2,7 @@ import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { BrokenFormat, type VectorKind, type Verdicts } from './verdict.ts'
 
-export const kindNames = ['noise', 'wycheproof', 'wireguard', 'stun', 'cbor', 'x509'] as const
+export const kindNames = ['noise', 'wycheproof', 'wireguard', 'stun', 'cbor', 'x509', 'esp', 'ike'] as const
 export type KindName = (typeof kindNames)[number]
 
 export const isKindName = (name: string): name is KindName => (kindNames as readonly string[]).includes(name)
@@ -17,6 +17,8 @@ const loaders: Readonly<Record<KindName, () => Promise<VectorKind>>> = {
   stun: () => import('./stun.ts'),
   cbor: () => import('./cbor.ts'),
   x509: () => import('./x509.ts'),
+  esp: () => import('./esp.ts'),
+  ike: () => import('./ike.ts'),
 }
 
 /** Judges a file, or in a folder every file of the kind. Throws BrokenFormat with a sentence for the person who gave the path. */

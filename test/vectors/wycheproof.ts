@@ -2,12 +2,13 @@ import { type Fields, isFields, isFieldsArray, optionalText } from './fields.ts'
 import { BrokenFormat, type Verdicts } from './verdict.ts'
 import { judgeEcdh, judgeXdh } from './wycheproof/agreement.ts'
 import type { GroupJudge, Judgement } from './wycheproof/group.ts'
-import { judgeEcdsa, judgeEddsa } from './wycheproof/signatures.ts'
-import { judgeAead, judgeHkdf, judgeMac } from './wycheproof/symmetric.ts'
+import { judgeEcdsa, judgeEddsa, judgeRsa } from './wycheproof/signatures.ts'
+import { judgeAead, judgeCbc, judgeHkdf, judgeMac } from './wycheproof/symmetric.ts'
 
 /** By the `type` of a group, in the spellings of all versions of the files. */
 const judges: Readonly<Record<string, GroupJudge>> = {
   AeadTest: judgeAead,
+  IndCpaTest: judgeCbc,
   MacTest: judgeMac,
   HkdfTest: judgeHkdf,
   XdhComp: judgeXdh('raw'),
@@ -20,6 +21,8 @@ const judges: Readonly<Record<string, GroupJudge>> = {
   EcdsaVerify: judgeEcdsa('DER'),
   EcdsaP1363Verify: judgeEcdsa('P1363'),
   EddsaVerify: judgeEddsa,
+  RsassaPkcs1Verify: judgeRsa('pkcs1'),
+  RsassaPssVerify: judgeRsa('pss'),
 }
 
 /** C2SP Wycheproof: `{algorithm, schema, testGroups: [{type, …, tests: [{tcId, result, …}]}]}`. */

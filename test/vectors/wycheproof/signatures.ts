@@ -1,5 +1,5 @@
 import { equalPublic } from '#shared/bytes/equal.ts'
-import type { Signer, Suite } from '#shared/crypto/suite.ts'
+import type { RsaHash, RsaPadding, Signer, Suite } from '#shared/crypto/suite.ts'
 import { underBoth } from '../both-providers.ts'
 import { type Fields, hexField, isFields, optionalHex, textField } from '../fields.ts'
 import type { GroupJudge, WycheproofCase } from './group.ts'
@@ -39,6 +39,31 @@ export const judgeEddsa: GroupJudge = (one) => {
   })
 }
 
+const rsaHashes: Readonly<Record<string, RsaHash>> = { 'SHA-256': 'sha256', 'SHA-384': 'sha384', 'SHA-512': 'sha512' }
+/** Bytes of the salt that the port demands: those of the hash. */
+const saltLengths: Readonly<Record<RsaHash, number>> = { sha256: 32, sha384: 48, sha512: 64 }
+
+/** Group types RsassaPkcs1Verify and RsassaPssVerify. */
+export const judgeRsa = (padding: RsaPadding): GroupJudge => {
+  return (one) => {
+    const sha = textField(one.group, 'sha')
+    const hash = rsaHashes[sha]
+    if (hash === undefined) return { skip: `RSA with ${sha} is not in the crypto port` }
+    const foreign = padding === 'pss' && (one.group.mgfSha !== sha || one.group.sLen !== saltLengths[hash])
+    if (foreign) return { skip: 'RSASSA-PSS with another mask hash or salt than those of its hash: outside our profile' }
+    const key = groupKey(one)
+    const numbers = { modulus: bareNumber(key, 'modulus', 'n'), exponent: bareNumber(key, 'publicExponent', 'e') }
+    const [message, signature] = [hexField(one.test, 'msg'), hexField(one.test, 'sig')]
+    return underBoth((suite) => acceptance(one, suite.rsa.verify(numbers, padding, hash, message, signature)))
+  }
+}
+
+/** An INTEGER's content, or a number, without leading zeros. */
+function bareNumber(key: Fields, ...names: readonly string[]): Uint8Array {
+  const bytes = hexField(key, ...names)
+  return bytes.subarray(bytes.findIndex((byte) => byte !== 0))
+}
+
 /** `publicKey` in version 1 of the files, `key` before. */
 function groupKey(one: WycheproofCase): Fields {
   for (const key of [one.group.publicKey, one.group.key]) if (isFields(key)) return key
@@ -46,7 +71,10 @@ function groupKey(one: WycheproofCase): Fields {
 }
 
 function verdict(one: WycheproofCase, signer: Signer, publicKey: Uint8Array): string | undefined {
-  const verified = signer.verify(publicKey, hexField(one.test, 'msg'), hexField(one.test, 'sig'))
+  return acceptance(one, signer.verify(publicKey, hexField(one.test, 'msg'), hexField(one.test, 'sig')))
+}
+
+function acceptance(one: WycheproofCase, verified: boolean): string | undefined {
   if (verified && one.expected === 'invalid') return 'verified what must be refused'
   if (!verified && one.expected === 'valid') return 'refused a valid signature'
   return undefined

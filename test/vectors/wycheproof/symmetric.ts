@@ -53,6 +53,29 @@ export const judgeAead: GroupJudge = (one) => {
   return complaint
 }
 
+/**
+ * Group type IndCpaTest, AES-CBC with the padding of PKCS #7. The port has the bare mode, whose users bring their own padding: it must
+ * give every block of the vector in both directions, and it is judged here whether the padding is right.
+ */
+export const judgeCbc: GroupJudge = (one) => {
+  if (one.algorithm !== 'AES-CBC-PKCS5') return { skip: `${one.algorithm} is not a cipher of the crypto port` }
+  const iv = hexField(one.test, 'iv')
+  const message = hexField(one.test, 'msg')
+  const ciphertext = hexField(one.test, 'ct')
+  const padding = 16 - (message.length % 16)
+  const padded = concat(message, new Uint8Array(padding).fill(padding))
+  return underBoth((suite) => {
+    const key = suite.aesCbc.key(hexField(one.test, 'key'))
+    const out = new Uint8Array(ciphertext.length)
+    if (ciphertext.length % 16 !== 0) return refuses(() => key.decrypt(iv, ciphertext, out), 'a piece of a block')
+    key.decrypt(iv, ciphertext, out)
+    if (equalPublic(out, padded) !== (one.expected === 'valid')) return 'was decrypted to something else than stated'
+    const again = new Uint8Array(ciphertext.length)
+    key.encrypt(iv, out, again)
+    return equalPublic(again, ciphertext) ? undefined : 'did not come back from what it was decrypted to'
+  })
+}
+
 const hmacs: Readonly<Record<string, HashName>> = {
   HMACSHA1: 'sha1',
   HMACSHA256: 'sha256',
