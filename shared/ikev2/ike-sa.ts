@@ -1,8 +1,8 @@
 import type { Deadline } from '#shared/machine.ts'
 import type { Instant } from '#shared/time/instant.ts'
 import type { Endpoint } from '#shared/wire/endpoint.ts'
-import { IkeCore } from './ike-core.ts'
 import type { IkeContext, Initiation } from './ike-context.ts'
+import { IkeCore } from './ike-core.ts'
 import type { IkeOutput } from './ike-output.ts'
 import type { AcceptedInit } from './init-request.ts'
 import type { AuthenticatedPeer, PeerGrant } from './peer-policy.ts'
@@ -35,18 +35,22 @@ export class IkeSa {
     return new IkeSa(IkeCore.initiate(context, initiation, now))
   }
 
-  /** Answers a first message that `readInitRequest` has found acceptable: the response is the first output. */
-  static respond(context: IkeContext, request: AcceptedInit, now: Instant): IkeSa {
-    return new IkeSa(IkeCore.respond(context, request, now))
+  /**
+   * Answers a first message that `readInitRequest` has found acceptable: the response is the first output. Undefined: its key exchange
+   * is no value of the group (A-15), and there is nothing to answer.
+   */
+  static respond(context: IkeContext, request: AcceptedInit, now: Instant): IkeSa | undefined {
+    const core = IkeCore.respond(context, request, now)
+    return core === undefined ? undefined : new IkeSa(core)
   }
 
   get state(): IkeSaState {
-    return this.#core.state
+    return this.#core.state.state
   }
 
   /** Our own SPIs that lead here, the present one first; the old one too while it lives. Changes with `rekeyed`, at `closed`, and nowhere else. */
   get localSpis(): readonly bigint[] {
-    return this.#core.localSpis
+    return this.#core.state.generations.map(({ localSpi }) => localSpi)
   }
 
   /** The initiator's SPI of the first message: with its source it tells a repeated first message, whose responder SPI is zero. */
@@ -56,16 +60,16 @@ export class IkeSa {
 
   /** Set once the peer is authenticated. */
   get peer(): AuthenticatedPeer | undefined {
-    return this.#core.peer
+    return this.#core.state.peer
   }
 
   get grant(): PeerGrant | undefined {
-    return this.#core.grant
+    return this.#core.state.grant
   }
 
   /** Child SAs by inbound SPI, those included that are being replaced. */
   get childSpis(): readonly number[] {
-    return this.#core.children.spis
+    return this.#core.state.children.spis
   }
 
   /**
@@ -91,7 +95,8 @@ export class IkeSa {
 
   /** An authentic packet came on this inbound SPI: the peer lives, and knows that Child SA. Cheap enough for every packet. */
   dataHeard(inboundSpi: number, now: Instant): void {
-    this.#core.dataHeard(inboundSpi, now)
+    this.#core.children.heard(inboundSpi)
+    this.#core.heard(now)
   }
 
   /** Asks the peer for a sign of life: an empty INFORMATIONAL, unless a request is under way that asks the same. */
@@ -101,32 +106,22 @@ export class IkeSa {
 
   /** Another Child SA, or the one that was lost. */
   createChild(now: Instant): void {
-    this.#core.createChild(now)
+    this.#core.children.create(now)
   }
 
   /** Renews a Child SA; nothing where that is under way already, or it is not known. */
   rekeyChild(inboundSpi: number, now: Instant): void {
-    this.#core.rekeyChild(inboundSpi, now)
+    this.#core.children.rekeyChild(inboundSpi, now)
   }
 
   /** Ends a Child SA and tells the peer. */
   closeChild(inboundSpi: number, now: Instant): void {
-    this.#core.closeChild(inboundSpi, now)
+    this.#core.children.closeChild(inboundSpi, now, 'deleted')
   }
 
   /** Renews the IKE SA itself; nothing where that is under way already. */
   rekeyIke(now: Instant): void {
-    this.#core.rekeyIke(now)
-  }
-
-  /** Our own address has changed: tells a peer that speaks MOBIKE (RFC 4555), by way of the new path. Initiator only. */
-  move(now: Instant): void {
-    this.#core.move(now)
-  }
-
-  /** Sends the peer to another gateway (RFC 5685), if it can be sent; literal address or host name. Responder only. */
-  redirect(to: string, now: Instant): boolean {
-    return this.#core.redirect(to, now)
+    this.#core.renewal.rekey(now)
   }
 
   /** Ends the association: tells the peer, and is `closed` when that is answered or patience ends. */

@@ -73,6 +73,11 @@ export class RequestWindow {
     this.#outstanding = undefined
   }
 
+  /** Nobody will answer any more. */
+  giveUp(): void {
+    this.#outstanding = undefined
+  }
+
   /**
    * IKE_SA_INIT alone: it is asked for again with a cookie or another group, under the same message ID, as if nothing had been sent
    * (RFC 7296 §2.6).

@@ -1,0 +1,99 @@
+import { elapsed, type Instant } from '#shared/time/instant.ts'
+import type { Endpoint } from '#shared/wire/endpoint.ts'
+import type { IkePayload } from '#shared/wire/ike-payload/payload.ts'
+import type { Generation } from './generation.ts'
+import type { IkeState } from './ike-state.ts'
+import type { Task } from './task.ts'
+
+/** A delete that nobody answers is sent so often: the peer has most likely forgotten the SA, and answers no more. */
+const CLOSING_ATTEMPTS = 5
+
+/** A task for the current generation, begun at once where its window is free. */
+export function enqueue(state: IkeState, task: Task, now: Instant): void {
+  state.current.queue.push(task)
+  pump(state, state.current, now)
+}
+
+/** Begins the next task that waits, if nothing is under way. */
+export function pump(state: IkeState, generation: Generation, now: Instant): void {
+  while (generation.secrets !== undefined && generation.requests.outstanding === undefined && state.state !== 'closed') {
+    const task = generation.queue.shift()
+    generation.active = task
+    if (task === undefined) return
+    const payloads = task.begin(generation, now)
+    if (payloads !== undefined) {
+      request(state, generation, task.exchange, payloads, now)
+      return
+    }
+  }
+}
+
+function request(state: IkeState, generation: Generation, exchange: number, payloads: readonly IkePayload[], now: Instant): void {
+  const header = generation.header(exchange, generation.requests.nextId, false)
+  const datagrams = seal(state, generation, header, payloads)
+  generation.requests.sent(exchange, datagrams, now)
+  for (const datagram of datagrams) state.emit({ kind: 'send', datagram })
+}
+
+/** Answers the request that is expected in this generation, which is executed by that. */
+export function answer(
+  state: IkeState,
+  generation: Generation,
+  exchange: number,
+  payloads: readonly IkePayload[],
+  to: Endpoint,
+): void {
+  const header = generation.header(exchange, generation.answers.expected, true)
+  const datagrams = seal(state, generation, header, payloads)
+  generation.answers.answered(datagrams, to)
+  for (const datagram of datagrams) state.emit({ kind: 'send', datagram, to })
+}
+
+function seal(
+  state: IkeState,
+  generation: Generation,
+  header: ReturnType<Generation['header']>,
+  payloads: readonly IkePayload[],
+): Uint8Array[] {
+  const limit = state.abilities.fragments ? state.context.settings.maxDatagram : undefined
+  return generation.secrets!.envelope.seal(header, payloads, limit)
+}
+
+/** Repeats what is due in every generation, and notices the death of the peer. */
+export function repeatDue(state: IkeState, now: Instant): void {
+  for (const generation of [...state.generations]) {
+    const outstanding = generation.requests.outstanding
+    if (outstanding === undefined || now < outstanding.nextAt || state.state === 'closed') continue
+    if (generation.standing !== 'current' || state.state === 'closing') {
+      if (outstanding.attempts < CLOSING_ATTEMPTS) repeat(state, generation, now)
+      else if (generation === state.current) state.end(state.closingWhy)
+      else state.forget(generation)
+      continue
+    }
+    const silence = elapsed(Math.max(outstanding.firstSentAt, state.heardAt) as Instant, now)
+    const { patience } = state.context.settings
+    if (patience !== undefined && silence >= patience) {
+      state.end('dead')
+      return
+    }
+    repeat(state, generation, now)
+    state.emit({ kind: 'unanswered', sinceMs: silence, attempts: outstanding.attempts })
+  }
+}
+
+function repeat(state: IkeState, generation: Generation, now: Instant): void {
+  for (const datagram of generation.requests.repeat(now)?.datagrams ?? []) state.emit({ kind: 'send', datagram })
+}
+
+/** The path has come back after a silence: requests that had become rare are repeated at once. */
+export function hasten(state: IkeState, now: Instant): void {
+  for (const generation of state.generations)
+    for (const datagram of generation.requests.hasten(now)?.datagrams ?? []) state.emit({ kind: 'send', datagram })
+}
+
+/** When the earliest request is to be repeated. */
+export function repetitionDue(state: IkeState): Instant | undefined {
+  let first: Instant | undefined
+  for (const { due } of state.generations) if (due !== undefined && (first === undefined || due < first)) first = due
+  return first
+}

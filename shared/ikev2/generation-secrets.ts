@@ -1,0 +1,99 @@
+import { type Suite, wipe } from '#shared/crypto/suite.ts'
+import type { Proposal } from '#shared/wire/ike-payload/payload.ts'
+import { type IkeAlgorithms, ikeAlgorithms } from './agreed-algorithms.ts'
+import {
+  deriveIkeKeys,
+  type IkeKeys,
+  type IkeSpis,
+  mixPpk,
+  type Nonces,
+  prfFunction,
+  rekeyedSkeyseed,
+  resumedSkeyseed,
+  skeyseed,
+  wipeIkeKeys,
+} from './key-material.ts'
+import type { PrfFunction } from './signed-octets.ts'
+import { SkEnvelope } from './sk-envelope.ts'
+
+/** What one exchange agreed on for an IKE SA: algorithms, keys, and the envelope that they make. */
+export class GenerationSecrets {
+  /** As the exchange chose it, one transform a type. */
+  readonly chosen: Proposal
+  readonly algorithms: IkeAlgorithms
+  readonly prf: PrfFunction
+  readonly envelope: SkEnvelope
+  #keys: IkeKeys
+
+  constructor(suite: Suite, chosen: Proposal, keys: IkeKeys, isInitiator: boolean) {
+    this.chosen = chosen
+    this.algorithms = ikeAlgorithms(chosen)
+    this.prf = prfFunction(suite, this.algorithms.prf)
+    this.#keys = keys
+    this.envelope = new SkEnvelope(suite, this.algorithms, keys, isInitiator)
+  }
+
+  get keys(): IkeKeys {
+    return this.#keys
+  }
+
+  /** What authentication and everything derived would rest on with a postquantum key (RFC 8784); the envelope stays as it is. */
+  mixed(ppk: Uint8Array): IkeKeys {
+    return mixPpk(this.prf, this.#keys, ppk)
+  }
+
+  /** From now on these, which `mixed` made. */
+  adopt(keys: IkeKeys): void {
+    const { d, pi, pr } = this.#keys
+    this.#keys = keys
+    wipe(d, pi, pr)
+  }
+
+  wipe(): void {
+    this.envelope.wipe()
+    wipeIkeKeys(this.#keys)
+  }
+}
+
+/** What an exchange puts into the keys. `shared` is wiped. */
+export interface KeyInputs {
+  readonly shared: Uint8Array
+  readonly nonces: Nonces
+  readonly spis: IkeSpis
+  /** Whether we began this exchange. */
+  readonly isInitiator: boolean
+}
+
+/** Of the first exchange (RFC 7296 §2.14). */
+export function initialSecrets(suite: Suite, chosen: Proposal, inputs: KeyInputs): GenerationSecrets {
+  const prf = prfFunction(suite, ikeAlgorithms(chosen).prf)
+  return derive(suite, chosen, skeyseed(prf, inputs.nonces, inputs.shared), inputs)
+}
+
+/** Of a rekey of `old` (RFC 7296 §2.18). */
+export function rekeyedSecrets(suite: Suite, old: GenerationSecrets, chosen: Proposal, inputs: KeyInputs): GenerationSecrets {
+  return derive(suite, chosen, rekeyedSkeyseed(old.prf, old.keys.d, inputs.shared, inputs.nonces), inputs)
+}
+
+/** Of a session resumed with SK_d and the algorithms of an earlier one (RFC 5723 §5.1). */
+export function resumedSecrets(
+  suite: Suite,
+  chosen: Proposal,
+  d: Uint8Array,
+  inputs: Omit<KeyInputs, 'shared'>,
+): GenerationSecrets {
+  const prf = prfFunction(suite, ikeAlgorithms(chosen).prf)
+  return derive(suite, chosen, resumedSkeyseed(prf, d, inputs.nonces), inputs)
+}
+
+function derive(
+  suite: Suite,
+  chosen: Proposal,
+  seed: Uint8Array,
+  { shared, nonces, spis, isInitiator }: Omit<KeyInputs, 'shared'> & { readonly shared?: Uint8Array },
+): GenerationSecrets {
+  const algorithms = ikeAlgorithms(chosen)
+  const keys = deriveIkeKeys(prfFunction(suite, algorithms.prf), algorithms, seed, nonces, spis)
+  wipe(seed, shared)
+  return new GenerationSecrets(suite, chosen, keys, isInitiator)
+}
