@@ -18,7 +18,13 @@ test('P-14 native and noble hash alike, in one part or many, short or streamed',
   fc.assert(
     fc.property(fc.constantFrom(...hashNames), fc.array(bytes(700), { maxLength: 4 }), bytes(200), (name, parts, key) => {
       assert.deepEqual(nativeSuite.hash(name, ...parts), nobleSuite.hash(name, ...parts))
-      assert.deepEqual(nativeSuite.hmac(name, key, ...parts), nobleSuite.hmac(name, key, ...parts))
+      const tag = nativeSuite.hmac(name, key, ...parts)
+      assert.deepEqual(tag, nobleSuite.hmac(name, key, ...parts))
+      for (const [suite] of providers) {
+        const ready = suite.hmacKey(name, key)
+        assert.equal(ready.length, tag.length)
+        for (let i = 0; i < 2; i++) assert.deepEqual(ready.mac(...parts), tag)
+      }
     }),
   )
 })
@@ -110,6 +116,46 @@ test('an AEAD works in place, refuses wrong sizes, and forgets its key', () => {
   }
 })
 
+test('P-14 aesCbc: one encrypts, the other decrypts, in place too; sizes are kept to and keys forgotten', () => {
+  fc.assert(
+    fc.property(
+      fc.constantFrom(16, 24, 32).chain(exactly),
+      exactly(16),
+      fc.nat(90).chain((blocks) => exactly(16 * blocks)),
+      (key, iv, input) => {
+        const [a, b] = [nativeSuite.aesCbc.key(key), nobleSuite.aesCbc.key(key)]
+        const out = new Uint8Array(input.length)
+        const again = Uint8Array.from(input)
+        assert.equal(a.encrypt(iv, input, out), input.length)
+        assert.equal(b.encrypt(iv, again, again), input.length)
+        assert.deepEqual(out, again)
+        assert.equal(b.decrypt(iv, out, out), input.length)
+        assert.equal(a.decrypt(iv, again, again), input.length)
+        assert.deepEqual(out, input)
+        assert.deepEqual(again, input)
+      },
+    ),
+  )
+  for (const [suite] of providers) {
+    assert.throws(() => suite.aesCbc.key(new Uint8Array(31)), { name: 'CryptoError', code: 'length' })
+    const key = suite.aesCbc.key(new Uint8Array(32))
+    const block = new Uint8Array(16)
+    for (const [iv, input, out] of [
+      [block.subarray(1), block, block],
+      [block, block.subarray(1), block],
+      [block, block, block.subarray(1)],
+    ] as const) {
+      assert.throws(() => key.encrypt(iv, input, out), { name: 'CryptoError', code: 'length' })
+      assert.throws(() => key.decrypt(iv, input, out), { name: 'CryptoError', code: 'length' })
+    }
+    key.wipe()
+    assert.throws(() => key.encrypt(block, block, block), { code: 'key' })
+    const mac = suite.hmacKey('sha256', block)
+    mac.wipe()
+    assert.throws(() => mac.mac(block), { code: 'key' })
+  }
+})
+
 test('a key is copied when it is made ready', () => {
   for (const [suite] of providers) {
     const raw = suite.random(32)
@@ -124,7 +170,7 @@ test('a key is copied when it is made ready', () => {
   }
 })
 
-for (const curve of ['x25519', 'ecdhP256', 'ecdhP384'] as const) {
+for (const curve of ['x25519', 'ecdhP256', 'ecdhP384', 'ecdhP521'] as const) {
   test(`P-14 ${curve}: both providers make the same public key and agree with each other`, () => {
     const [native, noble] = [nativeSuite[curve], nobleSuite[curve]]
     for (let i = 0; i < 5; i++) {
