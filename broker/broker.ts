@@ -1,6 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { startApi } from '#broker/api/start-api.ts'
 import { Gateway } from '#broker/gateway/gateway.ts'
+import type { IpsecSettings } from '#broker/gateway/ipsec.ts'
 import { TimestampSource } from '#broker/gateway/timestamp-source.ts'
 import type { GatewayCounters } from '#broker/gateway/view.ts'
 import type { AuthorityFace } from '#broker/identity/authority.ts'
@@ -15,6 +16,8 @@ export interface BrokerConfig {
   udp: { address?: string; port: number }
   /** `ADDR:PORT` or `[V6]:PORT` of the HTTPS API; port 0 picks a free one. */
   api: string
+  /** IKEv2 and ESP on the same port; undefined: the noise suite alone. */
+  ipsec?: IpsecSettings
   /** Outer UDP endpoints that agents are told (a broker behind DNAT); empty: what they reached the API by. */
   publicEndpoints: readonly string[]
   /** TCP port of MQTT at the broker's inner addresses: 1883. */
@@ -77,9 +80,11 @@ export async function startBroker(config: BrokerConfig, parts: BrokerParts): Pro
     nextTimestamp: () => timestamps.next(),
     bind: config.udp,
     mqttPort,
+    ...(config.ipsec && { ipsec: { authority, settings: config.ipsec } }),
   })
   try {
-    const settings = { listen: config.api, version, publicEndpoints, mqttPort, keepaliveSeconds, innerMtu }
+    const ipsec = config.ipsec !== undefined
+    const settings = { listen: config.api, version, publicEndpoints, mqttPort, keepaliveSeconds, innerMtu, ipsec }
     const api = await startApi({ registry, authority, gateway, settings, suite, clock, log: log as FastifyBaseLogger })
     return running({ gateway, api, registry, version })
   } catch (error) {

@@ -79,6 +79,11 @@ const schema = z.strictObject({
       'ike-proposals': proposals(ProtocolId.Ike, defaultIkeProposals),
       'esp-proposals': proposals(ProtocolId.Esp, defaultEspProposals),
       id: z.string().refine(isIkeId, { message: 'write a host name or a literal address' }).default(''),
+      dns: z
+        .array(z.string().refine(isAddress, { message: 'write literal addresses' }))
+        .max(4)
+        .default([]),
+      'redirect-to': z.string().refine(isIkeId, { message: 'write a host name or a literal address' }).default(''),
     })
     .prefault({}),
   telemetry: z
@@ -124,6 +129,10 @@ export interface IpsecConfig {
   readonly espProposals: readonly Proposal[]
   /** The host name or address as which the broker proves itself; undefined: found out. */
   readonly id: string | undefined
+  /** Name servers for peers that ask. */
+  readonly dns: readonly string[]
+  /** The gateway to which peers are sent when this one stops; undefined: they come back when it does. */
+  readonly redirectTo: string | undefined
 }
 
 /** Every key of the file, dotted: `tunnel.keepalive`. */
@@ -150,6 +159,8 @@ export function parseConfig(text: string, file: string): Config {
       ikeProposals: ipsec['ike-proposals'],
       espProposals: ipsec['esp-proposals'],
       id: ipsec.id.toLowerCase() || undefined,
+      dns: ipsec.dns,
+      redirectTo: ipsec['redirect-to'] || undefined,
     },
     telemetryKeep: telemetry.keep,
     telemetryRows: telemetry['max-readings'],
@@ -225,4 +236,6 @@ function isIkeId(text: string): boolean {
   return text === '' || isHostName(text) || isAddress(text)
 }
 
-const isAddress = (text: string): boolean => isNetwork(text) && !text.includes('/')
+function isAddress(text: string): boolean {
+  return isNetwork(text) && !text.includes('/')
+}

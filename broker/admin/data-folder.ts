@@ -1,6 +1,6 @@
 import { userInfo } from 'node:os'
 import type { Config } from '#broker/config.ts'
-import { Authority } from '#broker/identity/authority.ts'
+import { Authority, type AuthorityOptions } from '#broker/identity/authority.ts'
 import { Registry } from '#broker/registry/registry.ts'
 import { nativeSuite } from '#shared/crypto/native.ts'
 import { systemClock } from '#shared/platform/clock.ts'
@@ -11,7 +11,7 @@ import { version } from '#shared/platform/version.ts'
 import { machineAddresses, machineNetworks } from './io/machine-addresses.ts'
 import type { Office } from './office.ts'
 import { perform } from './operations.ts'
-import { apiHosts, type Listening, reachOf } from './reach.ts'
+import { apiHosts, ikeHosts, type Listening, reachOf } from './reach.ts'
 
 /** What is open while this process holds the data folder. */
 export interface OpenFolder {
@@ -31,9 +31,7 @@ export async function openFolder(dataDir: string, config: Config, log: Log, opti
   let registry: Registry | undefined
   try {
     const ports = { suite: nativeSuite, clock: systemClock }
-    // Only who serves the API may renew its certificate for new names: a command beside a config of its own must not.
-    const names = options.serve ? { apiNames: apiHosts(config, machineAddresses()) } : {}
-    const authority = await Authority.openOrCreate(dataDir, ports, names)
+    const authority = await Authority.openOrCreate(dataDir, ports, { ikeId: config.ipsec.id, ...namesOf(config, options.serve) })
     registry = await Registry.open(dataDir, { ...ports, log }, { underlay: [...machineNetworks(), ...config.avoidNetworks] })
     return folder(dataDir, registry, authority, lock)
   } catch (error) {
@@ -41,6 +39,13 @@ export async function openFolder(dataDir: string, config: Config, log: Log, opti
     await lock.release()
     throw error
   }
+}
+
+/** Only who serves may renew the broker's certificates for new names: a command beside a config of its own must not. */
+function namesOf(config: Config, serve: boolean): AuthorityOptions {
+  if (!serve) return {}
+  const addresses = machineAddresses()
+  return { apiNames: apiHosts(config, addresses), ikeNames: ikeHosts(config, addresses) }
 }
 
 /** Does what an administrator asks here, with the folder taken for as long as it takes. */

@@ -31,6 +31,13 @@ export function apiHosts(config: Config, addresses: readonly string[]): string[]
   return [...new Set([...config.apiNames, ...urls, ...(own === undefined || isWildcard(own) ? addresses : [own])])]
 }
 
+/** Host names and addresses that the certificate of the broker's IKE must be good for, the likeliest to be asked for first. */
+export function ikeHosts(config: Config, addresses: readonly string[]): string[] {
+  const { id } = config.ipsec
+  const endpoints = config.publicEndpoints.map((endpoint) => endpoint.slice(0, endpoint.lastIndexOf(':')).replace(/^\[|\]$/g, ''))
+  return [...new Set([...(id === undefined ? [] : [id]), ...endpoints, ...apiHosts(config, addresses)])]
+}
+
 function places(listen: string, addresses: readonly string[]): string[] {
   const split = trySplitListen(listen)
   if (split === undefined || split.port === 0) return []

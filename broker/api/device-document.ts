@@ -4,6 +4,7 @@ import type { HostKeys } from '#broker/registry/host-keys.ts'
 import type { Principal } from '#broker/registry/principal.ts'
 import type { Registry } from '#broker/registry/registry.ts'
 import type { WallTime } from '#shared/time/instant.ts'
+import { suiteNames } from '#shared/tunnel/association.ts'
 
 export const hostKeysDocument = z.object({
   keys: z.array(z.string()).describe('pinned OpenSSH public key lines: TYPE BASE64'),
@@ -20,12 +21,12 @@ export const deviceDocument = z.object({
   addresses: z.array(z.string()).describe('inside the tunnel'),
   tags: z.array(z.string()),
   hostKeys: z.record(z.string(), hostKeysDocument).describe('by service, for instance ssh'),
-  suite: z.enum(['noise', 'esp']),
+  suite: z.enum(suiteNames).describe('in which it was heard last, or is to be'),
   endpoint: z.string().nullable().describe('where its datagrams come from'),
   ports: z
     .array(z.object({ from: z.number().int(), to: z.number().int() }))
     .describe('ranges of ports, both ends in them, that grants of the asker open there now'),
-  stock: z.boolean().describe('a plain WireGuard peer, without our agent'),
+  stock: z.boolean().describe('a plain WireGuard or IPsec peer, without our agent'),
 })
 
 export type DeviceDocument = z.infer<typeof deviceDocument>
@@ -55,7 +56,7 @@ export async function describeDevice(
     addresses: [...device.addresses],
     tags: [...device.tags],
     hostKeys: await hostKeysOf(device, registry.hostKeys),
-    suite: 'noise',
+    suite: presence.suite ?? (device.ipsec === undefined ? 'noise' : 'esp'),
     endpoint: presence.endpoint ?? null,
     ports: portsOf(asker, device, registry.policy, now),
     stock: device.stock,

@@ -12,6 +12,8 @@ export interface ApiSettings {
   readonly keepaliveSeconds: number
   /** Largest inner packet, bytes. */
   readonly innerMtu: number
+  /** Whether agents may come by the esp suite. */
+  readonly ipsec: boolean
 }
 
 /** Largest request body, bytes: a PKCS#10 request in base64 is below 4 KiB. */

@@ -1,5 +1,6 @@
 import { FlowJournal } from '#broker/gateway/flow-journal.ts'
 import { GatewayPolicy } from '#broker/gateway/flow-policy.ts'
+import { Ipsec, type IpsecOptions } from '#broker/gateway/ipsec.ts'
 import { Peers } from '#broker/gateway/peers.ts'
 import { PresenceTable } from '#broker/gateway/presence.ts'
 import { PresenceWriter } from '#broker/gateway/presence-writer.ts'
@@ -21,8 +22,21 @@ import type { Clock } from '#shared/time/instant.ts'
 import type { PeerEndpoint, TunnelEvent } from '#shared/tunnel/association.ts'
 import { type Admission, WireguardEndpoint } from '#shared/tunnel/wireguard-endpoint.ts'
 
+type GatewayStores =
+  | 'directory'
+  | 'policy'
+  | 'audit'
+  | 'presence'
+  | 'telemetry'
+  | 'hostKeys'
+  | 'fleet'
+  | 'certificates'
+  | 'peerSecrets'
+  | 'negotiations'
+  | 'onChange'
+
 export interface GatewayOptions {
-  registry: Pick<Registry, 'directory' | 'policy' | 'audit' | 'presence' | 'telemetry' | 'hostKeys' | 'fleet' | 'onChange'>
+  registry: Pick<Registry, GatewayStores>
   suite: Suite
   clock: Clock
   timers: Timers
@@ -32,6 +46,8 @@ export interface GatewayOptions {
   nextTimestamp(): Uint8Array
   bind: { address?: string; port: number }
   mqttPort: number
+  /** The esp suite on the same port; left out: the noise suite alone. */
+  ipsec?: Pick<IpsecOptions, 'authority' | 'settings'>
 }
 
 /** Four flows each of 65,000 peers; none of them may hold so many that a few could fill the table. */
@@ -54,6 +70,7 @@ export interface GatewayParts {
   options: GatewayOptions
   engine: PortableEngine
   noise: WireguardEndpoint
+  ipsec: Ipsec | undefined
   /** Of each suite. */
   endpoints: readonly PeerEndpoint[]
   netstack: Netstack
@@ -80,11 +97,13 @@ export async function assembleGateway(
   const policy = new GatewayPolicy({ registry, clock, journal, mqttPort })
   const stun = new StunResponder()
   const sink = new ReadingSink({ ...registry, suite, log })
+  const ipsec = options.ipsec && (await Ipsec.open({ ...options, ...options.ipsec }))
   let noise!: WireguardEndpoint
   const engine = await PortableEngine.open({
     clock,
     timers,
     bind: options.bind,
+    bindBare: ipsec?.settings.port500,
     filter: new FlowFilter(
       policy,
       suite.random(4).reduce((seed, byte) => (seed << 8) | byte, 0),
@@ -101,6 +120,7 @@ export async function assembleGateway(
       })
       return noise
     },
+    esp: ipsec && ((ports) => ipsec.listen(ports)),
     ports: {
       deliver: (packet) => netstack.input(packet),
       spoofed: (packet, from, now) => journal.spoofed(packet, from, now),
@@ -123,11 +143,11 @@ export async function assembleGateway(
   engine.plane.setLocal(fleet.broker)
   const mqtt = await MqttServer.start({ sink, log, goodbye: on.goodbye })
   log.debug({ key: toHex(noise.publicKey), inner: fleet.broker }, 'gateway ready')
-  const endpoints = [noise]
+  const endpoints: PeerEndpoint[] = ipsec ? [noise, ipsec.endpoint] : [noise]
   const peers = new Peers({ directory, clock, endpoints, plane: engine.plane })
   const presence = new PresenceTable(clock)
   const writer = new PresenceWriter({ registry, peers, presence, taken, timers, log })
-  return { options, engine, noise, endpoints, netstack, peers, taken, policy, presence, writer, journal, stun, mqtt, sink }
+  return { options, engine, noise, ipsec, endpoints, netstack, peers, taken, policy, presence, writer, journal, stun, mqtt, sink }
 }
 
 /** The answer to an initiation by a key that has no association: only a valid binding lets it in (DESIGN D4). */

@@ -7,11 +7,14 @@ import type { Principal } from '#broker/registry/principal.ts'
 import type { RegistryChange } from '#broker/registry/registry.ts'
 import type { TcpSocket } from '#shared/netstack/netstack.ts'
 import type { Timer } from '#shared/platform/timers.ts'
-import { seconds } from '#shared/time/instant.ts'
+import { hours, seconds } from '#shared/time/instant.ts'
 import type { Association, TunnelEvent } from '#shared/tunnel/association.ts'
 
 /** How often what has changed is taken up and written, presence is judged and lost bindings are noticed. */
 const upkeepEvery = seconds(5)
+
+/** How often certificates and keys of the broker's own IKE are looked at. */
+const renewalEvery = hours(1)
 
 /**
  * The broker's end of every tunnel: one UDP port, one association per admitted principal, the relay between them, and MQTT at the broker's
@@ -21,6 +24,7 @@ export class Gateway implements GatewayView {
   readonly #parts: GatewayParts
   #reawakening: Reawakening<Association> | undefined
   #upkeep: Timer | undefined
+  #renewal: Timer | undefined
   #handshakes = 0
   #stopListening: (() => void) | undefined
 
@@ -39,6 +43,7 @@ export class Gateway implements GatewayView {
     parts.netstack.listen({ port: options.mqttPort, backlog: netstackLimits.backlog }, (socket) => gateway.#acceptMqtt(socket))
     gateway.#stopListening = options.registry.onChange((change) => gateway.#changed(change))
     gateway.#armUpkeep()
+    gateway.#armRenewal()
     return gateway
   }
 
@@ -101,7 +106,7 @@ export class Gateway implements GatewayView {
 
   /** What was refused above the packets, by labels of the same kind. */
   #refusals(): [label: string, count: number][] {
-    const { mqtt, stun, sink, journal } = this.#parts
+    const { options, mqtt, stun, sink, journal } = this.#parts
     const { oversized, refusedConnects, refusedPublishes, refusedSubscribes } = mqtt.counters
     return [
       ['stun-refused', stun.refused],
@@ -111,6 +116,7 @@ export class Gateway implements GatewayView {
       ['mqtt-subscribe-refused', refusedSubscribes],
       ['telemetry-quarantined', sink.counters.quarantined],
       ['audit-suppressed', journal.suppressed],
+      ['negotiations-suppressed', options.registry.negotiations.suppressed],
     ]
   }
 
@@ -120,6 +126,7 @@ export class Gateway implements GatewayView {
     this.#stopListening?.()
     this.#reawakening?.stop()
     this.#upkeep?.clear()
+    this.#renewal?.clear()
     writer.stop()
     await mqtt.close()
     engine.plane.filter.revoke(() => true)
@@ -177,8 +184,9 @@ export class Gateway implements GatewayView {
       this.#dropForbiddenFlows()
       return
     }
-    const { peers, mqtt, presence, engine } = this.#parts
+    const { peers, mqtt, presence, engine, ipsec } = this.#parts
     const { principal } = change
+    if (principal.ipsec) ipsec?.reload()
     if (peers.refresh(principal) !== 'kept') mqtt.cut(principal.id)
     if (change.kind === 'revoked') presence.forget(principal.id)
     // Tags and groups decide what grants mean.
@@ -198,6 +206,15 @@ export class Gateway implements GatewayView {
       journal.flush(options.clock.now())
       this.#armUpkeep()
       void writer.sweep()
+    })
+  }
+
+  #armRenewal(): void {
+    const { options, ipsec } = this.#parts
+    if (ipsec === undefined) return
+    this.#renewal = options.timers.setTimer(renewalEvery, () => {
+      this.#armRenewal()
+      void ipsec.refresh()
     })
   }
 

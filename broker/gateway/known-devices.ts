@@ -23,7 +23,8 @@ export interface KnownDevicesOptions {
 export function recallKnown(records: readonly EndpointRecord[], options: KnownDevicesOptions): WireguardAssociation[] {
   const { directory, clock, peers, noise, taken } = options
   const known: WireguardAssociation[] = []
-  for (const { principalId, endpoint: text } of records) {
+  for (const { principalId, endpoint: text, suite } of records) {
+    if (suite !== 'noise') continue
     const principal = directory.byId(principalId)
     const key = principal?.tunnelKey
     const endpoint = parseEndpointText(text)

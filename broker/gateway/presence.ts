@@ -2,7 +2,7 @@ import { endpointText } from '#broker/gateway/endpoint-text.ts'
 import type { Presence } from '#broker/gateway/view.ts'
 import type { EndpointRecord } from '#broker/registry/presence.ts'
 import { type Clock, elapsed, minutes, seconds } from '#shared/time/instant.ts'
-import type { Association } from '#shared/tunnel/association.ts'
+import type { Association, SuiteName } from '#shared/tunnel/association.ts'
 
 /** An idle agent sends an authenticated packet each minute; two lost ones and a half are silence enough (DESIGN D7). */
 export const evidenceLife = seconds(150)
@@ -15,10 +15,11 @@ interface Evidence {
   upSince: number
   lastAuthentic: number
   endpoint: string
+  suite: SuiteName
   /** Wall-clock ms at which the device said that it goes; older than newer evidence is forgotten. */
   goodbye: number
   /** What is on disk, to write only what has changed. */
-  storedEndpoint: string
+  storedAs: string
   storedAt: number
 }
 
@@ -44,8 +45,8 @@ export class PresenceTable {
   /** Takes up what an earlier run knew. */
   restore(records: readonly EndpointRecord[]): void {
     const wall = this.#clock.wall()
-    for (const { principalId, endpoint, lastAuthentic, upSince } of records) {
-      const evidence = { upSince, lastAuthentic, endpoint, goodbye: 0, storedEndpoint: endpoint, storedAt: lastAuthentic }
+    for (const { principalId, ...record } of records) {
+      const evidence = { ...record, goodbye: 0, storedAs: placeOf(record), storedAt: record.lastAuthentic }
       this.#evidence.set(principalId, evidence)
       if (isFresh(evidence, wall)) this.#announced.add(principalId)
     }
@@ -53,7 +54,7 @@ export class PresenceTable {
 
   /** Notes the association's newest authentic packet. Returns what must be written, if anything. */
   observe(principalId: number, association: Association): EndpointRecord | undefined {
-    const { lastAuthentic, endpoint } = association
+    const { lastAuthentic, endpoint, suite } = association
     if (lastAuthentic === undefined || endpoint === undefined) return undefined
     const wall = this.#clock.wall()
     const at = Math.round(wall - elapsed(lastAuthentic, this.#clock.now()))
@@ -64,8 +65,9 @@ export class PresenceTable {
         upSince: at,
         lastAuthentic: at,
         endpoint: text,
+        suite,
         goodbye: 0,
-        storedEndpoint: '',
+        storedAs: '',
         storedAt: 0,
       })
     } else if (at >= known.lastAuthentic) {
@@ -74,6 +76,7 @@ export class PresenceTable {
       if (at > known.goodbye) known.goodbye = 0
       known.lastAuthentic = at
       known.endpoint = text
+      known.suite = suite
     }
     return this.#due(principalId)
   }
@@ -89,9 +92,10 @@ export class PresenceTable {
     if (association) this.observe(principalId, association)
     const known = this.#evidence.get(principalId)
     if (known === undefined) return { state: 'never' }
-    const { lastAuthentic, endpoint, upSince, goodbye } = known
-    if (isFresh(known, this.#clock.wall())) return { state: 'up', since: upSince, lastAuthentic, endpoint }
-    return { state: 'down', since: goodbye > 0 ? goodbye : lastAuthentic, lastAuthentic, endpoint }
+    const { lastAuthentic, endpoint, suite, upSince, goodbye } = known
+    const evidence = { lastAuthentic, endpoint, suite }
+    if (isFresh(known, this.#clock.wall())) return { state: 'up', since: upSince, ...evidence }
+    return { state: 'down', since: goodbye > 0 ? goodbye : lastAuthentic, ...evidence }
   }
 
   /** Who has come or gone since the last call. */
@@ -115,9 +119,9 @@ export class PresenceTable {
 
   #due(principalId: number): EndpointRecord | undefined {
     const known = this.#evidence.get(principalId)!
-    const { endpoint, lastAuthentic, upSince } = known
-    if (known.storedEndpoint === endpoint && lastAuthentic - known.storedAt < rewriteAfter) return undefined
-    return { principalId, endpoint, lastAuthentic, upSince }
+    const { endpoint, lastAuthentic, upSince, suite } = known
+    if (known.storedAs === placeOf(known) && lastAuthentic - known.storedAt < rewriteAfter) return undefined
+    return { principalId, endpoint, lastAuthentic, upSince, suite }
   }
 
   /** The records are on disk. */
@@ -125,7 +129,7 @@ export class PresenceTable {
     for (const record of records) {
       const known = this.#evidence.get(record.principalId)
       if (known === undefined) continue
-      known.storedEndpoint = record.endpoint
+      known.storedAs = placeOf(record)
       known.storedAt = record.lastAuthentic
     }
   }
@@ -134,3 +138,5 @@ export class PresenceTable {
 function isFresh({ lastAuthentic, goodbye }: Evidence, wall: number): boolean {
   return goodbye === 0 && wall - lastAuthentic <= evidenceLife
 }
+
+const placeOf = ({ suite, endpoint }: { suite: SuiteName; endpoint: string }): string => `${suite} ${endpoint}`

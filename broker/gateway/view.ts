@@ -1,4 +1,5 @@
 import type { Principal } from '#broker/registry/principal.ts'
+import type { SuiteName } from '#shared/tunnel/association.ts'
 
 /** What is known of a device's reachability. The age of the evidence always travels with the verdict (DESIGN D7). */
 export interface Presence {
@@ -10,6 +11,8 @@ export interface Presence {
   lastAuthentic?: number
   /** Where its datagrams come from, "address:port" or "[address]:port". */
   endpoint?: string
+  /** The suite in which it was heard last. */
+  suite?: SuiteName
 }
 
 /** What the API, the metrics and the command line see of the gateway. */

@@ -170,6 +170,7 @@ const ipsec: readonly ReturnType<typeof sql>[] = [
     failure TEXT NOT NULL
   ) STRICT`,
   sql`CREATE INDEX negotiations_principal ON negotiations (principal_id, id)`,
+  sql`ALTER TABLE endpoints ADD COLUMN suite TEXT NOT NULL DEFAULT 'noise'`,
 ]
 
 async function runAll(db: Kysely<unknown>, statements: readonly ReturnType<typeof sql>[]): Promise<void> {

@@ -1,6 +1,7 @@
 import { sql } from 'kysely'
 import { toHex } from '#shared/bytes/hex.ts'
 import { CommitBatcher } from '#shared/platform/commit-batcher.ts'
+import type { SuiteName } from '#shared/tunnel/association.ts'
 import type { StoreContext } from './store-context.ts'
 
 export interface EndpointRecord {
@@ -11,6 +12,8 @@ export interface EndpointRecord {
   readonly lastAuthentic: number
   /** Wall-clock ms since when it has been up without a break. */
   readonly upSince: number
+  /** In which it was heard. */
+  readonly suite: SuiteName
 }
 
 export interface TimestampRecord {
@@ -49,6 +52,7 @@ export class PresenceStore {
       endpoint: row.endpoint,
       lastAuthentic: row.last_authentic,
       upSince: row.up_since,
+      suite: row.suite,
     }))
   }
 
@@ -68,11 +72,12 @@ export class PresenceStore {
 
   /** One statement for all: its rows travel as one JSON text, which costs the event loop least. */
   async #writeEndpoints(records: readonly EndpointRecord[]): Promise<void> {
-    const rows = JSON.stringify(records.map((r) => [r.principalId, r.endpoint, r.lastAuthentic, r.upSince]))
-    await sql`INSERT INTO endpoints (principal_id, endpoint, last_authentic, up_since)
-      SELECT value->>0, value->>1, value->>2, value->>3 FROM json_each(${rows}) WHERE true
+    const rows = JSON.stringify(records.map((r) => [r.principalId, r.endpoint, r.lastAuthentic, r.upSince, r.suite]))
+    await sql`INSERT INTO endpoints (principal_id, endpoint, last_authentic, up_since, suite)
+      SELECT value->>0, value->>1, value->>2, value->>3, value->>4 FROM json_each(${rows}) WHERE true
       ON CONFLICT (principal_id) DO UPDATE SET
-        endpoint = excluded.endpoint, last_authentic = excluded.last_authentic, up_since = excluded.up_since`.execute(this.#db)
+        endpoint = excluded.endpoint, last_authentic = excluded.last_authentic, up_since = excluded.up_since,
+        suite = excluded.suite`.execute(this.#db)
   }
 
   async #writeTimestamps(records: readonly TimestampRecord[]): Promise<void> {

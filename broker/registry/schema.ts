@@ -1,4 +1,5 @@
 import type { Generated } from 'kysely'
+import type { SuiteName } from '#shared/tunnel/association.ts'
 
 /** The tables of DATA/adit.db as the query layer sees them. Times are wall-clock ms; keys, serials and hashes lower-case hex. */
 export interface Tables {
@@ -16,7 +17,7 @@ export interface Tables {
   grants: GrantRow
   audit: AuditTableRow
   host_keys: HostKeyRow
-  endpoints: { principal_id: number; endpoint: string; last_authentic: number; up_since: number }
+  endpoints: { principal_id: number; endpoint: string; last_authentic: number; up_since: number; suite: SuiteName }
   tunnel_timestamps: { tunnel_key: string; timestamp: Uint8Array }
   telemetry: TelemetryRow
   arrivals: ArrivalRow

@@ -6,12 +6,7 @@ import type { Timers } from '#shared/platform/timers.ts'
 import { UdpSocket } from '#shared/platform/udp.ts'
 import type { Clock, Instant } from '#shared/time/instant.ts'
 import type { Endpoint, EndpointPorts, TunnelEndpoint, TunnelEvent } from '#shared/tunnel/association.ts'
-
-/** What the engine does for an endpoint of the esp suite: it speaks on two ports. */
-export interface EspPorts extends EndpointPorts {
-  /** Sends bare IKE, without the non-ESP marker, from the second port; nothing where there is none. */
-  transmitBare(datagram: Uint8Array, to: Endpoint): void
-}
+import type { EspPorts } from '#shared/tunnel/esp-options.ts'
 
 /** An endpoint of the esp suite. */
 export interface BareEndpoint extends TunnelEndpoint {

@@ -8,6 +8,7 @@ import { Registry } from '#broker/registry/registry.ts'
 import { toHex } from '#shared/bytes/hex.ts'
 import { nativeSuite } from '#shared/crypto/native.ts'
 import type { KeyPair } from '#shared/crypto/suite.ts'
+import { defaultEspProposals, defaultIkeProposals } from '#shared/ikev2/proposal.ts'
 import { systemClock } from '#shared/platform/clock.ts'
 import { silentLog } from '#shared/platform/log.ts'
 import { type ClientOptions, DeviceClient } from '#test/broker/device-client.ts'
@@ -15,6 +16,13 @@ import { type ClientOptions, DeviceClient } from '#test/broker/device-client.ts'
 const config: BrokerConfig = {
   udp: { address: '127.0.0.1', port: 0 },
   api: '127.0.0.1:0',
+  ipsec: {
+    port500: undefined,
+    ikeProposals: defaultIkeProposals,
+    espProposals: defaultEspProposals,
+    dns: [],
+    redirectTo: undefined,
+  },
   publicEndpoints: [],
   mqttPort: 1883,
   keepaliveSeconds: 25,

@@ -13,6 +13,10 @@ const configDocument = z.object({
     endpoints: z.array(z.string()).describe('outer UDP host:port, in the order to try'),
     inner: z.array(z.string()).describe("the broker's addresses inside the tunnel"),
     mqttPort: z.number().int(),
+    ike: z
+      .object({ id: z.string().describe('as which it proves itself: a host name, an address, or CN=…') })
+      .optional()
+      .describe('where it speaks IKEv2: it proves itself by a certificate under the root of the enrolment'),
   }),
   inner: z.object({ addresses: z.array(z.string()), mtu: z.number().int() }),
   keepaliveSeconds: z.number().int(),
@@ -46,6 +50,7 @@ export function agentRoutes(app: ApiServer, { authority, gateway, registry, sett
           }),
           inner: [...gateway.inner],
           mqttPort: settings.mqttPort,
+          ...(settings.ipsec && { ike: { id: authority.ike.id } }),
         },
         inner: { addresses: [...principal.addresses], mtu: settings.innerMtu },
         keepaliveSeconds: settings.keepaliveSeconds,

@@ -8,6 +8,7 @@ import { systemClock } from '#shared/platform/clock.ts'
 import { createLog, type Log } from '#shared/platform/log.ts'
 import { backgroundTimers } from '#shared/platform/timers.ts'
 import { version } from '#shared/platform/version.ts'
+import { parseAddress } from '#shared/wire/ip-address.ts'
 
 export interface Ready {
   event: 'ready'
@@ -42,10 +43,13 @@ export async function runBroker(dataDir: string, config: Config, onReady: (ready
 }
 
 function start({ registry, authority }: OpenFolder, config: Config, log: Log): Promise<RunningBroker> {
-  const { address, port } = trySplitListen(config.listen) ?? { port: 0 }
+  const { ipsec } = config
   return startBroker(
     {
-      udp: { port, ...(address === undefined ? {} : { address }) },
+      udp: trySplitListen(config.listen) ?? { port: 0 },
+      ...(ipsec.enabled && {
+        ipsec: { ...ipsec, port500: trySplitListen(ipsec.port500 ?? ''), dns: ipsec.dns.map(parseAddress) },
+      }),
       api: config.api.startsWith(':') ? `[::]${config.api}` : config.api,
       publicEndpoints: config.publicEndpoints,
       mqttPort: config.mqttPort,

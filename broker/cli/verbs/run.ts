@@ -8,6 +8,7 @@ interface Options extends CommonOptions {
   api?: string
   endpoint?: string[]
   apiName?: string[]
+  port500?: string | true
   log?: string
 }
 
@@ -21,6 +22,7 @@ export function run(parent: Command, terminal: Terminal): void {
     .option('--api <addr:port>', 'HTTPS API, likewise (default: :8443)')
     .option('--endpoint <host:port>', 'what agents are told to send to, for a broker behind DNAT; repeatable', collect)
     .option('--api-name <host>', "further name of the API's certificate; repeatable", collect)
+    .option('--port500 [addr:port]', 'take bare IKE on port 500 too, for IPsec peers that begin there (default: :500)')
     .option('--log <level>', 'error, warn, info, debug, trace or silent')
     .action(async (options: Options) => {
       const desk = deskOf(terminal, options)
@@ -33,10 +35,11 @@ export function run(parent: Command, terminal: Terminal): void {
 const describe = ({ listen, api }: { listen: string; api: string }): string => `listening on ${listen} (UDP), API at ${api}\n`
 
 /** The command line over the file. */
-async function withOptions(config: Config, { listen, api, endpoint, apiName, log }: Options): Promise<Config> {
+async function withOptions(config: Config, { listen, api, endpoint, apiName, port500, log }: Options): Promise<Config> {
   const { trySplitListen } = await import('#broker/config.ts')
   const { logLevels } = await import('#shared/platform/log.ts')
-  for (const text of [listen, api]) {
+  const bare = port500 === true ? ':500' : port500
+  for (const text of [listen, api, bare]) {
     if (text !== undefined && !trySplitListen(text)) throw usage(`${text} is no ADDR:PORT, [V6]:PORT or :PORT.`, 'run')
   }
   const logLevel = logLevels.find((level) => level === (log ?? config.logLevel))
@@ -47,6 +50,7 @@ async function withOptions(config: Config, { listen, api, endpoint, apiName, log
     api: api ?? config.api,
     publicEndpoints: endpoint ?? config.publicEndpoints,
     apiNames: [...config.apiNames, ...(apiName ?? [])],
+    ipsec: { ...config.ipsec, port500: bare ?? config.ipsec.port500 },
     logLevel,
   }
 }

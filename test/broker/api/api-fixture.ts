@@ -120,6 +120,7 @@ export class ApiFixture {
         mqttPort: 1883,
         keepaliveSeconds: 25,
         innerMtu: 1280,
+        ipsec: true,
       },
     })
   }

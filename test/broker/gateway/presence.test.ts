@@ -12,7 +12,7 @@ function setUp() {
   const clock: Clock = { now: () => instant(at.ms), wall: () => wallTime(start + at.ms) }
   const table = new PresenceTable(clock)
   const heard = (address = '192.0.2.1', port = 5_000): Association =>
-    ({ lastAuthentic: at.ms as Instant, endpoint: { address, port } }) as unknown as Association
+    ({ lastAuthentic: at.ms as Instant, endpoint: { address, port }, suite: 'noise' }) as unknown as Association
   return { at, table, heard }
 }
 
@@ -20,7 +20,7 @@ test('never, up while the evidence is 150 s old at most, then down since the las
   const { at, table, heard } = setUp()
   assert.deepEqual(table.of(device, undefined), { state: 'never' })
   const association = heard()
-  const seen = { since: start, lastAuthentic: start, endpoint: '192.0.2.1:5000' }
+  const seen = { since: start, lastAuthentic: start, endpoint: '192.0.2.1:5000', suite: 'noise' }
   assert.deepEqual(table.of(device, association), { state: 'up', ...seen })
   at.ms = 150_000
   assert.deepEqual(table.of(device, association), { state: 'up', ...seen })
@@ -48,13 +48,20 @@ test('a goodbye holds until evidence comes that is newer than its own echo', () 
     since: start + 2_000,
     lastAuthentic: start + 2_000,
     endpoint: '192.0.2.1:5000',
+    suite: 'noise',
   })
 })
 
 test('written when the place changes, and every two minutes for the age; not while nothing has changed', () => {
   const { at, table, heard } = setUp()
   const record = table.observe(device, heard())
-  assert.deepEqual(record, { principalId: device, endpoint: '192.0.2.1:5000', lastAuthentic: start, upSince: start })
+  assert.deepEqual(record, {
+    principalId: device,
+    endpoint: '192.0.2.1:5000',
+    lastAuthentic: start,
+    upSince: start,
+    suite: 'noise',
+  })
   assert.notEqual(table.observe(device, heard()), undefined)
   table.stored([record!])
   at.ms = 60_000
@@ -66,7 +73,7 @@ test('written when the place changes, and every two minutes for the age; not whi
 
 test('what an earlier run knew is evidence of its own age, and who comes and goes is told once', () => {
   const { at, table, heard } = setUp()
-  const old = { endpoint: '192.0.2.9:1', upSince: start - 900_000 }
+  const old = { endpoint: '192.0.2.9:1', upSince: start - 900_000, suite: 'noise' as const }
   table.restore([
     { principalId: 1, ...old, lastAuthentic: start - 100_000 },
     { principalId: 2, ...old, lastAuthentic: start - 200_000 },

@@ -6,45 +6,11 @@ import test, { type TestContext } from 'node:test'
 import { Authority } from '#broker/identity/authority.ts'
 import { nativeSuite as suite } from '#shared/crypto/native.ts'
 import { p256Spki } from '#shared/pki/public-key.ts'
-import { type FilePort, nodeFiles } from '#shared/platform/files.ts'
 import { instant, wallTime } from '#shared/time/instant.ts'
-import { PowerCut } from '#test/shared/platform/crashing-disk.ts'
+import { dyingDisk } from '#test/shared/platform/dying-disk.ts'
 
 const begin = Date.UTC(2026, 5, 1)
 const clock = { now: () => instant(0), wall: () => wallTime(begin) }
-
-/** The real file system, which dies before its operation number `cutAt` and stays dead. */
-function dying(cutAt: number): { port: FilePort; cut: () => boolean } {
-  let operations = 0
-  let dead = false
-  const guard = <F extends (...words: never[]) => Promise<unknown>>(act: F): F =>
-    (async (...words: never[]) => {
-      if (dead || operations++ >= cutAt) {
-        dead = true
-        throw new PowerCut('power cut')
-      }
-      return act(...words)
-    }) as F
-  const port: FilePort = {
-    mkdir: guard(nodeFiles.mkdir),
-    rename: guard(nodeFiles.rename),
-    unlink: guard(nodeFiles.unlink),
-    lstat: nodeFiles.lstat,
-    syncDirectory: guard(nodeFiles.syncDirectory),
-    open: guard(async (path: string, flags: number, mode: number) => {
-      const handle = await nodeFiles.open(path, flags, mode)
-      return {
-        write: guard((data: Uint8Array) => handle.write(data)),
-        chmod: guard((bits: number) => handle.chmod(bits)),
-        sync: guard(() => handle.sync()),
-        facts: () => handle.facts(),
-        read: () => handle.read(),
-        close: () => handle.close(),
-      }
-    }),
-  }
-  return { port, cut: () => dead }
-}
 
 async function folder(t: TestContext): Promise<string> {
   const dir = await mkdtemp(join(tmpdir(), 'adit-authority-crash-'))
@@ -57,7 +23,7 @@ test('F-02 a power cut at any write of the first run leaves no authority or a wh
   let cuts = 0
   for (let cutAt = 0; ; cutAt++) {
     const dir = join(parent, String(cutAt))
-    const { port, cut } = dying(cutAt)
+    const { port, cut } = dyingDisk(cutAt)
     const first = await Authority.openOrCreate(dir, { suite, clock, files: port }).catch(() => undefined)
     const second = await Authority.openOrCreate(dir, { suite, clock })
     const issued = await second.issue({ role: 'device', name: 'pi', spki: p256Spki(suite.ecdsaP256.generate().publicKey) })

@@ -181,6 +181,7 @@ test('a registry of the first release is brought up to date with what it held', 
     'DROP TABLE negotiations',
     'ALTER TABLE grants DROP COLUMN sources',
     'ALTER TABLE grants DROP COLUMN sites',
+    'ALTER TABLE endpoints DROP COLUMN suite',
     "DELETE FROM kysely_migration WHERE name = '0002-ipsec'",
   ]) {
     await database.write(undo)

@@ -142,12 +142,14 @@ test('endpoints and timestamps outlive a restart; a timestamp never goes back', 
   const { id } = await fixture.registry.devices.addWireguard({ name: 'pi', tunnelKey: randomHex(32) })
   const key = randomHex(32)
   const stamp = (n: number): Uint8Array => Uint8Array.of(0x40, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, n)
-  await fixture.registry.presence.saveEndpoints([{ principalId: id, endpoint: '[::1]:7', lastAuthentic: 5, upSince: 4 }])
-  await fixture.registry.presence.saveEndpoints([{ principalId: id, endpoint: '1.2.3.4:8', lastAuthentic: 9, upSince: 4 }])
+  const first = { principalId: id, endpoint: '[::1]:7', lastAuthentic: 5, upSince: 4, suite: 'noise' } as const
+  const last = { ...first, endpoint: '1.2.3.4:8', lastAuthentic: 9, suite: 'esp' } as const
+  await fixture.registry.presence.saveEndpoints([first])
+  await fixture.registry.presence.saveEndpoints([last])
   await fixture.registry.presence.saveTimestamps([{ tunnelKey: key, timestamp: stamp(7) }])
   await Promise.all([5, 9, 8].map((n) => fixture.registry.presence.saveTimestamps([{ tunnelKey: key, timestamp: stamp(n) }])))
   const { presence } = await fixture.reopen()
-  assert.deepEqual(await presence.loadEndpoints(), [{ principalId: id, endpoint: '1.2.3.4:8', lastAuthentic: 9, upSince: 4 }])
+  assert.deepEqual(await presence.loadEndpoints(), [last])
   assert.deepEqual(await presence.loadTimestamps(), [{ tunnelKey: key, timestamp: stamp(9) }])
   await fixture.end()
 })

@@ -1,0 +1,56 @@
+import type { Principal } from '#broker/registry/principal.ts'
+import type { Registry } from '#broker/registry/registry.ts'
+import { defaultChildLifetime } from '#shared/ikev2/default-lifetime.ts'
+import type { ChildPolicy } from '#shared/ikev2/peer-policy.ts'
+import { parseProposals } from '#shared/ikev2/proposal.ts'
+import { fromCidr } from '#shared/ikev2/traffic-selectors.ts'
+import type { Clock } from '#shared/time/instant.ts'
+import { ProtocolId } from '#shared/wire/ike-numbers.ts'
+import type { Proposal, TrafficSelector } from '#shared/wire/ike-payload/payload.ts'
+import { parseCidr } from '#shared/wire/ip-address.ts'
+
+export interface ChildPoliciesOptions {
+  registry: Pick<Registry, 'directory' | 'policy' | 'fleet'>
+  clock: Clock
+  /** For peers whose entry names none, in order of preference. */
+  espProposals: readonly Proposal[]
+}
+
+/** What Child SAs with each principal may look like: a question of its subnets, its entry's suites, and the grants of the moment. */
+export class ChildPolicies {
+  readonly #options: ChildPoliciesOptions
+  readonly #fleet: readonly TrafficSelector[]
+
+  constructor(options: ChildPoliciesOptions) {
+    this.#options = options
+    this.#fleet = options.registry.fleet.routes.map(selector)
+  }
+
+  of(principal: Principal): ChildPolicy {
+    const { espProposals } = this.#options
+    const own = principal.ipsec?.espProposals ?? []
+    return {
+      proposals: own.length > 0 ? parseProposals(own, ProtocolId.Esp) : espProposals,
+      localSelectors: [...this.#fleet, ...this.#reachable(principal).map(selector)],
+      remoteSelectors: [...principal.addresses, ...principal.subnets].map(selector),
+      lifetime: defaultChildLifetime,
+    }
+  }
+
+  /** Subnets of other sites between which and this one some grant lets flows begin, in either direction. */
+  #reachable(principal: Principal): string[] {
+    const { registry, clock } = this.#options
+    const { directory, policy } = registry
+    const wall = clock.wall()
+    const subnets: string[] = []
+    for (const site of directory.sites()) {
+      if (site.id === principal.id || !directory.isAdmitted(site, wall)) continue
+      // An echo is permitted wherever anything is.
+      const there = policy.permitsBehind(principal, site, 'echo', wall)
+      if (there ?? policy.permitsBehind(site, principal, 'echo', wall)) subnets.push(...site.subnets)
+    }
+    return subnets
+  }
+}
+
+const selector = (cidr: string): TrafficSelector => fromCidr(parseCidr(cidr))

@@ -1,0 +1,141 @@
+import { ChildPolicies } from '#broker/gateway/child-policies.ts'
+import { IpsecOwner } from '#broker/gateway/ipsec-owner.ts'
+import type { AuthorityFace } from '#broker/identity/authority.ts'
+import type { IkeIdentity } from '#broker/identity/ike-identity.ts'
+import type { TicketKeys } from '#broker/identity/ticket-keys.ts'
+import type { Registry } from '#broker/registry/registry.ts'
+import type { Suite } from '#shared/crypto/suite.ts'
+import { type CertificateCredential, certificateCredential } from '#shared/ikev2/authentication.ts'
+import { defaultIkeSettings, type IkeSettings } from '#shared/ikev2/ike-context.ts'
+import type { NegotiationFailure } from '#shared/ikev2/negotiation-failure.ts'
+import { formatProposal, parseProposals } from '#shared/ikev2/proposal.ts'
+import type { Log } from '#shared/platform/log.ts'
+import { type Clock, minutes, seconds } from '#shared/time/instant.ts'
+import { EspEndpoint } from '#shared/tunnel/esp-endpoint.ts'
+import type { EspEndpointOptions, EspPorts } from '#shared/tunnel/esp-options.ts'
+import { ProtocolId } from '#shared/wire/ike-numbers.ts'
+import type { Proposal } from '#shared/wire/ike-payload/payload.ts'
+
+export interface IpsecSettings {
+  /** Where bare IKE is taken too; undefined: nowhere. */
+  readonly port500: { address?: string; port: number } | undefined
+  /** In order of preference, for peers whose entry names none. */
+  readonly ikeProposals: readonly Proposal[]
+  readonly espProposals: readonly Proposal[]
+  /** Name servers that peers are told of: 4 or 16 bytes each. */
+  readonly dns: readonly Uint8Array[]
+  /** Where peers are sent when the broker stops. */
+  readonly redirectTo: string | undefined
+}
+
+export interface IpsecOptions {
+  registry: Pick<Registry, 'directory' | 'policy' | 'fleet' | 'certificates' | 'peerSecrets' | 'negotiations'>
+  authority: Pick<AuthorityFace, 'ike' | 'authorities' | 'judgeIkePeer' | 'refreshIkeCertificate' | 'openTicketKeys'>
+  settings: IpsecSettings
+  suite: Suite
+  clock: Clock
+  log: Log
+}
+
+/**
+ * A peer that has been silent for a while is asked whether it lives, so that presence keeps its evidence; our own agents speak each minute
+ * and are not asked. It is given half an hour to be heard again: a stock peer that does not ask by itself would else talk into the void until
+ * its next rekey.
+ */
+const ikeSettings: IkeSettings = { ...defaultIkeSettings, livenessTime: seconds(75), patience: minutes(30) }
+
+/** The broker's esp suite: the endpoint, and what it is told of us as certificates, keys of tickets and peers' own suites change. */
+export class Ipsec {
+  readonly #options: IpsecOptions
+  readonly #tickets: TicketKeys
+  readonly #owner: IpsecOwner
+  #credential: { of: IkeIdentity; made: CertificateCredential } | undefined
+  #endpoint: EspEndpoint | undefined
+
+  private constructor(options: IpsecOptions, tickets: TicketKeys) {
+    const { registry, authority, settings, clock } = options
+    this.#options = options
+    this.#tickets = tickets
+    const policies = new ChildPolicies({ registry, clock, espProposals: settings.espProposals })
+    this.#owner = new IpsecOwner({ registry, authority, policies, clock, dns: settings.dns })
+  }
+
+  static async open(options: IpsecOptions): Promise<Ipsec> {
+    return new Ipsec(options, await options.authority.openTicketKeys())
+  }
+
+  get settings(): IpsecSettings {
+    return this.#options.settings
+  }
+
+  /** After `listen`. */
+  get endpoint(): EspEndpoint {
+    return this.#endpoint!
+  }
+
+  /** Makes the one endpoint, on the ports of an engine. */
+  listen(ports: EspPorts): EspEndpoint {
+    const { suite } = this.#options
+    const onFailure = (failure: NegotiationFailure): void => this.#failed(failure)
+    this.#endpoint = new EspEndpoint({ suite, ports, ike: this.#ike(), onFailure })
+    return this.#endpoint
+  }
+
+  /** Renews the certificate and the keys of tickets where it is time; every hour is often enough. */
+  async refresh(): Promise<void> {
+    const { authority, log } = this.#options
+    try {
+      const renewed = await authority.refreshIkeCertificate()
+      const rotated = await this.#tickets.rotate()
+      if (renewed || rotated) this.reload()
+    } catch (error) {
+      log.error({ error }, 'the certificate of IKE or the keys of session tickets could not be renewed')
+    }
+  }
+
+  /** The registry knows another peer with suites of its own, or we prove ourselves by something new. What is established goes on. */
+  reload(): void {
+    this.#endpoint?.setIke(this.#ike())
+  }
+
+  #ike(): EspEndpointOptions['ike'] {
+    const { authority, clock } = this.#options
+    return {
+      owner: this.#owner,
+      localIds: authority.ike.ids,
+      credential: this.#credentialNow(),
+      authorities: authority.authorities,
+      proposals: this.#proposals(),
+      ticketKeys: this.#tickets.keys,
+      settings: ikeSettings,
+      wall: () => clock.wall(),
+    }
+  }
+
+  #credentialNow(): CertificateCredential {
+    const { authority, suite } = this.#options
+    const { ike } = authority
+    if (this.#credential?.of !== ike) {
+      this.#credential = { of: ike, made: certificateCredential(ike.chain, ike.privateKey, suite) }
+    }
+    return this.#credential.made
+  }
+
+  /** Who asks is not known when the IKE SA's proposal is chosen: what one peer's entry allows has to be among what all may begin with. */
+  #proposals(): Proposal[] {
+    const { settings, registry } = this.#options
+    const all = new Map(settings.ikeProposals.map((proposal) => [formatProposal(proposal), proposal]))
+    for (const { ipsec, revokedAt } of registry.directory.all()) {
+      if (ipsec === undefined || revokedAt !== undefined) continue
+      for (const proposal of parseProposals(ipsec.ikeProposals, ProtocolId.Ike)) all.set(formatProposal(proposal), proposal)
+    }
+    return [...all.values()]
+  }
+
+  #failed(failure: NegotiationFailure): void {
+    const { registry, log } = this.#options
+    const { stage, code, claimedId, message } = failure
+    log.debug({ stage, code, claimedId, message }, 'a negotiation of IKE came to nothing')
+    registry.negotiations.record(failure)
+  }
+}
