@@ -11,6 +11,8 @@ export interface FuzzTarget {
   readonly seeds: readonly Uint8Array[]
   /** An input that follows the format's grammar, with values at its edges; every third input is one. */
   readonly grammar?: (dice: Dice) => Uint8Array
+  /** Of the runs that others get, where one costs much: 0..1. */
+  readonly share?: number
   /** Takes the input, or throws WireError. Anything else that it throws is a finding. */
   readonly run: (input: Uint8Array) => void
 }
@@ -25,7 +27,7 @@ const seed = Number(process.env.ADIT_FUZZ_SEED ?? 13)
 export function fuzz(target: FuzzTarget): number {
   const dice = seeded(seed)
   let taken = 0
-  for (let run = 0; run < runs; run++) {
+  for (let run = 0; run < runs * (target.share ?? 1); run++) {
     const input = target.grammar !== undefined && run % 3 === 0 ? target.grammar(dice) : mutate(dice, target.seeds)
     const began = performance.now()
     if (tryOne(target, input, run)) taken++
