@@ -9,8 +9,14 @@ export type PublicKey =
   | { readonly kind: 'p256' | 'p384'; readonly spki: Uint8Array; readonly point: Uint8Array }
   /** `key`: 32 bytes. */
   | { readonly kind: 'ed25519'; readonly spki: Uint8Array; readonly key: Uint8Array }
-  /** `bits`: of the modulus. */
-  | { readonly kind: 'rsa'; readonly spki: Uint8Array; readonly bits: number }
+  /** `bits`: of the modulus; both numbers big-endian, without leading zeros. */
+  | {
+      readonly kind: 'rsa'
+      readonly spki: Uint8Array
+      readonly bits: number
+      readonly modulus: Uint8Array
+      readonly exponent: Uint8Array
+    }
 
 /** RSA: 2048 to 8192 bits, whole octets (CA/Browser Forum BR 6.1.5); larger ones only burn time. */
 const rsaBits = { least: 2048, most: 8192 }
@@ -66,7 +72,7 @@ function parseRsa(spki: Uint8Array, key: Uint8Array): PublicKey {
   if (exponentBits < 17 || exponentBits > 256 || ((exponent.at(-1) ?? 0) & 1) === 0) {
     throw new PkiError('key-weak', 'an RSA exponent that is even, below 65537 or above 256 bits')
   }
-  return { kind: 'rsa', spki, bits }
+  return { kind: 'rsa', spki, bits, modulus: bare(modulus), exponent: bare(exponent) }
 }
 
 /** Bits of a non-negative INTEGER's content; 0 where it is negative. */
@@ -76,6 +82,9 @@ function bitLength(content: Uint8Array): number {
   const significant = first === 0 ? content.subarray(1) : content
   return significant.length === 0 ? 0 : significant.length * 8 - (Math.clz32(significant[0] ?? 0) - 24)
 }
+
+/** A positive INTEGER's content without the zero that keeps its sign. */
+const bare = (content: Uint8Array): Uint8Array => (content[0] === 0 ? content.subarray(1) : content)
 
 /** SubjectPublicKeyInfo of a P-256 key given as an uncompressed point of 65 bytes. */
 export const p256Spki = (point: Uint8Array): Uint8Array =>
