@@ -111,7 +111,11 @@ export class CreateChildResponder {
   #wanted(rekey: NotifyPayload): ChildSa | NotifyPayload {
     const spi = espSpiOf(rekey.spi)
     const child = spi === undefined || rekey.protocol !== ProtocolId.Esp ? undefined : this.#state.children.outbound(spi)
-    if (child === undefined) return notifyChild(NotifyType.ChildSaNotFound, rekey.spi.slice())
+    if (child === undefined) {
+      // It may be the very one whose making waits for an answer that the peer has sent long since.
+      const mayCome = this.#state.earlyDeletes !== undefined
+      return mayCome ? notify(NotifyType.TemporaryFailure) : notifyChild(NotifyType.ChildSaNotFound, rekey.spi.slice())
+    }
     const isLeaving = child.standing === 'closing' || child.standing === 'replaced'
     return isLeaving ? notify(NotifyType.TemporaryFailure) : child
   }
