@@ -1,4 +1,4 @@
-import { type Circumstance, failureRecord, type Stage, wordsOf } from '#shared/ikev2/failure-record.ts'
+import { type Circumstance, failureRecord, limits, type Stage, wordsOf } from '#shared/ikev2/failure-record.ts'
 import { idText } from '#shared/ikev2/identity.ts'
 import { nearestProposal } from '#shared/ikev2/nearest-proposal.ts'
 import type { NegotiationCode, NegotiationFailure } from '#shared/ikev2/negotiation-failure.ts'
@@ -30,7 +30,7 @@ export function explainMismatch(stage: Stage, mismatch: ProposalMismatch, at: Ci
   const nearest = nearestProposal(mismatch)
   const what = protocol === ProtocolId.Ike ? 'IKE' : 'ESP'
   const allowed = mismatch.allowed.map(formatProposal)
-  const record = { offered: mismatch.offered.map(formatProposal), allowed }
+  const record = { offered: mismatch.offered.slice(0, limits.lines).map(formatProposal), allowed }
   if (nearest === undefined)
     return failureRecord(stage, 'no-proposal-chosen', at, {
       ...record,

@@ -29,7 +29,7 @@ export interface Account {
 }
 
 /** Characters of each text, and lines of each list, at most: strangers fill them. */
-const limits = { text: 2_000, id: 256, line: 300, lines: 16 }
+export const limits = { text: 2_000, id: 256, line: 300, lines: 16 }
 
 export function failureRecord(stage: Stage, code: NegotiationCode, at: Circumstance, account: Account): NegotiationFailure {
   const id = at.peer?.id ?? at.claimedId

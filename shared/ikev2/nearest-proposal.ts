@@ -28,7 +28,9 @@ const typeNames = new Map<number, string>([
 ])
 
 /** A stranger may offer more; the first ones are what a person configured. */
-const offeredLimit = 16
+const offeredLimit = 8
+/** Alternatives of one type likewise. */
+const transformLimit = 16
 
 /** Undefined where one of the two lists is empty. Costs some thousands of comparisons: for the record of a failure, not for each packet. */
 export function nearestProposal(mismatch: ProposalMismatch): NearestProposal | undefined {
@@ -43,40 +45,40 @@ export function nearestProposal(mismatch: ProposalMismatch): NearestProposal | u
 
 interface Pair {
   readonly offer: Proposal
-  readonly defect: string | undefined
   readonly types: readonly Comparison[]
   readonly distance: number
 }
 
-/** One transform type on both sides. */
+/** One transform type on both sides, `none` left out. */
 interface Comparison {
   readonly type: number
   readonly theirs: readonly Transform[]
   readonly ours: readonly Transform[]
-  /** What the peer should offer: what both have, else our nearest; undefined where we have none of that type. */
-  readonly wanted: Transform | undefined
+  readonly shared: Transform | undefined
   readonly differs: boolean
 }
 
 function compare(offer: Proposal, allow: Proposal, { protocol, options }: ProposalMismatch): Pair {
-  const defect = defectOf(offer, protocol)
   const types = [...typeNames.keys()].map((type) => compareType(type, offer, allow, options.withoutKeyExchange === true))
   const differences = types.filter(({ differs }) => differs).length
   // A cipher of the other kind drags integrity along: such a pair is further apart than its count of differences says.
-  const otherKind =
-    transformsOf(offer, TransformType.Encryption).some(isCombined) !==
-    transformsOf(allow, TransformType.Encryption).some(isCombined)
-  return { offer, defect, types, distance: differences + (otherKind ? 1.5 : 0) + (offer.protocol === protocol ? 0 : 8) }
+  const [combined, ourCombined] = [offer, allow].map((one) => one.transforms.some(isCombined))
+  const distance = differences + (combined === ourCombined ? 0 : 1.5) + (offer.protocol === protocol ? 0 : 8)
+  return { offer, types, distance }
 }
 
 function compareType(type: number, offer: Proposal, allow: Proposal, passKeyExchange: boolean): Comparison {
-  const theirs = transformsOf(offer, type).filter(({ id }) => id !== 0 || type === TransformType.Esn)
-  const ours = transformsOf(allow, type).filter(({ id }) => id !== 0 || type === TransformType.Esn)
+  const theirs = someOf(offer, type)
+  const ours = someOf(allow, type)
   const passed = passKeyExchange && type === TransformType.KeyExchange
   const shared = ours.find((one) => theirs.some((other) => same(one, other)))
-  const differs = !passed && shared === undefined && (theirs.length > 0 || ours.length > 0)
-  return { type, theirs, ours, wanted: shared ?? nearest(ours, theirs), differs }
+  return { type, theirs, ours, shared, differs: !passed && shared === undefined && (theirs.length > 0 || ours.length > 0) }
 }
+
+const someOf = (proposal: Proposal, type: number): Transform[] =>
+  transformsOf(proposal, type)
+    .filter(({ id }) => id !== 0 || type === TransformType.Esn)
+    .slice(0, transformLimit)
 
 const same = (a: Transform, b: Transform): boolean =>
   a.type === b.type && a.id === b.id && a.keyLength === b.keyLength && b.unknownAttribute !== true
@@ -96,12 +98,14 @@ function familyOf(transform: Transform): { family: string; size: number } {
   return { family: `${word}+${mode}`, size: Number(digits) }
 }
 
-function describePair({ offer, defect, types }: Pair, protocol: number): NearestProposal {
-  const suggestion: Proposal = { ...offer, protocol, transforms: types.flatMap(({ wanted }) => wanted ?? []) }
+function describePair({ offer, types }: Pair, protocol: number): NearestProposal {
+  const defect = defectOf(offer, protocol)
+  const wanted = new Map(types.map((one) => [one.type, one.shared ?? nearest(one.ours, one.theirs)]))
+  const suggestion: Proposal = { ...offer, protocol, transforms: [...wanted.values()].flatMap((one) => one ?? []) }
   const impliedPrf = hasImpliedPrf(offer) && hasImpliedPrf(suggestion)
   const differing = types.filter(({ type, differs }) => differs && !(impliedPrf && type === TransformType.Prf))
   const differences = differing.map(
-    ({ type, theirs, wanted }) => `${typeNames.get(type)} ${names(theirs)} vs ${names(wanted === undefined ? [] : [wanted])}`,
+    ({ type, theirs }) => `${typeNames.get(type)} ${names(theirs)} vs ${names([wanted.get(type) ?? []].flat())}`,
   )
   const refused = new Map(differing.flatMap(({ theirs }) => theirs).map((one) => [nameOf(one), refusalOf(one)]))
   return {

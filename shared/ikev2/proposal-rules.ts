@@ -1,4 +1,3 @@
-import { describe } from '#shared/ikev2/transform.ts'
 import { Encryption, Integrity, KeyExchangeMethod, ProtocolId, TransformType } from '#shared/wire/ike-numbers.ts'
 import type { Proposal, Transform } from '#shared/wire/ike-payload/payload.ts'
 
@@ -75,11 +74,10 @@ function defectOfIke(proposal: Proposal): string | undefined {
   if (prf === undefined) return 'it has no PRF'
   if (groups.length === 0) return 'it has no key exchange'
   if (groups.some(({ id }) => id === KeyExchangeMethod.None)) return 'it lets the key exchange be none'
-  const integrityOnly = transformsOf(proposal, TransformType.Encryption).find((one) => {
-    const mode = describe(one)
-    return mode?.type === TransformType.Encryption && (mode.mode === 'gmac' || mode.mode === 'null')
-  })
-  return integrityOnly === undefined ? undefined : 'it lets IKE messages go unencrypted'
+  const readable = transformsOf(proposal, TransformType.Encryption).some(
+    ({ id }) => id === Encryption.Null || id === Encryption.NullAuthAesGmac,
+  )
+  return readable ? 'it lets IKE messages go unencrypted' : undefined
 }
 
 const defectOfEsp = (proposal: Proposal): string | undefined =>

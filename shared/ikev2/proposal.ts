@@ -40,9 +40,9 @@ const defaultProposals = (protocol: number): readonly Proposal[] =>
 
 /** The shortest list of which `parseProposals` makes the same. */
 export function formatProposals(proposals: readonly Proposal[], protocol: number): string[] {
-  const texts = proposals.map(formatProposal)
+  const own = proposals.map(formatProposal)
   const standard = defaultProposals(protocol).map(formatProposal)
-  return texts.slice(0, standard.length).join() === standard.join() ? ['default', ...texts.slice(standard.length)] : texts
+  return own.slice(0, standard.length).join() === standard.join() ? ['default', ...own.slice(standard.length)] : own
 }
 
 function parseWord(word: string, words: readonly string[], text: string, protocol: number): Transform {
@@ -95,34 +95,47 @@ const order: readonly number[] = [
 /** Words shown at most: a stranger may offer thousands. */
 const wordLimit = 32
 
+/** Texts of proposals that are held, as those of a policy are: it is told what it allows at each failure. */
+const texts = new WeakMap<Proposal, string>()
+
 /** The text of which `parseProposal` makes the same again; also of what strangers offer, with what is unknown given by number. */
 export function formatProposal(proposal: Proposal): string {
-  const words = [...order, undefined].flatMap((type) => wordsOf(proposal, type))
-  return (words.length > wordLimit ? [...words.slice(0, wordLimit), '…'] : words).join('-')
+  const text = texts.get(proposal) ?? compose(proposal)
+  texts.set(proposal, text)
+  return text
 }
 
-/** `type` undefined: whatever is of none of the types that have a place. */
-function wordsOf(proposal: Proposal, type: number | undefined): string[] {
-  const all = proposal.transforms.filter((one) => (type === undefined ? !order.includes(one.type) : one.type === type))
-  switch (type) {
+function compose(proposal: Proposal): string {
+  const known = order.flatMap((type) => transformsOf(proposal, type))
+  const shown = [...known, ...proposal.transforms.filter(({ type }) => !order.includes(type))].slice(0, wordLimit)
+  const impliedPrf = hasImpliedPrf(proposal)
+  const impliedEsn = transformsOf(proposal, TransformType.Esn).every(({ id }) => id === Esn.No)
+  const words = shown.flatMap((one) => wordOf(one, impliedPrf, impliedEsn) ?? [])
+  return (proposal.transforms.length > wordLimit ? [...words, '…'] : words).join('-')
+}
+
+/** Undefined for what goes without saying. */
+function wordOf(transform: Transform, impliedPrf: boolean, impliedEsn: boolean): string | undefined {
+  switch (transform.type) {
     case TransformType.Integrity:
-      return all.filter(({ id }) => id !== Integrity.None).map(nameOf)
+      return transform.id === Integrity.None ? undefined : nameOf(transform)
     case TransformType.Prf:
-      return hasImpliedPrf(proposal) ? [] : all.map(nameOf)
+      return impliedPrf ? undefined : nameOf(transform)
     case TransformType.KeyExchange:
-      return all.map((one) => (one.id === KeyExchangeMethod.None ? 'modpnone' : nameOf(one)))
+      return transform.id === KeyExchangeMethod.None ? 'modpnone' : nameOf(transform)
     case TransformType.Esn:
-      return all.length === 1 && all[0]?.id === Esn.No ? [] : all.map(nameOf)
+      return impliedEsn ? undefined : nameOf(transform)
     default:
-      return all.map(nameOf)
+      return nameOf(transform)
   }
 }
 
 /** Whether the PRFs are those that the integrity algorithms stand for anyway; unspoken ones (SHA-1, MD5) go by their names. */
 export function hasImpliedPrf(proposal: Proposal): boolean {
-  const integrity = transformsOf(proposal, TransformType.Integrity).map((one) => `prf${nameOf(one)}`)
-  const stated = transformsOf(proposal, TransformType.Prf).map(nameOf)
-  return integrity.length > 0 && integrity.join() === stated.join()
+  const integrity = transformsOf(proposal, TransformType.Integrity)
+  const stated = transformsOf(proposal, TransformType.Prf)
+  if (integrity.length === 0 || integrity.length !== stated.length || stated.length > wordLimit) return false
+  return integrity.every((one, i) => `prf${nameOf(one)}` === nameOf(stated[i]!))
 }
 
 /** What a peer that runs strongSwan writes into swanctl.conf to mean this proposal: the same words. */

@@ -51,14 +51,15 @@ export function selectProposal(
 /** One offered proposal; its transforms are looked up by value, so that a thousand of them cost no more than reading them. */
 class Offer {
   readonly proposal: Proposal
-  readonly #transforms: ReadonlyMap<string, Transform>
-  readonly #types: ReadonlySet<number>
+  readonly #transforms = new Map<number, Transform>()
+  readonly #types = new Set<number>()
 
   constructor(proposal: Proposal) {
     this.proposal = proposal
-    const known = proposal.transforms.filter((transform) => transform.unknownAttribute !== true)
-    this.#transforms = new Map(known.map((transform) => [keyOf(transform), transform]))
-    this.#types = new Set(proposal.transforms.map(({ type }) => type))
+    for (const transform of proposal.transforms) {
+      this.#types.add(transform.type)
+      if (transform.unknownAttribute !== true) this.#transforms.set(keyOf(transform), transform)
+    }
   }
 
   /** One transform of each type that either side has, or undefined. */
@@ -109,7 +110,8 @@ const guessFirst = (ours: readonly Transform[], guess: number | undefined): read
   return guessed.length === 0 ? ours : [...guessed, ...ours]
 }
 
-const keyOf = ({ type, id, keyLength }: Transform): string => `${type}.${id}.${keyLength ?? ''}`
+/** Type, number and key length in one number (below 2^42); no key length is not the same as one of zero bits. */
+const keyOf = ({ type, id, keyLength = 0x1_0000 }: Transform): number => (type * 0x1_0000 + id) * 0x2_0000 + keyLength
 
 /**
  * The initiator's look at the responder's answer: it must be one of our proposals with one transform of each of its types, nothing added
