@@ -132,8 +132,6 @@ export class EspAssociation implements Association, EspTimer {
   initiate(now: Instant): void {
     const held = this.#ikes.current
     if (held === undefined || this.#initiator.isAsking) this.#initiator.restart(now)
-    // A new network of ours: MOBIKE tells the peer, and its answer that it still knows us.
-    if (held?.initiator) held.sa.move(now)
     if (held !== undefined) this.#probe(held, now)
     this.#rearm(now)
   }

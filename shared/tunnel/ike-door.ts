@@ -88,6 +88,7 @@ export class IkeDoor {
       return DropReason.AmplificationLimit
     }
     const sa = IkeSa.respond(context, verdict.request, now)
+    if (sa === undefined) return DropReason.LowOrderPoint
     const place = { address: arrival.from.address, port: arrival.from.port }
     const held = new HeldIkeSa(this.#core, sa, { initiator: false, proven, place, bare: arrival.bare })
     this.#halfOpen.set(key, held)

@@ -1,7 +1,7 @@
 import { nativeSuite } from '#shared/crypto/native.ts'
 import type { KeyPair, Suite } from '#shared/crypto/suite.ts'
 import { type Instant, instant } from '#shared/time/instant.ts'
-import type { Endpoint, TunnelEvent } from '#shared/tunnel/association.ts'
+import type { Endpoint, TunnelEndpoint, TunnelEvent } from '#shared/tunnel/association.ts'
 import { tai64n } from '#shared/tunnel/tai64n.ts'
 import type { WireguardAssociation } from '#shared/tunnel/wireguard-association.ts'
 import { type PeerOptions, WireguardEndpoint, type WireguardEndpointOptions } from '#shared/tunnel/wireguard-endpoint.ts'
@@ -31,6 +31,13 @@ export interface Delivery {
   to: Endpoint
 }
 
+/** Whoever stands at an address. */
+export interface Host {
+  address: Endpoint
+  readonly endpoint: TunnelEndpoint
+  receive(datagram: Uint8Array, from: Endpoint): unknown
+}
+
 /** One network under virtual time: nodes, and a link with loss and delay that tests steer. */
 export class VirtualNetwork {
   now: Instant = instant(1_000)
@@ -42,7 +49,7 @@ export class VirtualNetwork {
   readonly sent: Delivery[] = []
   /** Off in long runs. */
   recording = true
-  readonly #nodes = new Map<string, Node>()
+  readonly #nodes = new Map<string, Host>()
   readonly #inFlight: Delivery[] = []
   readonly dice: () => number
 
@@ -50,15 +57,15 @@ export class VirtualNetwork {
     this.dice = seeded(seed)
   }
 
-  add(node: Node): void {
+  add(node: Host): void {
     this.#nodes.set(key(node.address), node)
   }
 
-  remove(node: Node): void {
+  remove(node: Host): void {
     this.#nodes.delete(key(node.address))
   }
 
-  move(node: Node, to: Endpoint): void {
+  move(node: Host, to: Endpoint): void {
     this.#nodes.delete(key(node.address))
     node.address = to
     this.#nodes.set(key(to), node)
@@ -102,7 +109,7 @@ export class VirtualNetwork {
 }
 
 const key = (endpoint: Endpoint): string => `${endpoint.address}|${endpoint.port}`
-const dueOf = (node: Node): number => node.endpoint.deadline()?.at ?? Number.POSITIVE_INFINITY
+const dueOf = (node: Host): number => node.endpoint.deadline()?.at ?? Number.POSITIVE_INFINITY
 
 /** One endpoint with what it received and what it was told. */
 export class Node {
