@@ -18,6 +18,8 @@ export interface AgentConfig {
     /** The broker's addresses inside the tunnel. */
     readonly inner: readonly string[]
     readonly mqttPort: number
+    /** Where the broker speaks IKEv2: the identity that it proves, as a person writes it (`broker.example`, `CN=…`). */
+    readonly ike?: { readonly id: string }
   }
   readonly inner: { readonly addresses: readonly string[] /** Bytes. */; readonly mtu: number }
   readonly keepaliveSeconds: number
@@ -43,6 +45,7 @@ export function parseAgentConfig(document: unknown): AgentConfig {
       endpoints: broker.in('endpoints').endpoints(),
       inner: broker.in('inner').texts(),
       mqttPort: broker.in('mqttPort').integer(1, 65535),
+      ...(broker.in('ike').given && { ike: { id: broker.in('ike').in('id').text() } }),
     },
     inner: { addresses: inner.in('addresses').texts(), mtu: inner.in('mtu').integer(576, 65535) },
     keepaliveSeconds: root.in('keepaliveSeconds').integer(1, 3600),
@@ -76,6 +79,10 @@ class Field {
   in(name: string): Field {
     if (typeof this.#value !== 'object' || this.#value === null) throw this.#refused('an object')
     return new Field((this.#value as Record<string, unknown>)[name], this.#path === '' ? name : `${this.#path}.${name}`)
+  }
+
+  get given(): boolean {
+    return this.#value !== undefined && this.#value !== null
   }
 
   text(): string {

@@ -63,6 +63,8 @@ export interface AgentCoreOptions {
   readonly clock: Clock
   readonly tunnelKey: KeyPair
   readonly ports: AgentPorts
+  /** Makes the way to the broker in another suite than noise. */
+  readonly hub?: (ports: EndpointPorts) => Hub
   /** The netstack's: memory of the simulator's many, and when to do the work of a burst (`setImmediate` in a shell). */
   readonly netstack?: Pick<NetstackOptions, 'limits' | 'defer'>
 }
@@ -95,7 +97,7 @@ export class AgentCore {
   /** The broker has been silent: it may have been restarted. */
   #mayBeForgotten = false
 
-  constructor({ suite, clock, tunnelKey, ports, netstack }: AgentCoreOptions) {
+  constructor({ suite, clock, tunnelKey, ports, netstack, hub }: AgentCoreOptions) {
     this.#clock = clock
     this.#ports = ports
     this.#since = clock.now()
@@ -113,7 +115,8 @@ export class AgentCore {
       transmit: (datagram, to) => this.#transmit(datagram, to),
       event: (event) => this.#tunnelEvent(event),
     }
-    this.#hub = new NoiseHub({ suite, tunnelKey, ports: tunnel, nextTimestamp: () => ports.nextTimestamp() })
+    const nextTimestamp = (): Uint8Array => ports.nextTimestamp()
+    this.#hub = hub?.(tunnel) ?? new NoiseHub({ suite, tunnelKey, ports: tunnel, nextTimestamp })
     this.#upkeep = new Upkeep(suite, this.#hub.renewAfter)
   }
 

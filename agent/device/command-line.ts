@@ -16,6 +16,7 @@ export interface RunFlags extends CommonOptions {
   config?: string
   service: string[]
   mqtt?: string
+  suite?: string
   log?: string
 }
 
@@ -57,6 +58,7 @@ function program(): Command {
     .option('--config <file>', 'configuration (default: config.toml in the state folder)')
     .option('--service <name=addr:port>', 'serve a local TCP service to operators; repeatable', collect, [])
     .option('--mqtt <addr:port|off>', 'where local programs publish readings (default: 127.0.0.1:1883)')
+    .option('--suite <suite>', 'protocols of the tunnel: noise (default) or esp')
     .option('--log <level>', 'error, warn, info, debug, trace or silent')
     .action(async (flags: RunFlags) => (await import('./verbs/run.ts')).runVerb(flags))
   verb('status', 'what the running agent knows of itself').action(async (flags: CommonOptions) =>

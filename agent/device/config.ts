@@ -9,10 +9,12 @@ import { AditError } from '#shared/errors.ts'
 import { type LogLevel, logLevels } from '#shared/platform/log.ts'
 import type { OutboxLimits } from '#shared/telemetry/outbox.ts'
 import { type Duration, milliseconds, seconds } from '#shared/time/instant.ts'
-import type { Endpoint } from '#shared/tunnel/association.ts'
+import { type Endpoint, type SuiteName, suiteNames } from '#shared/tunnel/association.ts'
 
 export interface DeviceConfig {
   readonly log: LogLevel
+  /** Which protocols the tunnel speaks. */
+  readonly suite: SuiteName
   readonly services: readonly Service[]
   /** Where local programs publish readings; `explicit` where a person named the place and wants to hear if it is taken. */
   readonly mqtt: { readonly listen: Endpoint; readonly explicit: boolean } | 'off'
@@ -25,6 +27,7 @@ export const defaultMqtt: Endpoint = { address: '127.0.0.1', port: 1883 }
 
 export const defaultConfig: DeviceConfig = {
   log: 'info',
+  suite: 'noise',
   services: [],
   mqtt: { listen: defaultMqtt, explicit: false },
   vitalsEvery: seconds(60),
@@ -45,7 +48,7 @@ export async function parseDeviceConfig(source: string, file: string): Promise<D
     const reason = error.message.split('\n')[0]?.replace(/^Invalid TOML document: /, '') ?? ''
     throw invalid(`${file}:${error.line}`, reason, 'Mend that line; agent/adit-agent.example.toml shows each key.', error)
   }
-  reader.onlyKeys(root, '', ['log', 'services', 'readings', 'outbox'])
+  reader.onlyKeys(root, '', ['suite', 'log', 'services', 'readings', 'outbox'])
   const log = reader.table(root, 'log')
   const readings = reader.table(root, 'readings')
   const outbox = reader.table(root, 'outbox')
@@ -54,6 +57,7 @@ export async function parseDeviceConfig(source: string, file: string): Promise<D
   reader.onlyKeys(outbox, 'outbox', ['readings', 'megabytes'])
   return {
     log: reader.oneOf(log, 'level', logLevels) ?? defaultConfig.log,
+    suite: reader.oneOf(root, 'suite', suiteNames) ?? defaultConfig.suite,
     services: reader.services(reader.table(root, 'services')),
     mqtt: reader.with(readings, 'mqtt', parseMqtt) ?? defaultConfig.mqtt,
     vitalsEvery: 'vitals' in readings ? reader.with(readings, 'vitals', parseInterval) : defaultConfig.vitalsEvery,

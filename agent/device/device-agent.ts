@@ -87,7 +87,7 @@ export class DeviceAgent {
       services: config.services,
       onKeys: (keys) => this.#uplink.setHostKeys(keys),
     })
-    this.#renewal = new Renewal({ suite, timers, log, identity, onRenewed: (notAfter) => this.#say('renewed', { notAfter }) })
+    this.#renewal = new Renewal({ suite, timers, log, identity, onRenewed: (notAfter) => this.#renewed(notAfter) })
   }
 
   /** Throws only for what a person must mend first (a port that they named is taken). */
@@ -106,6 +106,8 @@ export class DeviceAgent {
       record: identity.record,
       floors: identity.floors,
       api: () => identity.api(),
+      speaks: config.suite,
+      ike: () => identity.ike(),
       onEvent: (event) => agent.#tunnelEvent(event),
     })
     agent.#services.listen(agent.#tunnel.core.netstack, log, (service) => agent.#hostKeys.visited(service))
@@ -175,6 +177,11 @@ export class DeviceAgent {
       log.info({ why: event.why }, 'looking for the broker')
       this.#uplink.pause()
     } else if (event.kind === 'down') this.#say('down', {})
+  }
+
+  #renewed(notAfter: number): void {
+    this.#tunnel?.renewed()
+    this.#say('renewed', { notAfter })
   }
 
   #connectToBroker() {

@@ -4,7 +4,7 @@ import type { HostKeys } from '#agent/io/ssh-host-keys.ts'
 import type { Tunnel } from '#agent/io/tunnel.ts'
 import { version } from '#shared/platform/version.ts'
 import type { Instant } from '#shared/time/instant.ts'
-import type { Endpoint } from '#shared/tunnel/association.ts'
+import type { Endpoint, SuiteName } from '#shared/tunnel/association.ts'
 import type { StorageStatus } from './reading-store.ts'
 import type { ServiceStatus } from './service-host.ts'
 
@@ -16,6 +16,7 @@ export interface DeviceStatus {
   readonly tunnel: {
     readonly state: string
     readonly sinceSeconds: number
+    readonly suite: SuiteName | null
     readonly endpoint: string | null
     /** Age of the last authentic packet from the broker: what `state` rests on. */
     readonly evidenceAgeSeconds: number | null
@@ -66,6 +67,7 @@ export function statusOf(parts: StatusParts): DeviceStatus {
     tunnel: {
       state: tunnel?.core.state ?? 'starting',
       sinceSeconds: age(tunnel?.core.since) ?? 0,
+      suite: association?.suite ?? null,
       endpoint: textOf(association?.endpoint),
       evidenceAgeSeconds: age(association?.lastAuthentic),
       addresses: tunnel?.config?.inner.addresses ?? [],

@@ -1,6 +1,9 @@
+import type { IkeIdentity } from '#agent/core/esp-hub.ts'
+import { equalPublic } from '#shared/bytes/equal.ts'
 import type { Suite } from '#shared/crypto/suite.ts'
 import { type Claim, type ClaimRole, decodeClaim } from '#shared/enrolment/claim.ts'
 import { AditError } from '#shared/errors.ts'
+import { parseCertificate } from '#shared/pki/certificate.ts'
 import { decodePem, encodePem } from '#shared/pki/pem.ts'
 import type { Log } from '#shared/platform/log.ts'
 import { HttpsClient } from '#shared/platform/tls.ts'
@@ -70,6 +73,17 @@ export class Identity {
 
   api(): BrokerApi {
     return new BrokerApi(this.https(), this.record.api)
+  }
+
+  /** Who we are in the esp suite: the same certificate and key as towards the API. */
+  ike(): IkeIdentity {
+    const issued = decodePem('CERTIFICATE', this.#certificates.chain)
+    const [root] = decodePem('CERTIFICATE', this.#certificates.root)
+    return {
+      chain: issued.filter((der) => !equalPublic(der, root!)),
+      key: { kind: 'p256', pair: this.keys.identity },
+      root: parseCertificate(root!),
+    }
   }
 
   /** A new certificate for the same keys. The old one serves until the new one is on disk. */

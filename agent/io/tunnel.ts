@@ -1,5 +1,6 @@
 import type { AgentConfig } from '#agent/core/agent-config.ts'
 import { AgentCore, type AgentEvent } from '#agent/core/agent-core.ts'
+import type { EspHub, IkeIdentity } from '#agent/core/esp-hub.ts'
 import type { Suite } from '#shared/crypto/suite.ts'
 import { toAditError } from '#shared/errors.ts'
 import { Driver } from '#shared/platform/driver.ts'
@@ -8,10 +9,13 @@ import type { Timer, Timers } from '#shared/platform/timers.ts'
 import { UdpSocket } from '#shared/platform/udp.ts'
 import { Backoff, uniform } from '#shared/time/backoff.ts'
 import { type Clock, hours, milliseconds, seconds } from '#shared/time/instant.ts'
+import type { EndpointPorts, SuiteName } from '#shared/tunnel/association.ts'
 import type { BrokerApi } from './broker-api.ts'
 import { knownEndpoints, type Lookup, resolveHosts } from './endpoint-resolver.ts'
 import type { Floors } from './floors.ts'
 import type { AgentKeys, AgentRecord, StateFolder } from './state-folder.ts'
+
+type HubMaker = (ports: EndpointPorts) => EspHub
 
 export interface TunnelOptions {
   readonly suite: Suite
@@ -24,6 +28,9 @@ export interface TunnelOptions {
   readonly floors: Floors
   /** The API under the certificate of the moment; asked for anew each time, since certificates are renewed. */
   api(): BrokerApi
+  /** The protocols of the tunnel. For esp, `ike` says who we are under the certificate of the moment. */
+  readonly speaks?: SuiteName
+  ike?(): IkeIdentity
   onEvent?(event: AgentEvent): void
   /** For tests. */
   lookup?: Lookup
@@ -43,6 +50,7 @@ export class Tunnel {
   readonly #options: TunnelOptions
   readonly #driver: Driver
   readonly #backoff: Backoff
+  #hub: EspHub | undefined
   #socket: UdpSocket | undefined
   #record: AgentRecord
   #refresh: Timer | undefined
@@ -51,7 +59,7 @@ export class Tunnel {
   #saving: Promise<void> = Promise.resolve()
   #closed = false
 
-  private constructor(options: TunnelOptions) {
+  private constructor(options: TunnelOptions, hub: HubMaker | undefined) {
     const { suite, clock, timers, keys, record, floors } = options
     this.#options = options
     this.#record = record
@@ -65,6 +73,7 @@ export class Tunnel {
       clock,
       tunnelKey: keys.tunnel,
       netstack: { defer: (task) => setImmediate(task) },
+      ...(hub && { hub: (tunnel) => (this.#hub = hub(tunnel)) }),
       ports: {
         send: (datagram, to) => void this.#socket?.send(datagram, to),
         nextTimestamp: () => floors.nextTimestamp(),
@@ -76,7 +85,7 @@ export class Tunnel {
 
   /** Begins at once, and without waiting for anything: `onEvent` tells when it is up. */
   static async open(options: TunnelOptions): Promise<Tunnel> {
-    const tunnel = new Tunnel(options)
+    const tunnel = new Tunnel(options, options.speaks === 'esp' ? await espHub(options) : undefined)
     const socket = await UdpSocket.bind({ port: 0, onDatagram: (datagram, from) => tunnel.core.receive(datagram, from) })
     tunnel.#socket = socket
     tunnel.#driver.add(tunnel.core)
@@ -93,6 +102,12 @@ export class Tunnel {
 
   get record(): AgentRecord {
     return this.#record
+  }
+
+  /** The certificate was renewed: what is negotiated from now on is signed by it. */
+  renewed(): void {
+    const { ike } = this.#options
+    if (ike) this.#hub?.setIdentity(ike())
   }
 
   async close(): Promise<void> {
@@ -190,4 +205,18 @@ export class Tunnel {
       .then(() => this.#options.folder.saveRecord(record))
       .catch((error) => this.#options.log.warn({ code: toAditError(error).code }, 'the state folder cannot be written'))
   }
+}
+
+/** Loaded only where it is spoken: agents are counted in megabytes. */
+async function espHub({ suite, ike, floors, log }: TunnelOptions): Promise<HubMaker> {
+  if (ike === undefined) throw new TypeError('the esp suite needs an identity')
+  const { EspHub } = await import('#agent/core/esp-hub.ts')
+  return (ports) =>
+    new EspHub({
+      suite,
+      ports,
+      identity: ike(),
+      time: () => floors.time.now(),
+      onFailure: ({ code, message, mendHere }) => log.warn({ code }, `${message} ${mendHere}`),
+    })
 }

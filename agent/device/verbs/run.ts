@@ -12,6 +12,7 @@ import { type FolderLock, lockFolder } from '#shared/platform/lock.ts'
 import { createLog, type Log, type LogLevel, logLevels } from '#shared/platform/log.ts'
 import { backgroundTimers, systemTimers } from '#shared/platform/timers.ts'
 import { seconds } from '#shared/time/instant.ts'
+import { type SuiteName, suiteNames } from '#shared/tunnel/association.ts'
 import type { RunFlags } from '../command-line.ts'
 import { type DeviceConfig, defaultConfig, parseDeviceConfig, parseMqtt } from '../config.ts'
 import { DeviceAgent, type DeviceEvent } from '../device-agent.ts'
@@ -96,8 +97,15 @@ async function readConfig(flags: RunFlags, state: string): Promise<DeviceConfig>
     ...file,
     services: mergeServices(file.services, flags.service.map(parseServiceFlag)),
     mqtt: flags.mqtt === undefined ? file.mqtt : parseMqtt(flags.mqtt),
+    suite: flags.suite === undefined ? file.suite : suiteOf(flags.suite),
     log: flags.log === undefined ? file.log : logLevelOf(flags.log),
   }
+}
+
+function suiteOf(text: string): SuiteName {
+  const suite = suiteNames.find((name) => name === text)
+  if (suite === undefined) throw new AditError('usage', `"${text}" is no suite.`, `Write one of: ${suiteNames.join(', ')}.`)
+  return suite
 }
 
 function logLevelOf(text: string): LogLevel {

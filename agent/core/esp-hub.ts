@@ -1,0 +1,131 @@
+import { toHex } from '#shared/bytes/hex.ts'
+import type { Suite } from '#shared/crypto/suite.ts'
+import { certificateCredential } from '#shared/ikev2/authentication.ts'
+import { caKeyHash } from '#shared/ikev2/cert-request.ts'
+import { idsOfCertificate } from '#shared/ikev2/certificate-id.ts'
+import { defaultChildLifetime } from '#shared/ikev2/default-lifetime.ts'
+import { parseId } from '#shared/ikev2/identity.ts'
+import { defaultIkeSettings } from '#shared/ikev2/ike-context.ts'
+import type { NegotiationFailure } from '#shared/ikev2/negotiation-failure.ts'
+import type { ChildPolicy, IkeOwner, PeerGrant, Refusal } from '#shared/ikev2/peer-policy.ts'
+import { defaultEspProposals, defaultIkeProposals } from '#shared/ikev2/proposal.ts'
+import type { SigningKey } from '#shared/ikev2/signing-key.ts'
+import { fromCidr } from '#shared/ikev2/traffic-selectors.ts'
+import type { Certificate } from '#shared/pki/certificate.ts'
+import { parseChain, verifyChain } from '#shared/pki/chain.ts'
+import { purposes } from '#shared/pki/oids.ts'
+import { type Instant, type WallTime, wallTime } from '#shared/time/instant.ts'
+import type { Association, Endpoint, EndpointPorts } from '#shared/tunnel/association.ts'
+import { EspEndpoint } from '#shared/tunnel/esp-endpoint.ts'
+import type { EspEndpointOptions } from '#shared/tunnel/esp-options.ts'
+import type { TrafficSelector } from '#shared/wire/ike-payload/payload.ts'
+import { parseCidr } from '#shared/wire/ip-address.ts'
+import type { AgentConfig } from './agent-config.ts'
+import type { Hub } from './hub.ts'
+
+/** Who an agent is in the esp suite, and whose word it takes for the broker. */
+export interface IkeIdentity {
+  /** DER, leaf first, without the root. */
+  readonly chain: readonly Uint8Array[]
+  readonly key: SigningKey
+  /** The fleet's root: the one trust anchor. */
+  readonly root: Certificate
+}
+
+export interface EspHubOptions {
+  readonly suite: Suite
+  readonly ports: EndpointPorts
+  readonly identity: IkeIdentity
+  /** The time by which certificates are judged: never below the floor (DESIGN D5). */
+  time(): WallTime
+  onFailure(failure: NegotiationFailure): void
+}
+
+/** The broker over the esp suite: IKEv2 under the certificate that enrolment gave, ESP in UDP. */
+export class EspHub implements Hub {
+  readonly endpoint: EspEndpoint
+  /** IKE and Child SAs are renewed by their own lifetimes. */
+  readonly renewAfter = undefined
+  readonly #options: EspHubOptions
+  #identity: IkeIdentity
+  #brokerKey = ''
+  #child: ChildPolicy | undefined
+
+  constructor(options: EspHubOptions) {
+    this.#options = options
+    this.#identity = options.identity
+    const { suite, ports, onFailure } = options
+    this.endpoint = new EspEndpoint({ suite, ports, ike: this.#ike(), onFailure })
+  }
+
+  /** The certificate was renewed. What is established goes on. */
+  setIdentity(identity: IkeIdentity): void {
+    this.#identity = identity
+    this.endpoint.setIke(this.#ike())
+  }
+
+  brokerKey({ broker }: AgentConfig): string {
+    const { suite } = this.#options
+    return toHex(suite.hash('sha256', this.#identity.root.spki, Buffer.from(broker.ike?.id ?? '', 'utf8')))
+  }
+
+  join(config: AgentConfig, endpoint: Endpoint | undefined, now: Instant): Association {
+    const { ike } = config.broker
+    this.#brokerKey = this.brokerKey(config)
+    this.#child = childPolicy(config)
+    const initiation = { expectedId: ike && parseId(ike.id), child: this.#child }
+    return this.endpoint.addPeer({ peerKey: this.#brokerKey, endpoint, initiation, firstContact: true }, now)
+  }
+
+  /** Only the agent asks for associations; a broker that has forgotten ours is noticed by its silence. */
+  wasCalled(): boolean {
+    return false
+  }
+
+  #ike(): EspEndpointOptions['ike'] {
+    const { suite, time } = this.#options
+    const { chain, key, root } = this.#identity
+    const credential = certificateCredential(chain, key, suite)
+    const [ourId] = idsOfCertificate(credential.certificate)
+    if (ourId === undefined) throw new TypeError('our certificate names nobody')
+    return {
+      owner: this.#owner,
+      localIds: [ourId],
+      credential,
+      authorities: [caKeyHash(root, suite)],
+      proposals: defaultIkeProposals,
+      ticketKeys: [],
+      settings: { ...defaultIkeSettings, patience: undefined },
+      wall: time,
+    }
+  }
+
+  readonly #owner: IkeOwner = {
+    judge: (chain) => {
+      const { leaf, intermediates } = parseChain(chain)
+      const floor = this.#options.time()
+      // A certificate that begins after our clock proves only that more time has passed than we knew (DESIGN D5).
+      const now = wallTime([leaf, ...intermediates].reduce((time, { notBefore }) => Math.max(time, notBefore), floor as number))
+      verifyChain(leaf, intermediates, { anchors: [this.#identity.root], now, purposes: [purposes.serverAuth] })
+      return leaf
+    },
+    preSharedKey: () => undefined,
+    ppk: () => undefined,
+    admit: (): PeerGrant | Refusal => {
+      if (this.#child === undefined) return { refused: 'nobody was asked for', mendHere: '', mendThere: '' }
+      return { peerKey: this.#brokerKey, name: 'broker', child: this.#child, virtualAddresses: [], dns: [] }
+    },
+  }
+}
+
+/** Our inner addresses on this side; on the other what is reached through the broker, itself among it. */
+function childPolicy({ inner, routes, broker }: AgentConfig): ChildPolicy {
+  return {
+    proposals: defaultEspProposals,
+    localSelectors: inner.addresses.map(selector),
+    remoteSelectors: [...new Set([...routes, ...broker.inner])].map(selector),
+    lifetime: defaultChildLifetime,
+  }
+}
+
+const selector = (cidr: string): TrafficSelector => fromCidr(parseCidr(cidr))
