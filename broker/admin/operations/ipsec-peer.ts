@@ -59,6 +59,7 @@ export const addIpsecPeer: Operation = operation(ipsecPeer, async (office, wante
   const psk = wanted.psk && secretOf('pre-shared key', wanted.psk, office)
   const ppk = wanted.ppk && { id: `adit-${name}`, secret: secretOf('postquantum pre-shared key', wanted.ppk, office) }
   const broker = await brokerPlace(office, wanted.endpoint)
+  const reach = wanted.reach.map(network)
   const suites = peerSuites(wanted.suites, wanted.esp, config.ipsec)
   const issued = psk === undefined ? await certify(office, name, wanted) : undefined
   const peer: NewIpsecPeer = {
@@ -85,7 +86,7 @@ export const addIpsecPeer: Operation = operation(ipsecPeer, async (office, wante
     espProposals: suites.offeredEsp,
     addresses: device.addresses,
     localNetworks: device.subnets,
-    ...remoteNetworks(office, device, wanted.reach.map(network)),
+    ...remoteNetworks(office, device, reach),
   }
   const [issuer, root] = authority.chainOf('device') as [Uint8Array, Uint8Array]
   const [server] = authority.chainOf('api') as [Uint8Array]
