@@ -62,10 +62,18 @@ export const sameSelector = (a: TrafficSelector, b: TrafficSelector): boolean =>
   equalPublic(a.start, b.start) &&
   equalPublic(a.end, b.end)
 
-/** Whether all that `inner` admits, `outer` admits. */
-export function contains(outer: TrafficSelector, inner: TrafficSelector): boolean {
-  const both = intersect(outer, inner)
-  return both !== undefined && sameSelector(both, inner)
+/** Whether all that `inner` admits, `outer` admits. Makes no object: narrowing asks it for every pair of members. */
+export const contains = (outer: TrafficSelector, inner: TrafficSelector): boolean =>
+  outer.start.length === inner.start.length &&
+  (outer.protocol === 0 || outer.protocol === inner.protocol) &&
+  containsPorts(outer, inner) &&
+  compareBytes(outer.start, inner.start) <= 0 &&
+  compareBytes(outer.end, inner.end) >= 0
+
+function containsPorts(outer: Ports, inner: Ports): boolean {
+  if (isAnyPort(outer)) return true
+  if (isOpaque(outer) || isOpaque(inner)) return isOpaque(outer) && isOpaque(inner)
+  return outer.startPort <= inner.startPort && outer.endPort >= inner.endPort
 }
 
 /**
