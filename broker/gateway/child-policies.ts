@@ -9,14 +9,17 @@ import { ProtocolId } from '#shared/wire/ike-numbers.ts'
 import type { Proposal, TrafficSelector } from '#shared/wire/ike-payload/payload.ts'
 import { parseCidr } from '#shared/wire/ip-address.ts'
 
+/** In one payload at most (RFC 7296 §3.13). */
+const mostSelectors = 255
+
 export interface ChildPoliciesOptions {
-  registry: Pick<Registry, 'directory' | 'policy' | 'fleet'>
+  registry: Pick<Registry, 'directory' | 'fleet'>
   clock: Clock
   /** For peers whose entry names none, in order of preference. */
   espProposals: readonly Proposal[]
 }
 
-/** What Child SAs with each principal may look like: a question of its subnets, its entry's suites, and the grants of the moment. */
+/** What Child SAs with each principal may look like: a question of its subnets, its entry's suites, and the sites of the moment. */
 export class ChildPolicies {
   readonly #options: ChildPoliciesOptions
   readonly #fleet: readonly TrafficSelector[]
@@ -31,25 +34,25 @@ export class ChildPolicies {
     const own = principal.ipsec?.espProposals ?? []
     return {
       proposals: own.length > 0 ? parseProposals(own, ProtocolId.Esp) : espProposals,
-      localSelectors: [...this.#fleet, ...this.#reachable(principal).map(selector)],
+      localSelectors: [...this.#fleet, ...this.#others(principal).map(selector)],
       remoteSelectors: [...principal.addresses, ...principal.subnets].map(selector),
       lifetime: defaultChildLifetime,
     }
   }
 
-  /** Subnets of other sites between which and this one some grant lets flows begin, in either direction. */
-  #reachable(principal: Principal): string[] {
+  /**
+   * Subnets of all other sites, whether a grant joins them to this one or not: a Child SA outlives many grants, which act within a second
+   * (DESIGN D12), and each flow is judged by them anyway. What lies behind a peer is no secret from its fleet's other routers.
+   */
+  #others(principal: Principal): string[] {
     const { registry, clock } = this.#options
-    const { directory, policy } = registry
+    const { directory } = registry
     const wall = clock.wall()
     const subnets: string[] = []
     for (const site of directory.sites()) {
-      if (site.id === principal.id || !directory.isAdmitted(site, wall)) continue
-      // An echo is permitted wherever anything is.
-      const there = policy.permitsBehind(principal, site, 'echo', wall)
-      if (there ?? policy.permitsBehind(site, principal, 'echo', wall)) subnets.push(...site.subnets)
+      if (site.id !== principal.id && directory.isAdmitted(site, wall)) subnets.push(...site.subnets)
     }
-    return subnets
+    return subnets.slice(0, mostSelectors - this.#fleet.length)
   }
 }
 
