@@ -147,7 +147,7 @@ export class AuthInitiator implements Task {
       return { failure: explainUnusable('auth', 'it does not use the postquantum pre-shared key that is demanded', this.#state) }
     const verdict = verifyPeer(this.#state, 'responder', idR, auth, answer, secrets)
     if ('failure' in verdict) return verdict
-    const grant = this.#state.context.owner.admit(verdict.peer)
+    const grant = this.#state.context.owner.admit(verdict.peer, secrets.chosen)
     return 'refused' in grant ? { failure: explainOwnerRefusal(grant, this.#state) } : { peer: verdict.peer, grant }
   }
 

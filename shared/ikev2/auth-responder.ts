@@ -75,9 +75,10 @@ export class AuthResponder {
     generation: Generation,
   ): Admitted | { failure: NegotiationFailure } {
     this.#state.claimedId = { type: idI.type, data: idI.data.slice() }
-    const verdict = verifyPeer(this.#state, 'initiator', idI, auth, request, generation.secrets!)
+    const secrets = generation.secrets!
+    const verdict = verifyPeer(this.#state, 'initiator', idI, auth, request, secrets)
     if ('failure' in verdict) return verdict
-    const grant = this.#state.context.owner.admit(verdict.peer)
+    const grant = this.#state.context.owner.admit(verdict.peer, secrets.chosen)
     return 'refused' in grant ? { failure: explainOwnerRefusal(grant, this.#state) } : { peer: verdict.peer, grant }
   }
 

@@ -79,6 +79,6 @@ export interface IkeOwner {
   preSharedKey(id: IkeId): Uint8Array | undefined
   /** The postquantum pre-shared key of that identity (RFC 8784), and whether there is no way without it. */
   ppk(id: IkeId, peer: IkeId | undefined): { readonly key: Uint8Array; readonly mandatory: boolean } | undefined
-  /** After AUTH has been verified: whether and how the peer is let in. */
-  admit(peer: AuthenticatedPeer): PeerGrant | Refusal
+  /** After AUTH has been verified: whether and how the peer is let in. `chosen`: what its IKE SA stands on, one transform a type. */
+  admit(peer: AuthenticatedPeer, chosen: Proposal): PeerGrant | Refusal
 }
