@@ -20,6 +20,8 @@ const SOFT_JITTER = 0.1
 const REFUSED_TIME = seconds(5)
 /** A replaced IKE SA waits so long for the delete that the peer owes it; longer than any black-out that the association survives. */
 const SUPERSEDED_TIME = minutes(5)
+/** The same for one that came of two crossing rekeys and was never used. */
+const REDUNDANT_TIME = seconds(30)
 
 /** Our rekey of the IKE SA while it is under way, and the peer's that crossed it. */
 export interface IkeRekeying {
@@ -119,10 +121,13 @@ export class IkeState {
     this.emit({ kind: 'rekeyed' })
   }
 
-  /** The peer has to delete it; should it never do so, it goes in the end. */
-  supersede(generation: Generation, now: Instant): void {
+  /**
+   * The peer has to delete it; should it never do so, it goes in the end. `redundant`: it was never current, and the peer, if our answer
+   * never reached it, cannot delete what it does not know.
+   */
+  supersede(generation: Generation, now: Instant, redundant = false): void {
     generation.standing = 'superseded'
-    this.forgetLater(generation, after(now, SUPERSEDED_TIME))
+    this.forgetLater(generation, after(now, redundant ? REDUNDANT_TIME : SUPERSEDED_TIME))
   }
 
   forgetLater(generation: Generation, at: Instant): void {

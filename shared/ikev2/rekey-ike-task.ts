@@ -125,7 +125,7 @@ export class RekeyIkeTask implements Task {
     this.#actions.adopted(next, now)
     old.standing = 'closing'
     old.queue.push(new DeleteIkeTask(this.#state))
-    if (theirs !== undefined && !theirs.deleted) this.#state.supersede(theirs.generation, now)
+    if (theirs !== undefined && !theirs.deleted) this.#state.supersede(theirs.generation, now, true)
   }
 
   /** The peer's rekey stands; it deletes the old one. */

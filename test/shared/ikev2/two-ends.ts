@@ -1,6 +1,5 @@
-import { compareBytes } from '#shared/bytes/compare.ts'
 import { nativeSuite } from '#shared/crypto/native.ts'
-import type { DiffieHellman, Suite } from '#shared/crypto/suite.ts'
+import type { Suite } from '#shared/crypto/suite.ts'
 import { defaultChildLifetime } from '#shared/ikev2/default-lifetime.ts'
 import { defaultIkeSettings, type IkeContext, type IkeSettings, type Initiation } from '#shared/ikev2/ike-context.ts'
 import type { ChildSaKeys, IkeOutput } from '#shared/ikev2/ike-output.ts'
@@ -16,6 +15,7 @@ import { decodeIkeHeader } from '#shared/wire/ike-header.ts'
 import { HeaderFlag, IdType, ProtocolId } from '#shared/wire/ike-numbers.ts'
 import type { IkeId, TrafficSelector } from '#shared/wire/ike-payload/payload.ts'
 import { parseCidr } from '#shared/wire/ip-address.ts'
+import { toySuite } from './toy-suite.ts'
 
 /** Two IKE machines on a wire of ours, in virtual time: messages are held, dropped, doubled and crossed as a test likes. */
 
@@ -45,24 +45,11 @@ export function seeded(seed: number): () => number {
   }
 }
 
-/** Random bytes from a seed; `cheap`: key exchanges without strength, for schedules by the thousand. */
+/** Random bytes from a seed; `cheap`: `toySuite`. */
 export function seededSuite(seed: number, cheap: boolean): Suite {
   const dice = seeded(seed)
   const random = (length: number): Uint8Array => Uint8Array.from({ length }, () => Math.floor(dice() * 256))
-  if (!cheap) return { ...nativeSuite, random }
-  const toy = (length: number): DiffieHellman => ({
-    publicKeyLength: length,
-    sharedLength: 32,
-    generate: () => ({ publicKey: random(length), privateKey: new Uint8Array(32) }),
-    pair: () => {
-      throw new Error('the toy exchange has no private numbers')
-    },
-    shared: (pair, other) => {
-      const both = [pair.publicKey, other].sort(compareBytes)
-      return nativeSuite.hash('sha256', ...both)
-    },
-  })
-  return { ...nativeSuite, random, x25519: toy(32), ecdhP256: toy(65) }
+  return cheap ? toySuite(random) : { ...nativeSuite, random }
 }
 
 const ip = (cidr: string): TrafficSelector => fromCidr(parseCidr(cidr)!)
