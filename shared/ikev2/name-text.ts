@@ -10,31 +10,31 @@ import { PkiError } from '#shared/pki/pki-error.ts'
  */
 const types: readonly (readonly [oid: string, name: string, ...others: string[]])[] = [
   ['2.5.4.3', 'CN'],
-  ['2.5.4.4', 'S', 'surname'],
-  ['2.5.4.5', 'SN', 'serialNumber'],
+  ['2.5.4.4', 'SN'],
+  ['2.5.4.5', 'serialNumber'],
   ['2.5.4.6', 'C'],
   ['2.5.4.7', 'L'],
   ['2.5.4.8', 'ST'],
   ['2.5.4.9', 'STREET'],
   ['2.5.4.10', 'O'],
   ['2.5.4.11', 'OU'],
-  ['2.5.4.12', 'T', 'title'],
-  ['2.5.4.13', 'D', 'description'],
+  ['2.5.4.12', 'T'],
+  ['2.5.4.13', 'D'],
   ['2.5.4.17', 'postalCode'],
-  ['2.5.4.41', 'N', 'name'],
-  ['2.5.4.42', 'G', 'givenName'],
-  ['2.5.4.43', 'I', 'initials'],
+  ['2.5.4.41', 'N'],
+  ['2.5.4.42', 'G'],
+  ['2.5.4.43', 'I'],
   ['2.5.4.45', 'ID'],
   ['2.5.4.46', 'dnQualifier'],
   ['2.5.4.65', 'pseudonym'],
   ['1.2.840.113549.1.9.1', 'E', 'Email', 'emailAddress'],
-  ['1.2.840.113549.1.9.2', 'UN', 'unstructuredName'],
+  ['1.2.840.113549.1.9.2', 'unstructuredName', 'UN'],
   ['0.9.2342.19200300.100.1.1', 'UID'],
   ['0.9.2342.19200300.100.1.25', 'DC'],
 ]
 
-/** Types whose values are IA5String (RFC 4519, RFC 2985). */
-const ia5Types: readonly string[] = ['1.2.840.113549.1.9.1', '1.2.840.113549.1.9.2', '0.9.2342.19200300.100.1.25']
+/** Types whose values are IA5String (RFC 2985); how a string is encoded makes no difference to what it equals. */
+const ia5Types: readonly string[] = ['1.2.840.113549.1.9.1', '1.2.840.113549.1.9.2']
 
 /** Letters, digits, marks, punctuation and inner spaces: nothing that moves a cursor, hides or turns the text round. No comma. */
 const plainValue = /^(?![ =#])[\p{L}\p{M}\p{N}\p{P}\p{S} ]+(?<! )$/u
