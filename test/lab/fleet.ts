@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
+import type { SuiteName } from '#shared/tunnel/association.ts'
 import { type Finished, type JsonEvent, Program, run } from '#test/lab/program.ts'
 
 export interface FleetOptions {
@@ -24,6 +25,8 @@ export interface DeviceOptions {
   services?: readonly string[]
   /** ADDR:PORT of the local MQTT listener; off. */
   mqtt?: string
+  /** The protocols of its tunnel: noise. */
+  suite?: SuiteName
   /** Its state folder: in the fleet's own. */
   state?: string
   /** Runs the bundle that `make build` makes, in place of the checkout. */
@@ -180,13 +183,15 @@ export class Device {
 
   /** Starts the agent. */
   launch(): Program {
-    const { services = [], mqtt = 'off', prefix = [], bundle = false } = this.#options
+    const { services = [], mqtt = 'off', suite = 'noise', prefix = [], bundle = false } = this.#options
     const words = [
       'run',
       '--state',
       this.state,
       '--mqtt',
       mqtt,
+      '--suite',
+      suite,
       '--json',
       ...services.flatMap((service) => ['--service', service]),
     ]
