@@ -85,12 +85,15 @@ export function count(text: string): number {
   return Number(text)
 }
 
-/** `22`, `8000-8010` or `all`. */
+/** `22`, `8000-8010`, or `any` (`all` as well). */
 export function portRange(text: string, before: readonly { from: number; to: number }[] = []): { from: number; to: number }[] {
   const match = /^(\d{1,5})(?:-(\d{1,5}))?$/.exec(text)
-  const range = text === 'all' ? { from: 1, to: 65_535 } : { from: Number(match?.[1]), to: Number(match?.[2] ?? match?.[1]) }
+  const range =
+    text === 'all' || text === 'any'
+      ? { from: 1, to: 65_535 }
+      : { from: Number(match?.[1]), to: Number(match?.[2] ?? match?.[1]) }
   if (!(range.from >= 1 && range.to <= 65_535 && range.from <= range.to)) {
-    throw new InvalidArgumentError('Write a port from 1 to 65535, a range such as 8000-8010, or all.')
+    throw new InvalidArgumentError('Write a port from 1 to 65535, a range such as 8000-8010, or any.')
   }
   return [...before, range]
 }

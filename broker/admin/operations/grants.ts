@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import type { Grant } from '#broker/policy/grant.ts'
+import type { Directory } from '#broker/registry/directory.ts'
 import { isoTime } from '../iso-time.ts'
 import { labels, milliseconds, type Operation, operation } from '../operation.ts'
 
@@ -10,6 +11,9 @@ const newGrant = z.strictObject({
   groups: labels,
   tags: labels,
   devices: labels,
+  /** Names of devices: who, with what lies behind them; and in whose networks is what may be reached. */
+  from: labels,
+  to: labels,
   ports: z.array(z.strictObject({ from: port, to: port })).default([]),
   /** Span in ms from now. */
   lasting: milliseconds.optional(),
@@ -20,7 +24,8 @@ const newGrant = z.strictObject({
 export const grantOperations: Record<string, Operation> = {
   'grant.add': operation(newGrant, async ({ registry, clock, actor }, { lasting, until, ...grant }) => {
     const end = until ?? (lasting === undefined ? undefined : clock.wall() + lasting)
-    return document(await registry.grants.add({ ...grant, ...(end !== undefined && { until: end }) }, actor))
+    const added = await registry.grants.add({ ...grant, ...(end !== undefined && { until: end }) }, actor)
+    return { ...document(added), warnings: warningsOf(added, registry.directory) }
   }),
   'grant.list': operation(z.strictObject({ all: z.boolean().default(false) }), async ({ registry }, { all }) =>
     (await registry.grants.list({ all })).map(document),
@@ -30,12 +35,28 @@ export const grantOperations: Record<string, Operation> = {
   ),
 }
 
+/** A grant may be made before its devices are; one that opens nothing as things stand is said to. */
+function warningsOf({ from, to }: Grant, directory: Pick<Directory, 'byName'>): string[] {
+  const live = (name: string): boolean => {
+    const device = directory.byName('device', name)
+    return device !== undefined && device.revokedAt === undefined
+  }
+  const unknown = [...new Set([...from, ...to])].filter((name) => !live(name))
+  const bare = to.filter((name) => !unknown.includes(name) && directory.byName('device', name)?.subnets.length === 0)
+  return [
+    ...unknown.map((name) => `There is no device ${name} yet.`),
+    ...bare.map((name) => `No subnet lies behind ${name}: until one does, this grant opens nothing there.`),
+  ]
+}
+
 const document = (grant: Grant): object => ({
   id: grant.id,
   operators: grant.operators,
   groups: grant.groups,
   tags: grant.tags,
   devices: grant.devices,
+  from: grant.from,
+  to: grant.to,
   ports: grant.ports.map(({ from, to }) => (from === to ? String(from) : `${from}-${to}`)),
   until: isoTime(grant.until),
   created: isoTime(grant.createdAt),

@@ -9,6 +9,8 @@ interface Grant {
   groups: string[]
   tags: string[]
   devices: string[]
+  from: string[]
+  to: string[]
   ports: string[]
   until: string | null
   revoked: string | null
@@ -21,15 +23,15 @@ export function grantList(parent: Command, terminal: Terminal): void {
     .action(async (options: CommonOptions & { all?: boolean }) => {
       const desk = deskOf(terminal, options)
       desk.print(await desk.ask<Grant[]>('grant.list', { all: options.all ?? false }), (grants) =>
-        table([['GRANT', 'WHO', 'DEVICES', 'PORTS', 'UNTIL', 'STATE'], ...grants.map(row)]),
+        table([['GRANT', 'WHO', 'REACHES', 'PORTS', 'UNTIL', 'STATE'], ...grants.map(row)]),
       )
     })
 }
 
 const row = (grant: Grant): string[] => [
   String(grant.id),
-  [...grant.operators, ...grant.groups.map((group) => `group:${group}`)].join(' '),
-  [...grant.tags.map((tag) => `tag:${tag}`), ...grant.devices].join(' '),
+  [...grant.operators, ...grant.groups.map((group) => `group:${group}`), ...grant.from.map((name) => `from:${name}`)].join(' '),
+  [...grant.tags.map((tag) => `tag:${tag}`), ...grant.devices, ...grant.to.map((name) => `behind:${name}`)].join(' '),
   grant.ports.join(' ') || 'reading only',
   grant.until ?? 'for ever',
   grant.revoked === null ? 'granted' : 'revoked',
