@@ -9,6 +9,9 @@ import { quarantine } from './quarantine.ts'
 /** Nine columns a row: a statement stays far below SQLite's 32,766 parameters, and its text below a few KB. */
 const ROWS_PER_STATEMENT = 200
 
+/** Rows go in at one end and out at the other: more than the ends of the trees need not stay in a small device's memory. */
+const CACHE_KIB = 512
+
 const schema = [
   `CREATE TABLE IF NOT EXISTS counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID`,
   `CREATE TABLE IF NOT EXISTS reading (
@@ -40,7 +43,7 @@ export class SqliteOutboxStore implements OutboxStore {
 
   /** Throws AditError `disk-full`, `storage-failed`, `storage-too-old` or `permission-unsafe`; `isDamage` tells a damaged file. */
   static async open(path: string, options: { maxPages?: number } = {}): Promise<SqliteOutboxStore> {
-    const database = await openDatabase(path, { readers: 1, ...options })
+    const database = await openDatabase(path, { readers: 1, cacheKib: CACHE_KIB, ...options })
     try {
       await database.transaction(async (session) => {
         for (const statement of schema) await session.run(statement)

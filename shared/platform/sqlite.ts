@@ -40,6 +40,8 @@ export interface DatabaseOptions {
   readers?: number
   /** Pages of 4096 bytes in the log after which a commit also moves them into the database; 1000 unless said otherwise. */
   checkpointPages?: number
+  /** Memory that each handle may keep pages of the file in, KiB; 2000 unless said otherwise. */
+  cacheKib?: number
   /** Largest size in pages of 4096 bytes, for tests of a full disk. */
   maxPages?: number
 }
@@ -62,6 +64,8 @@ export interface Database {
 /** 3.51.3, as sqlite3_libversion_number has it. */
 const oldestVersion = [3, 51, 3] as const
 const busyTimeoutMs = 5_000
+/** SQLite's own. */
+const defaultCacheKib = 2_000
 
 /** Throws AditError storage-too-old | permission-unsafe | disk-full | storage-failed. The folder must exist. */
 export async function openDatabase(path: string, options: DatabaseOptions = {}): Promise<Database> {
@@ -75,7 +79,7 @@ export async function openDatabase(path: string, options: DatabaseOptions = {}):
       await writer.close().catch(() => undefined)
       throw error
     }
-    return new SqliteDatabase(path, writer, options.readers ?? 2)
+    return new SqliteDatabase(path, writer, options)
   } catch (error) {
     throw await sqliteError(error, path)
   }
@@ -87,13 +91,15 @@ class SqliteDatabase implements Database {
   readonly #readers: Promise<SqliteHandle>[] = []
   readonly #open: SqliteHandle[] = []
   readonly #readerLimit: number
+  readonly #cacheKib: number
   readonly #turn = new Mutex()
   #closed = false
 
-  constructor(path: string, writer: SqliteHandle, readerLimit: number) {
+  constructor(path: string, writer: SqliteHandle, options: DatabaseOptions) {
     this.path = path
     this.#writer = writer
-    this.#readerLimit = readerLimit
+    this.#readerLimit = options.readers ?? 2
+    this.#cacheKib = options.cacheKib ?? defaultCacheKib
   }
 
   async read<Row>(sql: string, parameters?: readonly SqlValue[]): Promise<Row[]> {
@@ -190,9 +196,14 @@ class SqliteDatabase implements Database {
 
   async #openReader(): Promise<SqliteHandle> {
     const reader = await SqliteHandle.open(this.path, 'read')
-    for (const pragma of [`busy_timeout=${busyTimeoutMs}`, 'mmap_size=0', 'trusted_schema=OFF', 'query_only=ON']) {
-      await reader.all(`PRAGMA ${pragma}`)
-    }
+    const pragmas = [
+      `busy_timeout=${busyTimeoutMs}`,
+      'mmap_size=0',
+      `cache_size=-${this.#cacheKib}`,
+      'trusted_schema=OFF',
+      'query_only=ON',
+    ]
+    for (const pragma of pragmas) await reader.all(`PRAGMA ${pragma}`)
     this.#open.push(reader)
     return reader
   }
@@ -213,6 +224,7 @@ async function configureWriter(writer: SqliteHandle, options: DatabaseOptions): 
     'synchronous=FULL',
     'foreign_keys=ON',
     'mmap_size=0',
+    `cache_size=-${options.cacheKib ?? defaultCacheKib}`,
     'trusted_schema=OFF',
     'temp_store=MEMORY',
     `wal_autocheckpoint=${options.checkpointPages ?? 1_000}`,
