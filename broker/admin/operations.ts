@@ -5,10 +5,17 @@ import type { Operation } from './operation.ts'
 import { brokerOperations } from './operations/broker.ts'
 import { claimOperations } from './operations/claims.ts'
 import { grantOperations } from './operations/grants.ts'
+import { negotiationOperations } from './operations/negotiations.ts'
 import { principalOperations } from './operations/principals.ts'
 
 const operations = new Map<string, Operation>(
-  Object.entries({ ...brokerOperations, ...claimOperations, ...grantOperations, ...principalOperations }),
+  Object.entries({
+    ...brokerOperations,
+    ...claimOperations,
+    ...grantOperations,
+    ...negotiationOperations,
+    ...principalOperations,
+  }),
 )
 
 /** Does what `verb` names. Throws AditError. */

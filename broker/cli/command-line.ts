@@ -19,6 +19,7 @@ import { deviceTag } from './verbs/device-tag.ts'
 import { grantAdd } from './verbs/grant-add.ts'
 import { grantList } from './verbs/grant-list.ts'
 import { grantRevoke } from './verbs/grant-revoke.ts'
+import { negotiations } from './verbs/negotiations.ts'
 import { operatorList } from './verbs/operator-list.ts'
 import { operatorRevoke } from './verbs/operator-revoke.ts'
 import { run } from './verbs/run.ts'
@@ -27,7 +28,7 @@ import { status } from './verbs/status.ts'
 type AddVerb = (parent: Command, terminal: Terminal) => void
 
 /** What `adit-broker` understands: verbs, and verbs under a noun. */
-const verbs: readonly AddVerb[] = [run, status, audit]
+const verbs: readonly AddVerb[] = [run, status, audit, negotiations]
 const nouns: readonly [noun: string, summary: string, verbs: readonly AddVerb[]][] = [
   ['claim', 'rights to enrol', [claimCreate, claimList, claimRevoke]],
   ['grant', 'who may reach what', [grantAdd, grantList, grantRevoke]],

@@ -4,16 +4,20 @@ import type { Principal } from '#broker/registry/principal.ts'
 import type { Registry } from '#broker/registry/registry.ts'
 import { idText } from '#shared/ikev2/identity.ts'
 import type { AuthenticatedPeer, ChildPolicy, IkeOwner, PeerGrant, Refusal } from '#shared/ikev2/peer-policy.ts'
+import { formatProposal, parseProposals } from '#shared/ikev2/proposal.ts'
+import { selectProposal } from '#shared/ikev2/select-proposal.ts'
 import type { Certificate } from '#shared/pki/certificate.ts'
 import type { Clock } from '#shared/time/instant.ts'
-import { IdType } from '#shared/wire/ike-numbers.ts'
-import type { IkeId } from '#shared/wire/ike-payload/payload.ts'
+import { IdType, ProtocolId } from '#shared/wire/ike-numbers.ts'
+import type { IkeId, Proposal } from '#shared/wire/ike-payload/payload.ts'
 import { parseAddress } from '#shared/wire/ip-address.ts'
 
 export interface IpsecOwnerOptions {
   registry: Pick<Registry, 'directory' | 'certificates' | 'peerSecrets'>
-  authority: Pick<AuthorityFace, 'judgeIkePeer'>
+  authority: Pick<AuthorityFace, 'judgeIkePeer' | 'judgedIkePeer'>
   policies: ChildPolicies
+  /** For peers whose entry names none. */
+  ikeProposals: readonly Proposal[]
   clock: Clock
   /** Name servers that peers are told of: 4 or 16 bytes each. */
   dns: readonly Uint8Array[]
@@ -53,7 +57,7 @@ export class IpsecOwner implements IkeOwner {
     return found && { key: found.key, mandatory: true }
   }
 
-  admit(peer: AuthenticatedPeer): PeerGrant | Refusal {
+  admit(peer: AuthenticatedPeer, chosen: Proposal): PeerGrant | Refusal {
     const principal = peer.proof.kind === 'psk' ? this.#bySharedKey(peer) : this.#byCertificate(peer.proof)
     if ('refused' in principal) return principal
     const { directory } = this.#options.registry
@@ -61,6 +65,13 @@ export class IpsecOwner implements IkeOwner {
     if (principal.revokedAt !== undefined) return refusal(`${told} is revoked`, again(principal), askForNew)
     if (!directory.isAdmitted(principal, this.#options.clock.wall()))
       return refusal(`the registration of ${told} is over`, again(principal), askForNew)
+    const own = principal.ipsec?.ikeProposals ?? []
+    const allowed = own.length > 0 ? parseProposals(own, ProtocolId.Ike) : this.#options.ikeProposals
+    if ('mismatch' in selectProposal([chosen], allowed, ProtocolId.Ike)) {
+      const may = allowed.map(formatProposal).join(', ')
+      const mend = `adit-broker device add --ipsec --name ${principal.name} --suite ${formatProposal(chosen)}`
+      return refusal(`${formatProposal(chosen)} is not among what ${told} may use`, mend, `proposals = ${may}`)
+    }
     return this.#grant(principal, peer)
   }
 
@@ -83,7 +94,9 @@ export class IpsecOwner implements IkeOwner {
 
   #byCertificate({ certificate, spkiSha256 }: { certificate: Certificate; spkiSha256: string }): Principal | Refusal {
     const { directory, certificates } = this.#options.registry
-    const peer = this.#judged.get(certificate) ?? this.#options.authority.judgeIkePeer([certificate.der]).peer
+    // A resumed session is with a certificate that was judged when its ticket was sealed.
+    const peer = this.#judged.get(certificate) ?? this.#options.authority.judgedIkePeer(certificate)
+    if (peer === undefined) return refusal('its certificate has expired, or is by an issuer of before', 'nothing', askForNew)
     const principal = directory.bySpki(spkiSha256)
     if (principal === undefined)
       return refusal(`no peer has the key of this certificate (${peer.role} ${peer.name})`, register, askForNew)

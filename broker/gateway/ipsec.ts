@@ -28,9 +28,11 @@ export interface IpsecSettings {
   readonly redirectTo: string | undefined
 }
 
+type IkeParts = 'ike' | 'authorities' | 'judgeIkePeer' | 'judgedIkePeer' | 'refreshIkeCertificate' | 'openTicketKeys'
+
 export interface IpsecOptions {
   registry: Pick<Registry, 'directory' | 'policy' | 'fleet' | 'certificates' | 'peerSecrets' | 'negotiations'>
-  authority: Pick<AuthorityFace, 'ike' | 'authorities' | 'judgeIkePeer' | 'refreshIkeCertificate' | 'openTicketKeys'>
+  authority: Pick<AuthorityFace, IkeParts>
   settings: IpsecSettings
   suite: Suite
   clock: Clock
@@ -57,7 +59,8 @@ export class Ipsec {
     this.#options = options
     this.#tickets = tickets
     const policies = new ChildPolicies({ registry, clock, espProposals: settings.espProposals })
-    this.#owner = new IpsecOwner({ registry, authority, policies, clock, dns: settings.dns })
+    const { ikeProposals, dns } = settings
+    this.#owner = new IpsecOwner({ registry, authority, policies, clock, ikeProposals, dns })
   }
 
   static async open(options: IpsecOptions): Promise<Ipsec> {

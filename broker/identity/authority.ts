@@ -9,7 +9,7 @@ import {
 } from '#broker/identity/ca-files.ts'
 import { type IkeIdentity, ikeIdentity } from '#broker/identity/ike-identity.ts'
 import { type Ca, issuePeer } from '#broker/identity/issuing-ca.ts'
-import { judgeIkePeer, judgePeer, type Peer, type PeerTrust } from '#broker/identity/peer-certificate.ts'
+import { judgedIkePeer, judgeIkePeer, judgePeer, type Peer, type PeerTrust } from '#broker/identity/peer-certificate.ts'
 import { ServerCredential, type ServerWords } from '#broker/identity/server-credential.ts'
 import { TicketKeys } from '#broker/identity/ticket-keys.ts'
 import { toHex } from '#shared/bytes/hex.ts'
@@ -85,6 +85,7 @@ export type AuthorityFace = Pick<
   | 'chainOf'
   | 'verifyPeer'
   | 'judgeIkePeer'
+  | 'judgedIkePeer'
   | 'authorities'
   | 'refreshApiCertificate'
   | 'refreshIkeCertificate'
@@ -211,6 +212,11 @@ export class Authority {
    */
   judgeIkePeer(chain: readonly Uint8Array[]): { certificate: Certificate; peer: Peer } {
     return judgeIkePeer(chain, this.#trust, this.#floor.now())
+  }
+
+  /** What such a certificate says that was judged before, if it is still good: without the cost of its signature. */
+  judgedIkePeer(certificate: Certificate): Peer | undefined {
+    return judgedIkePeer(certificate, this.#trust, this.#floor.now())
   }
 
   /** Re-issues the API certificate where its names changed or a third of its life is left; true where `tls` changed. */

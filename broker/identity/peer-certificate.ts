@@ -90,6 +90,14 @@ export function judgeIkePeer(
   return { certificate: leaf, peer: { ...peerOf(leaf, issuer, role, trust), expired: false } }
 }
 
+/** Of a leaf by one of our own issuing CAs that `judgeIkePeer` has found good before; undefined where its time is over. */
+export function judgedIkePeer(leaf: Certificate, trust: PeerTrust, now: WallTime): Peer | undefined {
+  const role = lentRole(leaf)
+  const issuer = trust.issuers.get(role)
+  if (issuer?.subjectKey !== leaf.issuerKey || now > leaf.notAfter) return undefined
+  return { ...peerOf(leaf, issuer, role, trust), expired: false }
+}
+
 /** The one role among the leaf's key purposes; its issuer then has to lend that one. */
 function lentRole(leaf: Certificate): PeerRole {
   const own = leaf.extensions.purposes?.oids ?? []

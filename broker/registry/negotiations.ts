@@ -1,7 +1,7 @@
 import { type Selectable, sql } from 'kysely'
 import type { NegotiationFailure } from '#shared/ikev2/negotiation-failure.ts'
 import { CommitBatcher } from '#shared/platform/commit-batcher.ts'
-import { elapsed, type Instant, seconds } from '#shared/time/instant.ts'
+import { elapsed, type Instant, minutes, seconds } from '#shared/time/instant.ts'
 import { TokenBucket } from '#shared/time/token-bucket.ts'
 import type { Principal } from './principal.ts'
 import type { NegotiationRow } from './schema.ts'
@@ -41,6 +41,9 @@ const mostRemembered = 2_048
 /** Rows a second that all failures may cost together: anybody can send IKE_SA_INIT. */
 const rowRate = 10
 const rowBurst = 100
+
+/** How long a failure without any name is taken for whoever is asked about. */
+const recent = minutes(15)
 
 interface Repeat {
   writtenAt: Instant
@@ -99,6 +102,23 @@ export class NegotiationStore {
     if (since !== undefined) rows = rows.where('at', '>=', since)
     const found = (await rows.execute()).map(toRecord)
     return after === undefined ? found.reverse() : found
+  }
+
+  /**
+   * The newest failure that is, or may be, `principal`'s since `since` (wall-clock ms): its own; else one from `address`, where it was heard
+   * last; else one from an address that never said who it is, since a negotiation can end before that. `certain` is true of the first.
+   */
+  async lastOf(
+    { id }: Pick<Principal, 'id'>,
+    { address, since }: { address: string | undefined; since: number },
+  ): Promise<{ record: NegotiationRecord; certain: boolean } | undefined> {
+    const [own] = await this.query({ principalId: id, since, limit: 1 })
+    if (own) return { record: own, certain: true }
+    const nameless = { principalId: null, since, limit: 1 } as const
+    const [there] = address === undefined ? [] : await this.query({ ...nameless, addresses: [address] })
+    const [anywhere] = there ? [] : await this.query({ ...nameless, since: Math.max(since, this.#context.clock.wall() - recent) })
+    const record = there ?? (anywhere?.failure.claimedId === undefined ? anywhere : undefined)
+    return record && { record, certain: false }
   }
 
   /** Resolves when every failure so far is on disk. */
