@@ -19,6 +19,7 @@ import type { AuthenticatedPeer, PeerGrant } from './peer-policy.ts'
 import { PpkOffer } from './ppk.ts'
 import { resumptionMic } from './signed-octets.ts'
 import type { Task } from './task.ts'
+import { takeTicket } from './ticket-issue.ts'
 import { octetsOf, verifyPeer } from './verify-peer.ts'
 
 /** What IKE_AUTH asks of the machine around it, at either end. */
@@ -101,6 +102,8 @@ export class AuthInitiator implements Task {
     }
     this.#actions.established(admitted.peer, admitted.grant, answer, now)
     this.#takeConfiguration(answer)
+    const ticket = takeTicket(answer, admitted.peer, generation.secrets!)
+    if (ticket !== undefined) this.#state.emit({ kind: 'ticket', ticket })
     if (offer !== undefined && this.#initiation.child !== undefined) this.#takeChild(offer, answer, generation, now)
     this.#state.first = undefined
   }

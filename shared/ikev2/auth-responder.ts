@@ -18,6 +18,7 @@ import { payloadOf } from './payload-of.ts'
 import type { AuthenticatedPeer, PeerGrant } from './peer-policy.ts'
 import { acceptPpk, explainPpk, type PpkChoice } from './ppk-acceptance.ts'
 import { resumptionMic } from './signed-octets.ts'
+import { issueTicket } from './ticket-issue.ts'
 import { octetsOf, verifyPeer } from './verify-peer.ts'
 
 /** A peer that is in. */
@@ -101,10 +102,13 @@ export class AuthResponder {
   }
 
   /** Configuration and the first Child SA. What of them fails leaves the IKE SA as it is (RFC 7296 §1.2). */
-  #extras(request: readonly IkePayload[], { grant }: Admitted, generation: Generation, now: Instant): IkePayload[] {
+  #extras(request: readonly IkePayload[], { peer, grant }: Admitted, generation: Generation, now: Instant): IkePayload[] {
     const asked = payloadOf(request, 'cp')
     const reply = asked === undefined ? undefined : answerConfiguration(asked, grant)
-    const said: IkePayload[] = [notify(NotifyType.MobikeSupported)]
+    const said: IkePayload[] = [
+      notify(NotifyType.MobikeSupported),
+      ...issueTicket(this.#state, request, peer, generation.secrets!),
+    ]
     if (payloadOf(request, 'sa') === undefined) return reply === undefined || reply === 'refused' ? said : [reply, ...said]
     if (reply === 'refused') return [...said, notify(NotifyType.InternalAddressFailure)]
     const child = answerChild(this.#state, generation, request, { nonces: this.#state.first!.nonces, inAuth: true })

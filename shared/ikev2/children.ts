@@ -3,7 +3,7 @@ import type { IkePayload } from '#shared/wire/ike-payload/payload.ts'
 import { type ChildActions, ChildLifecycle } from './child-lifecycle.ts'
 import type { ChildSa } from './child-sa.ts'
 import { CreateChildResponder } from './create-child-responder.ts'
-import { type ChildTaskActions, CreateChildTask } from './create-child-task.ts'
+import { type ChildTaskActions, CreateChildTask, isServed } from './create-child-task.ts'
 import { DeleteChildTask } from './delete-child-task.ts'
 import { enqueue } from './exchange.ts'
 import type { Generation } from './generation.ts'
@@ -11,7 +11,7 @@ import type { IkeState } from './ike-state.ts'
 import { RetryLater } from './retry-later.ts'
 import { espSpiText } from './spi.ts'
 import type { Task } from './task.ts'
-import { isNarrowed, type SelectorPair } from './traffic-selectors.ts'
+import type { SelectorPair } from './traffic-selectors.ts'
 
 /** A Child SA that was lost is made again after so long, and by chance up to twice that. */
 const AGAIN = seconds(0.5)
@@ -43,6 +43,18 @@ export class Children implements ChildActions, ChildTaskActions {
     const child = this.#state.children.inbound(inboundSpi)
     if (child?.standing !== 'live') return
     enqueue(this.#state, this.#task(child, selectorsOf(child)), now)
+  }
+
+  /**
+   * Policy allows other traffic than was agreed on: the one Child SA is renewed under what policy says now. Beside several, which the peer
+   * has divided as it likes, another is made.
+   */
+  renegotiate(now: Instant): void {
+    const wanted = this.#wanted
+    const [child, ...others] = this.#state.children.lasting
+    if (wanted === undefined || this.#state.state !== 'established') return
+    if (child?.standing === 'live' && others.length === 0) enqueue(this.#state, this.#task(child, wanted), now)
+    else this.create(now)
   }
 
   closeChild(inboundSpi: number, now: Instant, why: 'deleted' | 'expired'): void {
@@ -110,9 +122,9 @@ export class Children implements ChildActions, ChildTaskActions {
 
   /** Whether one for the same traffic exists, as far as the peer would grant it, or is being made. */
   #hasLike(wanted: SelectorPair): boolean {
-    const { current, children } = this.#state
+    const { current } = this.#state
     const waits = [current.active, ...current.queue].some((task) => task instanceof CreateChildTask && task.isNew)
-    return waits || children.lasting.some((child) => isNarrowed(selectorsOf(child), wanted))
+    return waits || isServed(this.#state, wanted)
   }
 }
 

@@ -15,7 +15,11 @@ import { NONCE_LENGTH } from './numbers.ts'
 import { payloadOf } from './payload-of.ts'
 import { espSpiBytes, espSpiOf, espSpiText } from './spi.ts'
 import type { Task } from './task.ts'
-import type { SelectorPair } from './traffic-selectors.ts'
+import { isNarrowed, type SelectorPair } from './traffic-selectors.ts'
+
+/** Whether a Child SA for that traffic, as far as the peer grants it, is there and lasts. */
+export const isServed = (state: IkeState, wanted: SelectorPair): boolean =>
+  state.children.lasting.some(({ facts }) => isNarrowed({ local: facts.localSelectors, remote: facts.remoteSelectors }, wanted))
 
 /** What the making of a Child SA asks of the machine around it. */
 export interface ChildTaskActions {
@@ -72,6 +76,7 @@ export class CreateChildTask implements Task {
     if (policy === undefined || state !== 'established') return undefined
     if (replaces !== undefined && (children.inbound(replaces.inboundSpi) !== replaces || replaces.standing !== 'live'))
       return undefined
+    if (replaces === undefined && isServed(this.#state, selectors)) return undefined
     const group = this.#wish.group ?? groupsOf(policy.proposals)[0]
     const offer = offerChild(this.#state, policy.proposals, selectors, group === 0 ? undefined : group)
     const nonce = context.suite.random(NONCE_LENGTH)

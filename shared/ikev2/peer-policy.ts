@@ -79,6 +79,9 @@ export interface IkeOwner {
   preSharedKey(id: IkeId): Uint8Array | undefined
   /** The postquantum pre-shared key of that identity (RFC 8784), and whether there is no way without it. */
   ppk(id: IkeId, peer: IkeId | undefined): { readonly key: Uint8Array; readonly mandatory: boolean } | undefined
-  /** After AUTH has been verified: whether and how the peer is let in. `chosen`: what its IKE SA stands on, one transform a type. */
+  /**
+   * After AUTH has been verified: whether and how the peer is let in. `chosen`: what its IKE SA stands on, one transform a type. A peer that
+   * resumes a session comes here without `judge`: whether its certificate has been revoked since is to be asked here.
+   */
   admit(peer: AuthenticatedPeer, chosen: Proposal): PeerGrant | Refusal
 }

@@ -1,4 +1,5 @@
 import { compareBytes } from '#shared/bytes/compare.ts'
+import { concat } from '#shared/bytes/concat.ts'
 import { nativeSuite } from '#shared/crypto/native.ts'
 import type { Aead, AeadAlgorithm, DiffieHellman, Suite } from '#shared/crypto/suite.ts'
 
@@ -23,7 +24,7 @@ export function toySuite(random: (length: number) => Uint8Array): Suite {
     ecdhP256: exchange(65),
     aesGcm: toyAead,
     hash: (_name, ...parts) => mix(...parts),
-    hmac: (_name, key, ...parts) => mix(key, Uint8Array.of(0x5c), joined(parts)),
+    hmac: (_name, key, ...parts) => mix(key, Uint8Array.of(0x5c), concat(...parts)),
   }
 }
 
@@ -33,8 +34,8 @@ function mix(...parts: readonly Uint8Array[]): Uint8Array {
   let at = 0
   let carry = 0x811c9dc5
   for (const part of parts) {
-    for (const byte of part) {
-      carry = Math.imul(carry ^ byte, 0x01000193)
+    for (let i = 0; i < part.length; i++) {
+      carry = Math.imul(carry ^ part[i]!, 0x01000193)
       lanes[at]! ^= carry
       at = (at + 1) & 7
     }
@@ -45,10 +46,6 @@ function mix(...parts: readonly Uint8Array[]): Uint8Array {
     lanes[lane] = carry ^ (carry >>> 13)
   }
   return new Uint8Array(lanes.buffer)
-}
-
-function joined(parts: readonly Uint8Array[]): Uint8Array {
-  return parts.length === 1 ? parts[0]! : Uint8Array.from(parts.flatMap((part) => [...part]))
 }
 
 const nothing = new Uint8Array()

@@ -48,7 +48,11 @@ export function seeded(seed: number): () => number {
 /** Random bytes from a seed; `cheap`: `toySuite`. */
 export function seededSuite(seed: number, cheap: boolean): Suite {
   const dice = seeded(seed)
-  const random = (length: number): Uint8Array => Uint8Array.from({ length }, () => Math.floor(dice() * 256))
+  const random = (length: number): Uint8Array => {
+    const bytes = new Uint8Array(length)
+    for (let i = 0; i < length; i++) bytes[i] = dice() * 256
+    return bytes
+  }
   return cheap ? toySuite(random) : { ...nativeSuite, random }
 }
 
