@@ -18,6 +18,7 @@ import { checkName } from '#shared/enrolment/name.ts'
 import { AditError } from '#shared/errors.ts'
 import { type Certificate, parseCertificate } from '#shared/pki/certificate.ts'
 import { commonName } from '#shared/pki/distinguished-name.ts'
+import { KnownCertificates } from '#shared/pki/known-certificates.ts'
 import { purposes } from '#shared/pki/oids.ts'
 import { PkiError } from '#shared/pki/pki-error.ts'
 import { parsePublicKey } from '#shared/pki/public-key.ts'
@@ -148,7 +149,7 @@ export class Authority {
     this.enrolmentKey = files.enrolmentKey
     const issuers = new Map<PeerRole, Certificate>()
     for (const [role, ca] of files.issuing) if (role !== 'api') issuers.set(role, ca.certificate)
-    this.#trust = { root: files.root, issuers, suite: ports.suite }
+    this.#trust = { root: files.root, issuers, suite: ports.suite, known: new KnownCertificates() }
   }
 
   /** PEM of the API's key and of its chain: leaf, issuing CA, root. */

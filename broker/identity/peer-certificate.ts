@@ -6,6 +6,7 @@ import { type Certificate, parseCertificate } from '#shared/pki/certificate.ts'
 import { parseChain, verifyChain } from '#shared/pki/chain.ts'
 import { valuesOf } from '#shared/pki/distinguished-name.ts'
 import { KeyUsage } from '#shared/pki/extensions.ts'
+import type { KnownCertificates } from '#shared/pki/known-certificates.ts'
 import { names, purposes, rolePurposes } from '#shared/pki/oids.ts'
 import { PkiError } from '#shared/pki/pki-error.ts'
 import { type PeerRole, roles, subjectUri } from '#shared/pki/roles.ts'
@@ -31,6 +32,8 @@ export interface PeerTrust {
   /** The issuing CA of each role that stands behind a tunnel. */
   issuers: ReadonlyMap<PeerRole, Certificate>
   suite: Suite
+  /** Leaves that were good the last time; revocation and times are judged anew. */
+  known: KnownCertificates
 }
 
 /**
@@ -74,7 +77,7 @@ export function judgeIkePeer(
   trust: PeerTrust,
   now: WallTime,
 ): { certificate: Certificate; peer: Peer } {
-  const { leaf, intermediates } = parseChain(chain)
+  const { leaf, intermediates } = parseChain(chain, trust.known.parse)
   const role = lentRole(leaf)
   const path = verifyChain(leaf, [...trust.issuers.values(), ...intermediates], {
     anchors: [trust.root],
@@ -87,6 +90,7 @@ export function judgeIkePeer(
   const issuer = path[1] as Certificate
   // The root signs CAs, and nobody else.
   if (issuer === trust.root) throw new PkiError('issuer-unknown', 'issued by the root itself')
+  trust.known.keep(leaf)
   return { certificate: leaf, peer: { ...peerOf(leaf, issuer, role, trust), expired: false } }
 }
 

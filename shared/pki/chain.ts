@@ -47,21 +47,24 @@ export function verifyChain(leaf: Certificate, intermediates: readonly Certifica
 
 /**
  * Certificates as a peer sends them: leaf first, then helpers in any order. A helper that cannot be read is left out (it may be meant for
- * others); a leaf that cannot be read throws PkiError.
+ * others); a leaf that cannot be read throws PkiError. `parse`: that of a `KnownCertificates`, where there is one.
  */
-export function parseChain(chain: readonly Uint8Array[]): { leaf: Certificate; intermediates: Certificate[] } {
+export function parseChain(
+  chain: readonly Uint8Array[],
+  parse: (der: Uint8Array) => Certificate = parseCertificate,
+): { leaf: Certificate; intermediates: Certificate[] } {
   const [first, ...rest] = chain
   if (first === undefined) throw new PkiError('certificate-malformed', 'no certificate')
   if (rest.length > pathLimit) throw new PkiError('too-large', `a chain of ${chain.length} certificates`)
   const intermediates = rest.flatMap((der) => {
     try {
-      return [parseCertificate(der)]
+      return [parse(der)]
     } catch (error) {
       if (error instanceof PkiError) return []
       throw error
     }
   })
-  return { leaf: parseCertificate(first), intermediates }
+  return { leaf: parse(first), intermediates }
 }
 
 class PathSearch {
