@@ -17,6 +17,7 @@ import { findError, notify } from './notify.ts'
 import { payloadOf } from './payload-of.ts'
 import type { AuthenticatedPeer, PeerGrant } from './peer-policy.ts'
 import { PpkOffer } from './ppk.ts'
+import { redirected } from './redirect.ts'
 import { resumptionMic } from './signed-octets.ts'
 import type { Task } from './task.ts'
 import { takeTicket } from './ticket-issue.ts'
@@ -102,6 +103,8 @@ export class AuthInitiator implements Task {
     }
     this.#actions.established(admitted.peer, admitted.grant, answer, now)
     this.#takeConfiguration(answer)
+    const gateway = redirected(answer)
+    if (gateway !== undefined) this.#state.emit({ kind: 'redirected', to: gateway })
     const ticket = takeTicket(answer, admitted.peer, generation.secrets!)
     if (ticket !== undefined) this.#state.emit({ kind: 'ticket', ticket })
     if (offer !== undefined && this.#initiation.child !== undefined) this.#takeChild(offer, answer, generation, now)

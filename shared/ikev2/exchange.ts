@@ -3,6 +3,7 @@ import type { Endpoint } from '#shared/wire/endpoint.ts'
 import type { IkePayload } from '#shared/wire/ike-payload/payload.ts'
 import type { Generation } from './generation.ts'
 import type { IkeState } from './ike-state.ts'
+import type { Outstanding } from './request-window.ts'
 import type { Task } from './task.ts'
 
 /** A delete that nobody answers is sent so often: the peer has most likely forgotten the SA, and answers no more. */
@@ -22,17 +23,23 @@ export function pump(state: IkeState, generation: Generation, now: Instant): voi
     if (task === undefined) return
     const payloads = task.begin(generation, now)
     if (payloads !== undefined) {
-      request(state, generation, task.exchange, payloads, now)
+      request(state, generation, task, payloads, now)
       return
     }
   }
 }
 
-function request(state: IkeState, generation: Generation, exchange: number, payloads: readonly IkePayload[], now: Instant): void {
-  const header = generation.header(exchange, generation.requests.nextId, false)
+function request(state: IkeState, generation: Generation, task: Task, payloads: readonly IkePayload[], now: Instant): void {
+  const header = generation.header(task.exchange, generation.requests.nextId, false)
   const datagrams = seal(state, generation, header, payloads)
-  generation.requests.sent(exchange, datagrams, now)
-  for (const datagram of datagrams) state.emit({ kind: 'send', datagram })
+  generation.requests.sent(task.exchange, datagrams, now, task.to)
+  send(state, generation.requests.outstanding)
+}
+
+function send(state: IkeState, request: Outstanding | undefined): void {
+  if (request === undefined) return
+  const { to, datagrams } = request
+  for (const datagram of datagrams) state.emit(to === undefined ? { kind: 'send', datagram } : { kind: 'send', datagram, to })
 }
 
 /** Answers the request that is expected in this generation, which is executed by that. */
@@ -82,13 +89,17 @@ export function repeatDue(state: IkeState, now: Instant): void {
 }
 
 function repeat(state: IkeState, generation: Generation, now: Instant): void {
-  for (const datagram of generation.requests.repeat(now)?.datagrams ?? []) state.emit({ kind: 'send', datagram })
+  send(state, generation.requests.repeat(now))
 }
 
 /** The path has come back after a silence: requests that had become rare are repeated at once. */
 export function hasten(state: IkeState, now: Instant): void {
-  for (const generation of state.generations)
-    for (const datagram of generation.requests.hasten(now)?.datagrams ?? []) state.emit({ kind: 'send', datagram })
+  for (const generation of state.generations) send(state, generation.requests.hasten(now))
+}
+
+/** The same whatever their age: they go out from another address of ours now. */
+export function resendAll(state: IkeState, now: Instant): void {
+  for (const generation of state.generations) send(state, generation.requests.moved(now))
 }
 
 /** When the earliest request is to be repeated. */

@@ -5,6 +5,7 @@ import type { Endpoint } from '#shared/wire/endpoint.ts'
 import type { IkeId, Proposal } from '#shared/wire/ike-payload/payload.ts'
 import type { Credential } from './authentication.ts'
 import type { ResumptionTicket } from './ike-output.ts'
+import type { OwnWords } from './own-words.ts'
 import type { ChildPolicy, IkeOwner } from './peer-policy.ts'
 
 /** What every IKE SA of one end shares. Borrowed by all of them; the owner keeps it for as long as one lives. */
@@ -23,6 +24,8 @@ export interface IkeContext {
   /** 32 bytes that seal session tickets (RFC 5723), the one in use first; older ones are still opened. None: no tickets are issued. */
   readonly ticketKeys: readonly Uint8Array[]
   readonly settings: IkeSettings
+  /** How this end's settings are called where a failure is explained; the broker's where nothing is said. */
+  readonly words?: OwnWords
   /** For the expiry of tickets alone. */
   wall(): WallTime
   /** A fresh SPI of an IKE SA: random, not 0, not in use at this end. */
@@ -91,6 +94,8 @@ export interface Initiation {
   readonly initialContact: boolean
   /** From an earlier association with this peer: spares both ends the public-key work if the peer still takes it. */
   readonly ticket?: ResumptionTicket
+  /** The gateway that sent us to this one (RFC 5685): it will not be sent on. */
+  readonly redirectedFrom?: string
   /** Postquantum pre-shared key (RFC 8784) and the name by which the peer knows it. */
   readonly ppk?: { readonly id: Uint8Array; readonly key: Uint8Array; readonly mandatory: boolean }
 }

@@ -6,17 +6,19 @@ import type { IkePayload } from '#shared/wire/ike-payload/payload.ts'
 import { isChildOffer } from './child-negotiation.ts'
 import { Children } from './children.ts'
 import { Establishment, isFirstProof } from './establishment.ts'
-import { enqueue, hasten, pump, repeatDue, repetitionDue } from './exchange.ts'
+import { enqueue, hasten, pump, repeatDue, repetitionDue, resendAll } from './exchange.ts'
 import type { Generation } from './generation.ts'
 import type { IkeContext, Initiation } from './ike-context.ts'
 import type { IkeOutput } from './ike-output.ts'
 import { IkeRenewal } from './ike-renewal.ts'
 import { type ClosedWhy, IkeState } from './ike-state.ts'
-import { type Executed, Inbound } from './inbound.ts'
+import { type Executed, Inbound, type PeerRequest } from './inbound.ts'
 import { deletesIke, InformationalResponder } from './informational-responder.ts'
 import { DeleteIkeTask, ProbeTask } from './informational-tasks.ts'
 import type { AcceptedInit } from './init-request.ts'
+import { respondMobike, UpdateAddressesTask } from './mobike.ts'
 import { payloadOf } from './payload-of.ts'
+import { RedirectTask, redirected } from './redirect.ts'
 
 /** After this silence the next sign of life makes overdue requests go out at once. */
 const QUIET_TIME = seconds(2)
@@ -46,7 +48,7 @@ export class IkeCore {
     )
     this.#inbound = new Inbound(this.state, {
       firstAnswer: (datagram, header, at) => this.#establishment.firstAnswer(datagram, header, at),
-      request: (exchange, payloads, generation, at) => this.#execute(exchange, payloads, generation, at),
+      request: (request, generation, at) => this.#execute(request, generation, at),
       heard: (at) => this.heard(at),
     })
   }
@@ -94,6 +96,22 @@ export class IkeCore {
     if (outstanding === undefined && this.state.current.queue.length === 0) enqueue(this.state, new ProbeTask(), now)
   }
 
+  /** Our address has changed. */
+  move(now: Instant): void {
+    resendAll(this.state, now)
+    if (this.state.state !== 'established' || this.state.initiation === undefined) return
+    if (!this.state.abilities.mobike) this.probe(now)
+    else if (!this.state.current.queue.some((task) => task instanceof UpdateAddressesTask))
+      enqueue(this.state, new UpdateAddressesTask(this.state), now)
+  }
+
+  redirect(to: string, now: Instant): boolean {
+    const { state, initiation, abilities } = this.state
+    if (state !== 'established' || initiation !== undefined || !abilities.redirect) return false
+    enqueue(this.state, new RedirectTask(to), now)
+    return true
+  }
+
   close(now: Instant): void {
     if (this.state.state === 'established') this.#beginClosing('local', [], now)
     else if (this.state.state !== 'closing') this.state.end('local')
@@ -104,14 +122,22 @@ export class IkeCore {
     this.state.wipe()
   }
 
-  #execute(exchange: number, request: readonly IkePayload[], generation: Generation, now: Instant): Executed | undefined {
+  #execute({ exchange, payloads: request, from }: PeerRequest, generation: Generation, now: Instant): Executed | undefined {
     if (exchange === ExchangeType.IkeAuth)
       return isFirstProof(exchange, this.state) ? this.#establishment.authRequest(request, generation, now) : undefined
     if (exchange === ExchangeType.CreateChildSa) return { answer: this.#createChildSa(request, generation, now) }
     if (exchange !== ExchangeType.Informational) return undefined
-    const answer = this.#informational.respond(request, now)
-    if (!deletesIke(request)) return { answer }
-    return { answer, afterwards: () => this.#informational.ikeDeleted(generation, now) }
+    return this.#inform(request, from, generation, now)
+  }
+
+  #inform(request: readonly IkePayload[], from: Endpoint, generation: Generation, now: Instant): Executed {
+    const deletes = this.#informational.respond(request, now)
+    const { payloads, task } = respondMobike(this.state, request, from)
+    const gateway = this.state.initiation === undefined ? undefined : redirected(request)
+    if (gateway !== undefined) this.state.emit({ kind: 'redirected', to: gateway })
+    const answer = [...deletes, ...payloads]
+    if (deletesIke(request)) return { answer, afterwards: () => this.#informational.ikeDeleted(generation, now) }
+    return task === undefined ? { answer } : { answer, afterwards: () => enqueue(this.state, task, now) }
   }
 
   #createChildSa(request: readonly IkePayload[], generation: Generation, now: Instant): IkePayload[] {

@@ -114,6 +114,11 @@ export class IkeSa {
     this.#core.children.rekeyChild(inboundSpi, now)
   }
 
+  /** `PeerGrant.child` allows other traffic than before: what the Child SA carries is agreed on anew. */
+  renegotiate(now: Instant): void {
+    this.#core.children.renegotiate(now)
+  }
+
   /** Ends a Child SA and tells the peer. */
   closeChild(inboundSpi: number, now: Instant): void {
     this.#core.children.closeChild(inboundSpi, now, 'deleted')
@@ -122,6 +127,16 @@ export class IkeSa {
   /** Renews the IKE SA itself; nothing where that is under way already. */
   rekeyIke(now: Instant): void {
     this.#core.renewal.rekey(now)
+  }
+
+  /** Our own address has changed: tells a peer that speaks MOBIKE (RFC 4555) by way of the new path, and asks others for a sign of life. */
+  move(now: Instant): void {
+    this.#core.move(now)
+  }
+
+  /** Sends the peer to another gateway (RFC 5685): literal address or host name. False: it began nothing with us, or cannot be sent. */
+  redirect(to: string, now: Instant): boolean {
+    return this.#core.redirect(to, now)
   }
 
   /** Ends the association: tells the peer, and is `closed` when that is answered or patience ends. */

@@ -68,6 +68,8 @@ export class IkeState {
   endpoint: Endpoint | undefined
   /** When anything authentic came last. */
   heardAt: Instant
+  /** Where the peer says that it has moved to, until it has shown that it receives there (MOBIKE). */
+  candidate: Endpoint | undefined
   ikeRekeying: IkeRekeying | undefined
   childRekeying: ChildRekeying | undefined
   /** While a CREATE_CHILD_SA of ours is under way: SPIs of the peer whose delete came before the answer that would have told them. */

@@ -23,9 +23,17 @@ export interface InboundHandlers {
   /** An answer to our first message, unencrypted. Returns 0 or a DropReason. */
   firstAnswer(datagram: Uint8Array, header: IkeHeader, now: Instant): number
   /** A request of the peer: the payloads of the answer, and what follows once it is on its way. Undefined: it has no place here. */
-  request(exchange: number, payloads: readonly IkePayload[], generation: Generation, now: Instant): Executed | undefined
+  request(request: PeerRequest, generation: Generation, now: Instant): Executed | undefined
   /** Anything authentic and new has come. */
   heard(now: Instant): void
+}
+
+/** A request of the peer, opened and read. */
+export interface PeerRequest {
+  /** ExchangeType. */
+  readonly exchange: number
+  readonly payloads: readonly IkePayload[]
+  readonly from: Endpoint
 }
 
 export interface Executed {
@@ -125,7 +133,7 @@ export class Inbound {
     if (opened === undefined) return 0
     const payloads = this.#decode(opened)
     if (payloads instanceof WireError) return this.#unreadable(payloads, header.exchange, generation, from)
-    const executed = this.#handlers.request(header.exchange, payloads, generation, now)
+    const executed = this.#handlers.request({ exchange: header.exchange, payloads, from }, generation, now)
     if (executed === undefined) return DropReason.UnknownKind
     this.#handlers.heard(now)
     answer(this.#state, generation, header.exchange, executed.answer, from)

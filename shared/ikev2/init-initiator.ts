@@ -17,6 +17,7 @@ import { NONCE_LENGTH } from './numbers.ts'
 import { payloadOf } from './payload-of.ts'
 import { readAbilities } from './peer-abilities.ts'
 import { offerOf } from './proposal.ts'
+import { redirectedByFirst, redirectedFrom } from './redirect.ts'
 import { checkAnswer, idOf } from './select-proposal.ts'
 
 /** First messages sent because of an unauthenticated answer, until only the timer sends any: who forges answers gains no more. */
@@ -77,7 +78,7 @@ export class InitInitiator {
 
   #payloads(): IkePayload[] {
     const { context } = this.#state
-    const { ticket, ppk } = this.#initiation
+    const { ticket, ppk, redirectedFrom: from } = this.#initiation
     const cookie = this.#cookie === undefined ? [] : [notify(NotifyType.Cookie, this.#cookie)]
     const nonce: IkePayload = { kind: 'nonce', nonce: this.#nonce }
     const extensions = [
@@ -85,6 +86,7 @@ export class InitInitiator {
       notify(NotifyType.FragmentationSupported),
       signatureHashes(),
       notify(NotifyType.RedirectSupported),
+      ...(from === undefined ? [] : [redirectedFrom(from)]),
       ...(ppk === undefined ? [] : [notify(NotifyType.UsePpk)]),
     ]
     if (this.#usesTicket) return [...cookie, nonce, notify(NotifyType.TicketOpaque, ticket!.opaque), ...extensions]
@@ -156,6 +158,8 @@ export class InitInitiator {
         return this.#again(() => this.#takeGroup(group), now)
       if (this.#usesTicket && hasNotify(payloads, NotifyType.TicketNack)) return this.#again(() => this.#dropTicket(), now)
     }
+    const gateway = redirectedByFirst(payloads, this.#nonce)
+    if (gateway !== undefined) this.#record(() => this.#state.emit({ kind: 'redirected', to: gateway }), now)
     const error = findError(payloads)
     if (error !== undefined) this.#record(() => this.#state.fail(explainRefusal('init', error.type, this.#state)), now)
     return DropReason.Unauthentic

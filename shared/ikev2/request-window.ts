@@ -1,10 +1,17 @@
 import type { Dice } from '#shared/time/backoff.ts'
-import { after, type Duration, elapsed, type Instant } from '#shared/time/instant.ts'
+import { after, type Duration, elapsed, type Instant, milliseconds } from '#shared/time/instant.ts'
+import type { Endpoint } from '#shared/wire/endpoint.ts'
 import type { IkeSettings } from './ike-context.ts'
 import { retransmitAfter } from './retransmission.ts'
 
 /** Message IDs have 32 bits; an IKE SA that nears their end must have been rekeyed. */
 const LAST_MESSAGE_ID = 0xffff_fff0
+
+/**
+ * A request that was repeated measures no round trip: its answer may be to any of them. Yet on a path slower than the first wait every
+ * request would be repeated, and none ever measured. So the time from the first sending is taken for it, up to this, till one does.
+ */
+const MOST_GUESSED = milliseconds(1_250)
 
 /** A request that waits for its answer. */
 export interface Outstanding {
@@ -12,6 +19,8 @@ export interface Outstanding {
   readonly exchange: number
   /** As they went out, fragments each; repeated to the byte. */
   readonly datagrams: readonly Uint8Array[]
+  /** Where it goes, if not along the present path. */
+  readonly to: Endpoint | undefined
   readonly firstSentAt: Instant
   attempts: number
   nextAt: Instant
@@ -48,16 +57,16 @@ export class RequestWindow {
     return this.#nextId > LAST_MESSAGE_ID
   }
 
-  /** Of the last request that was answered at its first sending. */
+  /** Of the last request that was answered at its first sending; before any was, a guess. */
   get roundTrip(): Duration | undefined {
     return this.#roundTrip
   }
 
   /** The datagrams, which are kept, now go out for the first time under `nextId`. */
-  sent(exchange: number, datagrams: readonly Uint8Array[], now: Instant): void {
+  sent(exchange: number, datagrams: readonly Uint8Array[], now: Instant, to?: Endpoint): void {
     if (this.#outstanding !== undefined) throw new Error('the window of requests is full')
     const nextAt = after(now, retransmitAfter(1, this.#settings, this.#roundTrip, this.#dice))
-    this.#outstanding = { messageId: this.#nextId, exchange, datagrams, firstSentAt: now, attempts: 1, nextAt }
+    this.#outstanding = { messageId: this.#nextId, exchange, datagrams, to, firstSentAt: now, attempts: 1, nextAt }
     this.#nextId++
   }
 
@@ -69,7 +78,10 @@ export class RequestWindow {
   /** The answer has come and is authentic. */
   answered(now: Instant): void {
     const request = this.#outstanding
-    if (request?.attempts === 1) this.#roundTrip = elapsed(request.firstSentAt, now)
+    if (request === undefined) return
+    const waited = elapsed(request.firstSentAt, now)
+    if (request.attempts === 1) this.#roundTrip = waited
+    else this.#roundTrip ??= milliseconds(Math.min(waited, MOST_GUESSED))
     this.#outstanding = undefined
   }
 
@@ -100,6 +112,14 @@ export class RequestWindow {
     if (request === undefined || request.attempts < 3) return undefined
     const ordinary = retransmitAfter(1, this.#settings, this.#roundTrip, this.#dice)
     if (elapsed(now, request.nextAt) < ordinary) return undefined
+    request.attempts = 1
+    return this.#again(request, now)
+  }
+
+  /** Our own address has changed: whatever waits for an answer goes out once more, from there. */
+  moved(now: Instant): Outstanding | undefined {
+    const request = this.#outstanding
+    if (request === undefined) return undefined
     request.attempts = 1
     return this.#again(request, now)
   }

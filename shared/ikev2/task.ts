@@ -1,4 +1,5 @@
 import type { Instant } from '#shared/time/instant.ts'
+import type { Endpoint } from '#shared/wire/endpoint.ts'
 import type { IkePayload } from '#shared/wire/ike-payload/payload.ts'
 import type { Generation } from './generation.ts'
 
@@ -8,6 +9,8 @@ export interface Task {
   readonly name: string
   /** ExchangeType. */
   readonly exchange: number
+  /** Where the request goes, if not along the present path. */
+  readonly to?: Endpoint
   /** The request's payloads; undefined: there is no need for it any more. Called when it is sent, again only after `abandoned`. */
   begin(generation: Generation, now: Instant): readonly IkePayload[] | undefined
   /** The peer's answer, authentic and decoded. */
