@@ -178,21 +178,27 @@ const peerWords: Readonly<Record<number, PeerWord>> = {
   },
 }
 
-/** The peer refused with an error notification. `offered`: what we had proposed, as far as it bears on the refusal. */
-export function explainRefusal(
-  stage: Stage,
-  notify: number,
-  at: Circumstance,
-  offered: readonly string[] = [],
-): NegotiationFailure {
+/** The peer refused with an error notification; what we had proposed stands beside it as far as it bears on the refusal. */
+export function explainRefusal(stage: Stage, notify: number, at: Circumstance): NegotiationFailure {
   const word = peerWords[notify]
-  const said = word?.said ?? `error ${notify}`
+  const offered = proposed(stage, word?.code, at)
+  const list = offered.length === 0 ? '' : ` (${offered.join(', ')})`
   return failureRecord(stage, word?.code ?? 'peer-refused-us', at, {
     offered,
-    message: `the peer answered ${said}: ${word?.meaning ?? 'its log says why'}`,
+    message: `the peer answered ${word?.said ?? `error ${notify}`}: ${word?.meaning ?? 'its log says why'}${list}`,
     mendHere: word?.here ?? 'nothing that is known',
     mendThere: word?.there ?? theirLog,
   })
+}
+
+function proposed(stage: Stage, code: NegotiationCode | undefined, { context, childPolicy }: Circumstance): string[] {
+  if (code === 'selectors-unacceptable' && childPolicy !== undefined) {
+    const here = selectorTexts(childPolicy.localSelectors).map((text) => `here ${text}`)
+    return [...here, ...selectorTexts(childPolicy.remoteSelectors).map((text) => `peer ${text}`)]
+  }
+  if (code !== 'no-proposal-chosen' && code !== 'invalid-key-exchange') return []
+  const forChild = stage === 'child' || stage === 'auth'
+  return ((forChild ? childPolicy?.proposals : context?.proposals) ?? []).map(formatProposal)
 }
 
 /** The peer's answer is not one that we may take. `why`: the end of a sentence. */

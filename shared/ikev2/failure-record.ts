@@ -1,10 +1,10 @@
 import { idText } from '#shared/ikev2/identity.ts'
 import type { NegotiationCode, NegotiationFailure } from '#shared/ikev2/negotiation-failure.ts'
 import { brokerWords, type OwnWords } from '#shared/ikev2/own-words.ts'
-import type { AuthenticatedPeer } from '#shared/ikev2/peer-policy.ts'
+import type { AuthenticatedPeer, ChildPolicy } from '#shared/ikev2/peer-policy.ts'
 import { printable } from '#shared/terminal/printable.ts'
 import type { Endpoint } from '#shared/wire/endpoint.ts'
-import type { IkeId } from '#shared/wire/ike-payload/payload.ts'
+import type { IkeId, Proposal } from '#shared/wire/ike-payload/payload.ts'
 
 export type Stage = NegotiationFailure['stage']
 
@@ -14,8 +14,9 @@ export interface Circumstance {
   /** Claimed, whether or not it was proven. */
   readonly claimedId?: IkeId | undefined
   readonly peer?: AuthenticatedPeer | undefined
-  /** How this end's settings are called; the broker's where nothing is said. */
-  readonly words?: OwnWords | undefined
+  /** What this end offers and allows, and how its settings are called (the broker's where nothing is said). */
+  readonly context?: { readonly proposals: readonly Proposal[]; readonly words?: OwnWords | undefined } | undefined
+  readonly childPolicy?: Pick<ChildPolicy, 'proposals' | 'localSelectors' | 'remoteSelectors'> | undefined
 }
 
 /** What a failure of its kind adds. */
@@ -47,7 +48,7 @@ export function failureRecord(stage: Stage, code: NegotiationCode, at: Circumsta
   }
 }
 
-export const wordsOf = (at: Circumstance): OwnWords => at.words ?? brokerWords
+export const wordsOf = (at: Circumstance): OwnWords => at.context?.words ?? brokerWords
 
 /** Text that may hold a stranger's: shown, never obeyed. */
 function cut(text: string, limit: number): string {

@@ -151,7 +151,7 @@ test('an agent has words of its own', () => {
   const failure = explainMismatch(
     'init',
     mismatch([parseProposal('aes256-sha256-modp2048', Ike)], parseProposals(['aes256gcm16-prfsha256-x25519'], Ike), Ike),
-    { ...at, words: agentWords },
+    { ...at, context: { proposals: [], words: agentWords } },
   )
   assert.match(failure.mendHere, /^nothing: this agent/)
 })
@@ -255,7 +255,7 @@ test('every other way to fail has its code, a sentence and two mends', () => {
     ['lifetime', explainLifetime('IKE SA', minutes(10), minutes(240), at)],
     ['refused', explainOwnerRefusal({ refused: 'the peer is revoked', mendHere: '', mendThere: '' }, at)],
     ['peer-refused-us', explainRefusal('auth', NotifyType.AuthenticationFailed, at)],
-    ['no-proposal-chosen', explainRefusal('init', NotifyType.NoProposalChosen, at, ['aes256gcm16-prfsha256-x25519'])],
+    ['no-proposal-chosen', explainRefusal('init', NotifyType.NoProposalChosen, at)],
     ['selectors-unacceptable', explainRefusal('auth', NotifyType.TsUnacceptable, at)],
   ]
   for (const [code, failure] of all) {
@@ -266,6 +266,23 @@ test('every other way to fail has its code, a sentence and two mends', () => {
   }
   for (let type = 0; type < 60; type++) complete(explainRefusal('auth', type, { endpoint: undefined }))
   assert.match(explainTimeout('init', seconds(65), 7, at).message, /192\.0\.2\.9 port 4500 in 1m5s, asked 7 times/)
+})
+
+test('what we had proposed stands beside the refusal of it', () => {
+  const own = {
+    ...at,
+    context: { proposals: parseProposals(['aes256gcm16-prfsha256-x25519'], Ike) },
+    childPolicy: {
+      proposals: parseProposals(['aes256gcm16-x25519-esn'], Esp),
+      localSelectors: [parseSelector('fd00::7')],
+      remoteSelectors: [parseSelector('10.0.0.0/8')],
+    },
+  }
+  assert.deepEqual(explainRefusal('init', NotifyType.NoProposalChosen, own).offered, ['aes256gcm16-prfsha256-x25519'])
+  assert.deepEqual(explainRefusal('child', NotifyType.NoProposalChosen, own).offered, ['aes256gcm16-x25519-esn'])
+  const selectors = explainRefusal('child', NotifyType.TsUnacceptable, own)
+  assert.deepEqual(selectors.offered, ['here fd00::7/128', 'peer 10.0.0.0/8'])
+  assert.match(selectors.message, /fd00::7\/128/)
 })
 
 test('A-77 what a stranger claims to be cannot move the cursor', () => {
