@@ -18,6 +18,7 @@ import { auditRoute } from '#broker/api/routes/audit.ts'
 import { deviceRoutes } from '#broker/api/routes/devices.ts'
 import { healthRoute } from '#broker/api/routes/health.ts'
 import { metricsRoute } from '#broker/api/routes/metrics.ts'
+import { negotiationsRoute } from '#broker/api/routes/negotiations.ts'
 import { operatorRoute } from '#broker/api/routes/operator.ts'
 import { telemetryRoute } from '#broker/api/routes/telemetry.ts'
 import {
@@ -114,5 +115,6 @@ function addRoutes(app: ApiServer, parts: ApiParts): void {
   deviceRoutes(app, parts)
   telemetryRoute(app, parts)
   auditRoute(app, parts)
+  negotiationsRoute(app, parts)
   app.get('/v1/openapi.json', { config: { access: 'public' }, schema: { hide: true } }, () => app.swagger())
 }

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { type DeviceDocument, describeDevice } from '#broker/api/device-document.ts'
+import { failedNegotiation } from '#broker/api/why-negotiation.ts'
 import type { GatewayView } from '#broker/gateway/view.ts'
 import type { Principal } from '#broker/registry/principal.ts'
 import type { Registry } from '#broker/registry/registry.ts'
@@ -29,7 +30,7 @@ interface Question {
 }
 
 interface Sources {
-  registry: Pick<Registry, 'policy' | 'hostKeys' | 'directory'>
+  registry: Pick<Registry, 'policy' | 'hostKeys' | 'directory' | 'negotiations'>
   gateway: Pick<GatewayView, 'presence'>
 }
 
@@ -39,10 +40,16 @@ type Link = Fact & { mend: string }
 /** What the broker knows, as an ordered chain: the first link that does not hold is the verdict (DESIGN D15). */
 export async function explain(question: Question, sources: Sources, now: WallTime): Promise<Why> {
   const device = await describeDevice({ asker: question.operator, device: question.device }, sources, now)
-  const links = [
+  const { answered } = question
+  const failed = answered || device.state === 'revoked' ? undefined : await failedNegotiation(question.device, sources, now)
+  const negotiation = failed ? [{ ...failed, ok: false }] : []
+  const links: Link[] = [
     certificate(question, sources, now),
+    // A peer that cannot connect is out of everybody's reach, whatever the grants say; a guess comes after what is known.
+    ...(failed?.certain ? negotiation : []),
     grant(question, sources, now),
-    heard(device),
+    ...(failed?.certain ? [] : negotiation),
+    heard(device, question.device),
     probe(question),
     ...hostKeys(question, device),
   ]
@@ -68,7 +75,7 @@ function certificate({ device }: Question, { registry }: Sources, now: WallTime)
     code: ok ? 'identity' : 'identity-expired',
     ok,
     text: ok ? `${device.name} is enrolled and its binding is valid.` : `The binding of ${device.name} has expired.`,
-    mend: 'An agent renews by itself once it is online; a stock peer must be registered again.',
+    mend: 'An agent renews by itself once it is online; a stock peer must be registered again, with a new key.',
   }
 }
 
@@ -84,7 +91,7 @@ function grant({ operator, device, port }: Question, { registry }: Sources, now:
   }
 }
 
-function heard(device: DeviceDocument): Link {
+function heard(device: DeviceDocument, { ipsec }: Principal): Link {
   const { state, since, evidenceAgeSeconds, endpoint } = device
   const age =
     evidenceAgeSeconds === null ? '' : `, last heard ${evidenceAgeSeconds} s ago from ${endpoint ?? 'an unknown address'}`
@@ -93,7 +100,7 @@ function heard(device: DeviceDocument): Link {
       code: 'device-never-up',
       ok: false,
       text: `${device.name} has never opened its tunnel.`,
-      mend: 'Start its agent (adit-agent run), and check that UDP to the broker is allowed where it stands.',
+      mend: `${start(ipsec !== undefined)}, and check that UDP to the broker is allowed where it stands.`,
     }
   return {
     code: state === 'up' ? 'tunnel' : 'device-offline',
@@ -102,6 +109,11 @@ function heard(device: DeviceDocument): Link {
     mend: 'Check its power and its network; it comes back by itself.',
   }
 }
+
+const start = (ipsec: boolean): string =>
+  ipsec
+    ? 'Load the folder that device add --ipsec wrote for it, and begin: swanctl --load-all && swanctl --initiate --child adit'
+    : 'Start its agent (adit-agent run)'
 
 function probe({ device, answered }: Question): Link {
   return {

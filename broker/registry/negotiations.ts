@@ -114,10 +114,10 @@ export class NegotiationStore {
   ): Promise<{ record: NegotiationRecord; certain: boolean } | undefined> {
     const [own] = await this.query({ principalId: id, since, limit: 1 })
     if (own) return { record: own, certain: true }
-    const nameless = { principalId: null, since, limit: 1 } as const
-    const [there] = address === undefined ? [] : await this.query({ ...nameless, addresses: [address] })
-    const [anywhere] = there ? [] : await this.query({ ...nameless, since: Math.max(since, this.#context.clock.wall() - recent) })
-    const record = there ?? (anywhere?.failure.claimedId === undefined ? anywhere : undefined)
+    const strangers = await this.query({ principalId: null, since, limit: 50 })
+    const nameless = strangers.reverse().filter(({ failure }) => failure.claimedId === undefined)
+    const youngest = this.#context.clock.wall() - recent
+    const record = nameless.find(({ failure }) => failure.from?.address === address) ?? nameless.find(({ at }) => at >= youngest)
     return record && { record, certain: false }
   }
 
