@@ -1,4 +1,3 @@
-import crypto from 'node:crypto'
 import { aesGcm, chacha20poly1305 } from './native/aead.ts'
 import { aesCbc } from './native/aes-cbc.ts'
 import { blake2s } from './native/blake2s.ts'
@@ -6,6 +5,7 @@ import { hash, hkdf, hmac, hmacKey } from './native/digest.ts'
 import { modp } from './native/modp.ts'
 import { x25519 } from './native/montgomery.ts'
 import { ecdhP256, ecdhP384, ecdhP521 } from './native/nist-ecdh.ts'
+import { random } from './native/random.ts'
 import { rsa } from './native/rsa.ts'
 import { ecdsaP256, ecdsaP256Raw, ecdsaP384, ed25519 } from './native/signers.ts'
 import { xchacha20poly1305 } from './noble/aead.ts'
@@ -18,7 +18,7 @@ import type { Suite } from './suite.ts'
  */
 export const nativeSuite: Suite = {
   name: 'native',
-  random: (length) => crypto.randomFillSync(new Uint8Array(length)),
+  random,
   x25519,
   ecdhP256,
   ecdhP384,

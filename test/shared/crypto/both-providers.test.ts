@@ -156,6 +156,17 @@ test('P-14 aesCbc: one encrypts, the other decrypts, in place too; sizes are kep
   }
 })
 
+test('random bytes come in any length, and none twice', () => {
+  for (const [suite] of providers) {
+    const seen = new Set<string>()
+    for (let i = 0; i < 400; i++) for (const length of [8, 12, 16, 32, 64, 65]) seen.add(suite.random(length).join())
+    assert.equal(seen.size, 400 * 6)
+    for (const length of [0, 1, 5000]) assert.equal(suite.random(length).length, length)
+    // All values come up, at every place of a draw.
+    for (const place of [0, 31]) assert.equal(new Set(Array.from({ length: 5000 }, () => suite.random(32)[place])).size, 256)
+  }
+})
+
 test('a key is copied when it is made ready', () => {
   for (const [suite] of providers) {
     const raw = suite.random(32)
