@@ -40,6 +40,11 @@ export class ChildPolicies {
     }
   }
 
+  /** The networks that `of` names: another text where sites have come or gone, or the principal's own subnets changed. */
+  reachOf(principal: Principal): string {
+    return [...this.#others(principal), '', ...principal.subnets].join(' ')
+  }
+
   /**
    * Subnets of all other sites, whether a grant joins them to this one or not: a Child SA outlives many grants, which act within a second
    * (DESIGN D12), and each flow is judged by them anyway. What lies behind a peer is no secret from its fleet's other routers.

@@ -1,6 +1,6 @@
 import { endpointText } from '#broker/gateway/endpoint-text.ts'
 import { assembleGateway, type GatewayOptions, type GatewayParts, netstackLimits } from '#broker/gateway/gateway-parts.ts'
-import { recallKnown } from '#broker/gateway/known-devices.ts'
+import { type Call, recallKnown } from '#broker/gateway/known-devices.ts'
 import { Reawakening } from '#broker/gateway/reawakening.ts'
 import type { GatewayCounters, GatewayView, Presence } from '#broker/gateway/view.ts'
 import type { Principal } from '#broker/registry/principal.ts'
@@ -22,7 +22,7 @@ const renewalEvery = hours(1)
  */
 export class Gateway implements GatewayView {
   readonly #parts: GatewayParts
-  #reawakening: Reawakening<Association> | undefined
+  #reawakening: Reawakening<Call> | undefined
   #upkeep: Timer | undefined
   #renewal: Timer | undefined
   #handshakes = 0
@@ -140,29 +140,27 @@ export class Gateway implements GatewayView {
   }
 
   async #restore(): Promise<void> {
-    const { options, engine, peers, presence, noise, taken } = this.#parts
+    const { options, engine, peers, presence, noise, ipsec, taken } = this.#parts
     const { registry, clock } = options
     const records = await registry.presence.loadEndpoints()
     presence.restore(records)
-    const known = recallKnown(records, { directory: registry.directory, clock, peers, noise, taken })
-    this.#reawakening = new Reawakening<Association>(known, options, (association) => {
-      // It may have come by itself, or have been revoked, in the meantime.
-      const endpoint = association.state === 'idle' ? peers.endpointOf(association) : undefined
-      endpoint?.call(association, clock.now())
-      if (endpoint) engine.kick()
-      return endpoint !== undefined
+    const known = { directory: registry.directory, clock, peers, noise, esp: ipsec?.endpoint, taken }
+    this.#reawakening = new Reawakening<Call>(recallKnown(records, known), options, (call) => {
+      const isNeeded = call()
+      if (isNeeded) engine.kick()
+      return isNeeded
     })
   }
 
   #event(event: TunnelEvent): void {
     const { association } = event
-    const { taken, peers, noise, writer } = this.#parts
+    const { taken, peers, noise, ipsec, writer } = this.#parts
     if (event.kind === 'timestamp') {
       const timestamp = noise.association(association.peerKey)?.lastTimestamp
       if (timestamp) taken.took(association.peerKey, timestamp)
     } else if (event.kind === 'established') {
       this.#handshakes++
-      peers.attach(association)
+      if (peers.attach(association) && association.suite === 'esp') ipsec?.established(association)
     } else if (event.kind !== 'roamed') return
     writer.touched(association)
   }
@@ -187,6 +185,7 @@ export class Gateway implements GatewayView {
     const { peers, mqtt, presence, engine, ipsec } = this.#parts
     const { principal } = change
     if (principal.ipsec) ipsec?.reload()
+    if (principal.subnets.length > 0) ipsec?.renegotiate()
     if (peers.refresh(principal) !== 'kept') mqtt.cut(principal.id)
     if (change.kind === 'revoked') presence.forget(principal.id)
     // Tags and groups decide what grants mean.

@@ -11,6 +11,8 @@ import type { NegotiationFailure } from '#shared/ikev2/negotiation-failure.ts'
 import { formatProposal, parseProposals } from '#shared/ikev2/proposal.ts'
 import type { Log } from '#shared/platform/log.ts'
 import { type Clock, minutes, seconds } from '#shared/time/instant.ts'
+import type { Association } from '#shared/tunnel/association.ts'
+import type { EspAssociation } from '#shared/tunnel/esp-association.ts'
 import { EspEndpoint } from '#shared/tunnel/esp-endpoint.ts'
 import type { EspEndpointOptions, EspPorts } from '#shared/tunnel/esp-options.ts'
 import { ProtocolId } from '#shared/wire/ike-numbers.ts'
@@ -50,7 +52,10 @@ const ikeSettings: IkeSettings = { ...defaultIkeSettings, livenessTime: seconds(
 export class Ipsec {
   readonly #options: IpsecOptions
   readonly #tickets: TicketKeys
+  readonly #policies: ChildPolicies
   readonly #owner: IpsecOwner
+  /** `ChildPolicies.reachOf` as each association knows it. */
+  readonly #reach = new WeakMap<EspAssociation, string>()
   #credential: { of: IkeIdentity; made: CertificateCredential } | undefined
   #endpoint: EspEndpoint | undefined
 
@@ -59,6 +64,7 @@ export class Ipsec {
     this.#options = options
     this.#tickets = tickets
     const policies = new ChildPolicies({ registry, clock, espProposals: settings.espProposals })
+    this.#policies = policies
     const { ikeProposals, dns } = settings
     this.#owner = new IpsecOwner({ registry, authority, policies, clock, ikeProposals, dns })
   }
@@ -99,6 +105,27 @@ export class Ipsec {
   /** The registry knows another peer with suites of its own, or we prove ourselves by something new. What is established goes on. */
   reload(): void {
     this.#endpoint?.setIke(this.#ike())
+  }
+
+  /** An association has a Child SA, new or renewed. */
+  established({ peerKey }: Association): void {
+    const association = this.endpoint.association(peerKey)
+    const principal = this.#options.registry.directory.byPeerKey(peerKey)
+    if (association && principal && !this.#reach.has(association)) this.#reach.set(association, this.#policies.reachOf(principal))
+  }
+
+  /** Sites have come or gone: whose Child SA can now carry other traffic agrees on it anew. */
+  renegotiate(): void {
+    const { registry, clock } = this.#options
+    for (const association of this.endpoint.associations()) {
+      const principal = registry.directory.byPeerKey(association.peerKey)
+      const known = this.#reach.get(association)
+      if (principal === undefined || known === undefined) continue
+      const reach = this.#policies.reachOf(principal)
+      if (reach === known) continue
+      this.#reach.set(association, reach)
+      association.renegotiate(clock.now())
+    }
   }
 
   #ike(): EspEndpointOptions['ike'] {

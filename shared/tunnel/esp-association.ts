@@ -19,6 +19,8 @@ import { wrongPeer } from './wrong-peer.ts'
 const PROBE_PATIENCE: Duration = seconds(3)
 /** How often a Child SA that is missing is asked for. */
 const CHILD_SPACING: Duration = seconds(5)
+/** How often an unprotected word of an association that is not known (`isUnknownSa`) is heeded. */
+const DOUBT_SPACING: Duration = seconds(10)
 
 type Session = EspSession<HeldIkeSa>
 type Why<Kind extends IkeOutput['kind']> = Extract<IkeOutput, { kind: Kind; why: string }>['why']
@@ -48,6 +50,7 @@ export class EspAssociation implements Association, EspTimer {
   /** When a Child SA was asked for last; when the peer's silence means a new association. */
   #askedAt: Instant | undefined
   #reviveAt: Instant | undefined
+  #doubtedAt: Instant | undefined
   #hasLived = false
 
   constructor(core: EspCore, peerKey: string) {
@@ -116,6 +119,13 @@ export class EspAssociation implements Association, EspTimer {
     this.#core.timers.cancel(this)
   }
 
+  /** The peer's grant allows other traffic than before: its Child SA is agreed on anew. */
+  renegotiate(now: Instant): void {
+    this.#ikes.current?.sa.renegotiate(now)
+    this.#ikes.current?.settle(now)
+    this.#rearm(now)
+  }
+
   /* ── Below: called by the endpoint. ── */
 
   /** What the owner knows of a peer that we may begin with. */
@@ -141,6 +151,13 @@ export class EspAssociation implements Association, EspTimer {
     if (held === undefined) this.#initiator.call(now)
     else this.#probe(held, now)
     this.#rearm(now)
+  }
+
+  /** Somebody at the peer's place says that our association is not known there: the peer is asked, but not at a stranger's pace. */
+  doubt(now: Instant): void {
+    if (this.#doubtedAt !== undefined && elapsed(this.#doubtedAt, now) < DOUBT_SPACING) return
+    this.#doubtedAt = now
+    this.initiate(now)
   }
 
   sendKeepalive(now: Instant): void {

@@ -89,3 +89,79 @@ test('revocation ends the tunnel within a second, and lets nobody in again', asy
   const [failure] = (await failures('doomed')).filter(({ code }) => code === 'refused')
   assert.match(failure?.message ?? '', /doomed is revoked/)
 })
+
+test('sites: hosts behind two peers meet where a grant says so, and nowhere else', async () => {
+  const here = await enlistIpsec(fixture, 'plant-a', { subnets: ['192.168.1.0/24'] })
+  const remote = ['192.168.0.0/16', ...fixture.registry.fleet.routes]
+  const local = ['192.168.1.0/24']
+  const a = await dial({ credential: here.credential, id: 'CN=plant-a', addresses: ['192.168.1.10'], local, remote })
+  await a.up()
+  assert.equal(await a.pings(fixture.registry.fleet.broker[1]!), true, 'a host behind a peer may ping the broker')
+
+  const there = await enlistIpsec(fixture, 'plant-b', { subnets: ['192.168.2.0/24'] })
+  const b = await dial({
+    credential: there.credential,
+    id: 'plant-b',
+    addresses: ['192.168.2.10'],
+    local: ['192.168.2.0/24'],
+    remote,
+  })
+  await b.up()
+  assert.equal(await a.pings('192.168.2.10', 500), false, 'default deny')
+  const grant = { operators: [], groups: [], tags: [], devices: [], from: ['plant-a'], to: ['plant-b'] }
+  const { id } = await fixture.registry.grants.add({ ...grant, ports: [{ from: 443, to: 443 }] }, 'test')
+  // The site that was there first has learnt of the second by a renewal of its Child SA.
+  await eventually(() => a.pings('192.168.2.10', 300), 5_000, 'a ping from a to b')
+  assert.equal(await b.pings('192.168.1.10', 300), false, 'a grant is for one direction')
+  assert.equal(await a.pings(there.principal.addresses[1]!, 300), false, 'and not for the router itself')
+
+  b.netstack.listen({ port: 443 }, (socket) => socket.on('error', () => undefined).end('hello'))
+  const socket = a.netstack.connect({ address: '192.168.2.10', port: 443 })
+  const [said] = await new Promise<[Buffer]>((resolve, reject) =>
+    socket.once('data', (data) => resolve([data])).once('error', reject),
+  )
+  assert.equal(said.toString(), 'hello')
+  const told = async (): Promise<boolean> => {
+    const rows = await fixture.registry.audit.query({ newest: true, limit: 100 })
+    return rows.some(
+      ({ action, actor, detail }) => action === 'flow.open' && actor === 'device:plant-a' && detail?.to === '192.168.2.10',
+    )
+  }
+  await eventually(told, 5_000, 'the audit row')
+  await fixture.registry.grants.revoke(id, 'test')
+  assert.equal(await a.pings('192.168.2.10', 500), false)
+
+  const before = fixture.broker.gateway.counters().drops['selector-refused'] ?? 0
+  a.netstack.setAddresses(['192.168.7.7'])
+  assert.equal(await a.pings(fixture.registry.fleet.broker[1]!, 300), false)
+  assert.equal(fixture.broker.gateway.counters().drops['selector-refused'] ?? 0, before, 'its own end keeps such packets')
+})
+
+test('a device has one association: the suite in which it came last', async () => {
+  const { certify } = await import('#test/broker/ipsec-peer.ts')
+  const { client, principal } = await fixture.join('device', 'both')
+  const { credential, issued } = await certify(fixture, 'both')
+  await fixture.registry.certificates.record({ ...issued, principalId: principal.id })
+  assert.notEqual(await client.core.netstack.ping(inner6(), { timeoutMs: 2_000 }), undefined)
+  const before = fixture.broker.gateway.counters().associations
+  const peer = await dial({ credential, id: 'both', addresses: principal.addresses })
+  await peer.up()
+  assert.equal(await peer.pings(inner6()), true)
+  assert.equal(fixture.broker.gateway.counters().associations, before)
+  assert.equal(fixture.broker.gateway.presence(principal).suite, 'esp')
+  await client.stop()
+})
+
+test('a peer is held to the suites of its entry; another may not use them', async () => {
+  const own = ['aes128-sha256-modp2048']
+  const { principal, credential } = await enlistIpsec(fixture, 'old-box', { ikeProposals: own, espProposals: ['aes128-sha256'] })
+  const options = { credential, id: 'CN=old-box', addresses: principal.addresses }
+  const refused = await dial({ ...options, ike: ['aes256gcm16-prfsha256-x25519'], esp: ['aes128-sha256'] })
+  await eventually(async () =>
+    (await failures('old-box')).some(({ message }) => message.includes('not among what device old-box may use')),
+  )
+  refused.endpoint.removePeer(refused.association)
+  const peer = await dial({ ...options, ike: own, esp: ['aes128-sha256'] })
+  await peer.up()
+  assert.equal(await peer.pings(inner6()), true)
+})
