@@ -117,7 +117,9 @@ export class CreateChildResponder {
       return mayCome ? notify(NotifyType.TemporaryFailure) : notifyChild(NotifyType.ChildSaNotFound, rekey.spi.slice())
     }
     const isLeaving = child.standing === 'closing' || child.standing === 'replaced'
-    return isLeaving ? notify(NotifyType.TemporaryFailure) : child
+    const ours = this.#state.childRekeying
+    const isCrossed = ours?.child === child && ours.theirs !== undefined
+    return isLeaving || isCrossed ? notify(NotifyType.TemporaryFailure) : child
   }
 
   #install(made: MadeChild, old: ChildSa | undefined, nonces: Nonces, now: Instant): void {

@@ -9,10 +9,13 @@ import type { Task } from './task.ts'
 /** A delete that nobody answers is sent so often: the peer has most likely forgotten the SA, and answers no more. */
 const CLOSING_ATTEMPTS = 5
 
-/** A task for the current generation, begun at once where its window is free. */
+/**
+ * A task for the current generation, begun at once where its window is free; while a message is being executed, after that, when
+ * everything that the message changes has changed.
+ */
 export function enqueue(state: IkeState, task: Task, now: Instant): void {
   state.current.queue.push(task)
-  pump(state, state.current, now)
+  if (!state.isExecuting) pump(state, state.current, now)
 }
 
 /** Begins the next task that waits, if nothing is under way. */

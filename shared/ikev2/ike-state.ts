@@ -68,6 +68,8 @@ export class IkeState {
   endpoint: Endpoint | undefined
   /** When anything authentic came last. */
   heardAt: Instant
+  /** A message is being executed. */
+  isExecuting = false
   /** Where the peer says that it has moved to, until it has shown that it receives there (MOBIKE). */
   candidate: Endpoint | undefined
   ikeRekeying: IkeRekeying | undefined

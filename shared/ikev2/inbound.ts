@@ -56,11 +56,15 @@ export class Inbound {
 
   /** 0: authentic and new. A DropReason else. */
   receive(datagram: Uint8Array, from: Endpoint, now: Instant): number {
+    this.#state.isExecuting = true
     try {
       return this.#receive(datagram, from, now)
     } catch (error) {
       if (error instanceof WireError) return DropReason.Malformed
       throw error
+    } finally {
+      this.#state.isExecuting = false
+      this.#pumpAll(now)
     }
   }
 
@@ -118,7 +122,6 @@ export class Inbound {
       return 0
     }
     task?.answered(payloads, generation, now)
-    this.#pumpAll(now)
     return 0
   }
 
@@ -138,7 +141,6 @@ export class Inbound {
     this.#handlers.heard(now)
     answer(this.#state, generation, header.exchange, executed.answer, from)
     executed.afterwards?.()
-    this.#pumpAll(now)
     return 0
   }
 
@@ -196,7 +198,7 @@ export class Inbound {
 
   /** Whatever became free, or was moved to another generation, goes on. */
   #pumpAll(now: Instant): void {
-    for (const generation of [...this.#state.generations]) pump(this.#state, generation, now)
+    for (const generation of this.#state.generations) if (generation.queue.length > 0) pump(this.#state, generation, now)
   }
 
   get #stage(): 'auth' | 'child' {
