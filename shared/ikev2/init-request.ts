@@ -41,8 +41,11 @@ export interface AcceptedInit {
 /** What is to be done with a first message. */
 export type InitVerdict =
   | { readonly kind: 'accepted'; readonly request: AcceptedInit }
-  /** It is answered at once, by a message no longer than itself; nothing is kept. */
-  | { readonly kind: 'answered'; readonly reply: Uint8Array; readonly failure: NegotiationFailure | undefined }
+  /**
+   * It is answered at once, by a message no longer than itself; nothing is kept. `failure` explains why there is no more to it, at a cost
+   * far above the answer's: strangers should not make us do it at any rate they like.
+   */
+  | { readonly kind: 'answered'; readonly reply: Uint8Array; readonly failure: (() => NegotiationFailure) | undefined }
   | { readonly kind: 'dropped'; readonly reason: DropReason }
 
 /**
@@ -94,7 +97,9 @@ function readInit(context: ReadContext, message: Message): InitVerdict {
   if (sa === undefined || ke === undefined) return dropped(DropReason.Malformed)
   const selection = selectProposal(sa.proposals, context.proposals, ProtocolId.Ike, { guess: ke.group })
   if ('mismatch' in selection)
-    return answered(header, notify(NotifyType.NoProposalChosen), explainMismatch('init', selection.mismatch, { endpoint: from }))
+    return answered(header, notify(NotifyType.NoProposalChosen), () =>
+      explainMismatch('init', selection.mismatch, { endpoint: from }),
+    )
   const { chosen } = selection
   const group = idOf(chosen, TransformType.KeyExchange)
   if (group !== ke.group) return answered(header, invalidKe(group))
@@ -123,7 +128,7 @@ function lengthOfReply(
 }
 
 /** Without a word on who we are, and without keeping anything. */
-function answered(header: IkeHeader, payload: IkePayload, failure?: NegotiationFailure): InitVerdict {
+function answered(header: IkeHeader, payload: IkePayload, failure?: () => NegotiationFailure): InitVerdict {
   return { kind: 'answered', reply: plainReply(header, payload), failure }
 }
 

@@ -4,6 +4,7 @@ import { IkeSa } from '#shared/ikev2/ike-sa.ts'
 import { plainReply, readInitRequest } from '#shared/ikev2/init-request.ts'
 import { notify } from '#shared/ikev2/notify.ts'
 import type { Instant } from '#shared/time/instant.ts'
+import { TokenBucket } from '#shared/time/token-bucket.ts'
 import { decodeIkeHeader, IKE_HEADER_LENGTH } from '#shared/wire/ike-header.ts'
 import { NotifyType } from '#shared/wire/ike-numbers.ts'
 import { PAYLOAD_HEADER_LENGTH } from '#shared/wire/ike-payloads.ts'
@@ -18,6 +19,8 @@ const LOAD_PER_SECOND = 200
 /** Half-open IKE SAs at which cookies are asked for, and beyond which the oldest leaves; a few kilobytes each. */
 const HALF_OPEN_LOAD = 100
 const MAX_HALF_OPEN = 1_000
+/** Refused first messages a second that are explained and recorded, and how many at once; the rest is answered all the same. */
+const ACCOUNTS = { perSecond: 5, burst: 50 }
 /** Bytes of the message that demands a cookie. */
 const DEMAND_LENGTH = IKE_HEADER_LENGTH + PAYLOAD_HEADER_LENGTH + 4 + IKE_COOKIE_LENGTH
 
@@ -33,6 +36,7 @@ export class IkeDoor {
   readonly #cookies: IkeCookies
   readonly #load = new LoadMeter(LOAD_PER_SECOND)
   readonly #sources = new SourceLimiter()
+  readonly #accounts = new TokenBucket(ACCOUNTS.perSecond, ACCOUNTS.burst)
   /** By initiator's SPI and source, oldest first. */
   readonly #halfOpen = new Map<string, HeldIkeSa>()
   readonly #keys = new Map<HeldIkeSa, string>()
@@ -79,7 +83,7 @@ export class IkeDoor {
     const verdict = readInitRequest(context, message, arrival.from)
     if (verdict.kind === 'dropped') return verdict.reason
     if (verdict.kind === 'answered') {
-      if (verdict.failure !== undefined) this.#core.onFailure(verdict.failure)
+      if (verdict.failure !== undefined && this.#accounts.take(now)) this.#core.onFailure(verdict.failure())
       if (verdict.reply.length <= message.length) this.#core.reply(verdict.reply, arrival)
       return DropReason.UnknownPeer
     }

@@ -266,7 +266,7 @@ export class TwoEnds {
     const verdict = readInitRequest(to.context, datagram, from)
     if (verdict.kind === 'dropped') return verdict.reason
     if (verdict.kind === 'answered') {
-      if (verdict.failure !== undefined) to.said.push({ kind: 'failed', failure: verdict.failure })
+      if (verdict.failure !== undefined) to.said.push({ kind: 'failed', failure: verdict.failure() })
       this.wire.push(this.#parcel(to.side, verdict.reply))
       return 0
     }
