@@ -1,4 +1,5 @@
-import { generateKeyPairSync, type KeyObject, sign } from 'node:crypto'
+import { createPrivateKey, createPublicKey, generateKeyPairSync, type JsonWebKey, type KeyObject, sign } from 'node:crypto'
+import { nativeSuite } from '#shared/crypto/native.ts'
 import { createStockRequest } from '#shared/pki/request.ts'
 
 /** Kinds of key that are made for a stock IPsec peer. */
@@ -20,15 +21,27 @@ export function makePeerKey(type: KeyType, name: string): { privateKey: string; 
   }
 }
 
+/**
+ * Curves' keys come from our own provider: in Node 20 a garbage collection may deadlock generateKeyPair of a key that is exported at once.
+ * RSA keys the provider does not make.
+ */
 function generate(type: KeyType): { publicKey: KeyObject; privateKey: KeyObject } {
-  switch (type) {
-    case 'p256':
-      return generateKeyPairSync('ec', { namedCurve: 'P-256' })
-    case 'p384':
-      return generateKeyPairSync('ec', { namedCurve: 'P-384' })
-    case 'ed25519':
-      return generateKeyPairSync('ed25519')
-    case 'rsa3072':
-      return generateKeyPairSync('rsa', { modulusLength: 3_072 })
+  if (type === 'rsa3072') return generateKeyPairSync('rsa', { modulusLength: 3_072 })
+  const privateKey = createPrivateKey({ key: curveKey(type), format: 'jwk' })
+  return { publicKey: createPublicKey(privateKey), privateKey }
+}
+
+const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString('base64url')
+
+/** A fresh private JSON Web Key (RFC 7518 §6.2, RFC 8037). */
+function curveKey(type: 'p256' | 'p384' | 'ed25519'): JsonWebKey {
+  if (type === 'ed25519') {
+    const { publicKey, privateKey } = nativeSuite.ed25519.generate()
+    return { kty: 'OKP', crv: 'Ed25519', x: text(publicKey), d: text(privateKey) }
   }
+  const crv = type === 'p256' ? 'P-256' : 'P-384'
+  const signer = type === 'p256' ? nativeSuite.ecdsaP256 : nativeSuite.ecdsaP384
+  const { publicKey, privateKey } = signer.generate()
+  const middle = (1 + publicKey.length) / 2
+  return { kty: 'EC', crv, x: text(publicKey.subarray(1, middle)), y: text(publicKey.subarray(middle)), d: text(privateKey) }
 }
