@@ -306,8 +306,8 @@ export class AgentCore {
     switch (event.kind) {
       case 'established':
         this.#established(now)
-        // A session that works is renewed by us. A broker that asks for one, or was silent, may have started anew: it knows no stream.
-        if (this.#mayBeForgotten || this.#hub.wasCalled(event.association)) this.netstack.probe()
+        // A broker that was silent may have started anew as well: it knows no stream.
+        if (this.#mayBeForgotten || this.#hub.mayBeNew(event)) this.netstack.probe()
         this.#mayBeForgotten = false
         break
       case 'roamed':

@@ -5,7 +5,7 @@ import { caKeyHash } from '#shared/ikev2/cert-request.ts'
 import { idsOfCertificate } from '#shared/ikev2/certificate-id.ts'
 import { defaultChildLifetime } from '#shared/ikev2/default-lifetime.ts'
 import { parseId } from '#shared/ikev2/identity.ts'
-import { defaultIkeSettings } from '#shared/ikev2/ike-context.ts'
+import { defaultIkeSettings, type IkeSettings } from '#shared/ikev2/ike-context.ts'
 import type { NegotiationFailure } from '#shared/ikev2/negotiation-failure.ts'
 import type { ChildPolicy, IkeOwner, PeerGrant, Refusal } from '#shared/ikev2/peer-policy.ts'
 import { defaultEspProposals, defaultIkeProposals } from '#shared/ikev2/proposal.ts'
@@ -14,14 +14,14 @@ import { fromCidr } from '#shared/ikev2/traffic-selectors.ts'
 import type { Certificate } from '#shared/pki/certificate.ts'
 import { parseChain, verifyChain } from '#shared/pki/chain.ts'
 import { purposes } from '#shared/pki/oids.ts'
-import { type Instant, type WallTime, wallTime } from '#shared/time/instant.ts'
+import { type Instant, seconds, type WallTime, wallTime } from '#shared/time/instant.ts'
 import type { Association, Endpoint, EndpointPorts } from '#shared/tunnel/association.ts'
 import { EspEndpoint } from '#shared/tunnel/esp-endpoint.ts'
 import type { EspEndpointOptions } from '#shared/tunnel/esp-options.ts'
 import type { TrafficSelector } from '#shared/wire/ike-payload/payload.ts'
 import { parseCidr } from '#shared/wire/ip-address.ts'
 import type { AgentConfig } from './agent-config.ts'
-import type { Hub } from './hub.ts'
+import type { EstablishedEvent, Hub } from './hub.ts'
 
 /** Who an agent is in the esp suite, and whose word it takes for the broker. */
 export interface IkeIdentity {
@@ -40,6 +40,12 @@ export interface EspHubOptions {
   time(): WallTime
   onFailure(failure: NegotiationFailure): void
 }
+
+/**
+ * A broker that answers nothing for so long has lost the IKE SA, or its keys: the next one is begun, with the ticket of the last, and
+ * never given up. Shorter outages cost nothing.
+ */
+const settings: IkeSettings = { ...defaultIkeSettings, patience: seconds(20) }
 
 /** The broker over the esp suite: IKEv2 under the certificate that enrolment gave, ESP in UDP. */
 export class EspHub implements Hub {
@@ -77,9 +83,9 @@ export class EspHub implements Hub {
     return this.endpoint.addPeer({ peerKey: this.#brokerKey, endpoint, initiation, firstContact: true }, now)
   }
 
-  /** Only the agent asks for associations; a broker that has forgotten ours is noticed by its silence. */
-  wasCalled(): boolean {
-    return false
+  /** An IKE SA that is not a rekeyed one follows on one that was lost. */
+  mayBeNew({ rekey }: EstablishedEvent): boolean {
+    return !rekey
   }
 
   #ike(): EspEndpointOptions['ike'] {
@@ -95,7 +101,7 @@ export class EspHub implements Hub {
       authorities: [caKeyHash(root, suite)],
       proposals: defaultIkeProposals,
       ticketKeys: [],
-      settings: { ...defaultIkeSettings, patience: undefined },
+      settings,
       wall: time,
     }
   }

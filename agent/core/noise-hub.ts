@@ -3,7 +3,7 @@ import { type Instant, seconds } from '#shared/time/instant.ts'
 import type { Association, Endpoint, EndpointPorts } from '#shared/tunnel/association.ts'
 import { WireguardEndpoint } from '#shared/tunnel/wireguard-endpoint.ts'
 import { type AgentConfig, brokerTunnelKey } from './agent-config.ts'
-import type { Hub } from './hub.ts'
+import type { EstablishedEvent, Hub } from './hub.ts'
 
 export interface NoiseHubOptions {
   readonly suite: Suite
@@ -35,7 +35,8 @@ export class NoiseHub implements Hub {
     return this.endpoint.addPeer({ publicKey: brokerTunnelKey(config), endpoint, firstContact: true }, now)
   }
 
-  wasCalled(association: Association): boolean {
+  /** A session that works is renewed by us: a broker that asks for one knows none. */
+  mayBeNew({ association }: EstablishedEvent): boolean {
     return this.endpoint.association(association.peerKey)?.session?.initiator === false
   }
 }

@@ -8,7 +8,7 @@ import type { RegistryChange } from '#broker/registry/registry.ts'
 import type { TcpSocket } from '#shared/netstack/netstack.ts'
 import type { Timer } from '#shared/platform/timers.ts'
 import { hours, seconds } from '#shared/time/instant.ts'
-import type { Association, TunnelEvent } from '#shared/tunnel/association.ts'
+import type { TunnelEvent } from '#shared/tunnel/association.ts'
 
 /** How often what has changed is taken up and written, presence is judged and lost bindings are noticed. */
 const upkeepEvery = seconds(5)
@@ -76,12 +76,15 @@ export class Gateway implements GatewayView {
   }
 
   counters(): GatewayCounters {
-    const { engine, peers, mqtt, stun, sink } = this.#parts
+    const { engine, peers, ipsec, mqtt, stun, sink } = this.#parts
     const { plane } = engine
-    let sessions = 0
-    for (const [, association] of peers.entries()) if (association.state === 'established') sessions++
+    const sessions = { noise: 0, esp: 0 }
+    for (const [, { state, suite }] of peers.entries()) if (state === 'established') sessions[suite]++
     return {
-      sessions,
+      sessions: sessions.noise + sessions.esp,
+      espSessions: sessions.esp,
+      halfOpen: ipsec?.endpoint.sizes.halfOpen ?? 0,
+      failedNegotiations: ipsec?.failures ?? 0,
       associations: peers.size,
       flows: plane.filter.size,
       mqttClients: mqtt.clients,
@@ -122,13 +125,14 @@ export class Gateway implements GatewayView {
 
   /** No new work; what is under way is written. */
   async drain(): Promise<void> {
-    const { options, engine, writer, mqtt, journal } = this.#parts
+    const { options, engine, writer, mqtt, ipsec, journal } = this.#parts
     this.#stopListening?.()
     this.#reawakening?.stop()
     this.#upkeep?.clear()
     this.#renewal?.clear()
     writer.stop()
     await mqtt.close()
+    ipsec?.redirect()
     engine.plane.filter.revoke(() => true)
     journal.flush(options.clock.now(), true)
     await writer.sweep()
@@ -161,8 +165,16 @@ export class Gateway implements GatewayView {
     } else if (event.kind === 'established') {
       this.#handshakes++
       if (peers.attach(association) && association.suite === 'esp') ipsec?.established(association)
-    } else if (event.kind !== 'roamed') return
+    } else if (event.kind === 'lapsed') this.#lapsed(association)
+    else if (event.kind !== 'roamed') return
     writer.touched(association)
+  }
+
+  /** A peer of the esp suite that closes its association is gone. */
+  #lapsed(association: Association): void {
+    const { options, ipsec, presence } = this.#parts
+    const owner = ipsec?.hasLeft(association) && options.registry.directory.byPeerKey(association.peerKey)
+    if (owner) presence.goodbye(owner.id)
   }
 
   #acceptMqtt(socket: TcpSocket): void {
@@ -184,6 +196,8 @@ export class Gateway implements GatewayView {
     }
     const { peers, mqtt, presence, engine, ipsec } = this.#parts
     const { principal } = change
+    const association = peers.of(principal.id)
+    if (association && ipsec?.isRevoked(association)) peers.drop(principal.id)
     if (principal.ipsec) ipsec?.reload()
     if (principal.subnets.length > 0) ipsec?.renegotiate()
     if (peers.refresh(principal) !== 'kept') mqtt.cut(principal.id)

@@ -126,6 +126,15 @@ export class EspAssociation implements Association, EspTimer {
     this.#rearm(now)
   }
 
+  /** Sends the peer to another gateway (RFC 5685): a host name or a literal address. False: it cannot be sent. */
+  redirect(to: string, now: Instant): boolean {
+    const held = this.#ikes.current
+    const isAsked = held?.sa.redirect(to, now) ?? false
+    held?.settle(now)
+    this.#rearm(now)
+    return isAsked
+  }
+
   /* ── Below: called by the endpoint. ── */
 
   /** What the owner knows of a peer that we may begin with. */

@@ -16,10 +16,11 @@ import type { Deadline } from '#shared/machine.ts'
 import { uniform } from '#shared/time/backoff.ts'
 import { Deadlines } from '#shared/time/deadlines.ts'
 import { type Instant, instant } from '#shared/time/instant.ts'
+import { TokenBucket } from '#shared/time/token-bucket.ts'
 import { ESP_HEADER_LENGTH, espSpiOf } from '#shared/wire/esp.ts'
 import { NON_ESP_MARKER } from '#shared/wire/ike-header.ts'
 import { HeaderFlag } from '#shared/wire/ike-numbers.ts'
-import type { Endpoint } from './association.ts'
+import { type Endpoint, sameEndpoint } from './association.ts'
 import { EspAssociation } from './esp-association.ts'
 import type { EspCore } from './esp-core.ts'
 import type { EspEndpointFace, EspEndpointOptions, EspPeerOptions } from './esp-options.ts'
@@ -29,6 +30,10 @@ import { IkeDoor } from './ike-door.ts'
 import { IkeSpiTable } from './ike-spi-table.ts'
 import { sendIke } from './send-ike.ts'
 import { SpiTable } from './spi-table.ts'
+import { announcedLoss, isUnknownSa, UNKNOWN_SA_LENGTH, unknownChild } from './unknown-sa.ts'
+
+/** Answers a second, to all, to ESP packets for Child SAs that are none of ours. */
+const UNKNOWN_ANSWERS = 500
 
 /** Bytes; TUNs and netstacks of stock peers go up to this. */
 const INNER_MTU = 1500
@@ -39,6 +44,9 @@ export class EspEndpoint implements EspEndpointFace {
   readonly #core: Omit<EspCore, 'context'> & { context: IkeContext }
   readonly #door: IkeDoor
   readonly #byKey = new Map<string, EspAssociation>()
+  /** The associations that we ask for: few, where `#byKey` may be a fleet. */
+  readonly #ours = new Set<EspAssociation>()
+  readonly #unknownAnswers = new TokenBucket(UNKNOWN_ANSWERS, UNKNOWN_ANSWERS)
   #opened: EspAssociation | undefined
   #deadline: Deadline | undefined
   /** The latest instant that a call brought. */
@@ -94,6 +102,7 @@ export class EspEndpoint implements EspEndpointFace {
     this.#now = now
     const association = this.association(options.peerKey) ?? this.#make(options.peerKey)
     association.configure(options)
+    this.#ours.add(association)
     if (options.endpoint !== undefined) association.setEndpoint(options.endpoint, now)
     if (options.firstContact && association.state === 'idle') association.initiate(now)
     return association
@@ -102,6 +111,7 @@ export class EspEndpoint implements EspEndpointFace {
   removePeer(association: EspAssociation): void {
     if (this.#byKey.get(association.peerKey) !== association) return
     this.#byKey.delete(association.peerKey)
+    this.#ours.delete(association)
     association.leave(this.#now)
     if (this.#opened === association) this.#opened = undefined
   }
@@ -141,7 +151,7 @@ export class EspEndpoint implements EspEndpointFace {
     if (datagram.length < ESP_HEADER_LENGTH || out.length < datagram.length) return this.#refuse(DropReason.Malformed)
     const session = this.#core.spis.get(espSpiOf(datagram))
     const association = session?.owner.association
-    if (session === undefined || association === undefined) return this.#refuse(DropReason.UnknownReceiver)
+    if (session === undefined || association === undefined) return this.#unknownChild(datagram, from, now)
     const length = association.open(session, datagram, from, out, now)
     if (length < 0) return this.#refuse(length)
     this.#opened = association
@@ -170,10 +180,29 @@ export class EspEndpoint implements EspEndpointFace {
   #judge(message: Uint8Array, arrival: Arrival, now: Instant): number {
     if (!isIkeMessage(message)) return DropReason.Malformed
     if (isFirstMessage(message)) return this.#door.knock(message, arrival, now)
+    if (isUnknownSa(message)) return this.#doubted(arrival.from, now)
     const view = new DataView(message.buffer, message.byteOffset, message.length)
     const isFromInitiator = (message[19]! & HeaderFlag.Initiator) !== 0
     const held = this.#core.ikeSpis.get(view.getBigUint64(isFromInitiator ? 8 : 0))
     return held === undefined ? DropReason.UnknownReceiver : held.receive(message, arrival, now)
+  }
+
+  announceLoss(to: Endpoint): void {
+    sendIke(this.#options.ports, announcedLoss(this.#core.suite), to, false, undefined)
+  }
+
+  /** A peer's, from before we started: it is told, so that it need not find out by our silence. */
+  #unknownChild(datagram: Uint8Array, from: Endpoint, now: Instant): number {
+    if (datagram.length >= UNKNOWN_SA_LENGTH && this.#unknownAnswers.take(now)) {
+      const answer = unknownChild(this.#core.suite, espSpiOf(datagram))
+      sendIke(this.#options.ports, answer, from, false, undefined)
+    }
+    return this.#refuse(DropReason.UnknownReceiver)
+  }
+
+  #doubted(from: Endpoint, now: Instant): number {
+    for (const association of this.#ours) if (sameEndpoint(association.endpoint, from)) association.doubt(now)
+    return 0
   }
 
   #refuse(reason: number): number {

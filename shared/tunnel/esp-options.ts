@@ -60,6 +60,8 @@ export interface EspEndpointFace extends PeerEndpoint<EspAssociation> {
   addPeer(options: EspPeerOptions, now: Instant): EspAssociation
   /** IKE messages of the port 500: no non-ESP marker before them. Returns 0 or a negative DropReason. */
   handleBare(datagram: Uint8Array, from: Endpoint, now: Instant): number
+  /** Tells whoever may have associations with us from before we started that there are none. */
+  announceLoss(to: Endpoint): void
   /**
    * Where the owner's judgement of peers has changed (another registry, another CA): every IKE SA goes on, and what is begun from now
    * on is judged by `ike`.
