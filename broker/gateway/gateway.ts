@@ -8,7 +8,7 @@ import type { RegistryChange } from '#broker/registry/registry.ts'
 import type { TcpSocket } from '#shared/netstack/netstack.ts'
 import type { Timer } from '#shared/platform/timers.ts'
 import { hours, seconds } from '#shared/time/instant.ts'
-import type { TunnelEvent } from '#shared/tunnel/association.ts'
+import type { Association, TunnelEvent } from '#shared/tunnel/association.ts'
 
 /** How often what has changed is taken up and written, presence is judged and lost bindings are noticed. */
 const upkeepEvery = seconds(5)
