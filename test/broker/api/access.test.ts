@@ -11,6 +11,7 @@ const operatorRoutes = [
   '/v1/devices/pi',
   '/v1/devices/pi/telemetry',
   '/v1/devices/pi/why',
+  '/v1/negotiations',
   '/v1/devices/pi/host-keys',
   '/v1/audit',
 ]
