@@ -56,16 +56,6 @@ export class PresenceStore {
     }))
   }
 
-  /** Where the principal was last heard from: an address without port. */
-  async addressOf(principalId: number): Promise<string | undefined> {
-    const row = await this.#db
-      .selectFrom('endpoints')
-      .select('endpoint')
-      .where('principal_id', '=', principalId)
-      .executeTakeFirst()
-    return row?.endpoint.replace(/:\d+$/, '').replace(/^\[|\]$/g, '')
-  }
-
   /** A smaller timestamp never replaces a greater one. */
   async saveTimestamps(records: readonly TimestampRecord[]): Promise<void> {
     if (records.length > 0) await this.#timestamps.add(records, records.length)
