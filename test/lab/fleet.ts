@@ -79,7 +79,7 @@ export class Fleet {
   async startBroker(): Promise<void> {
     const args = ['run', '--data', this.data, '--listen', this.#listen, '--api', this.#api, '--json']
     this.#broker = Program.start('adit-broker', args, { prefix: this.#prefix })
-    const ready = await this.#broker.event(({ event }) => event === 'ready')
+    const ready = await this.#broker.event(({ event }) => event === 'ready', 60_000)
     this.#listen = String(ready.listen)
     this.#api = String(ready.api).replace('https://', '')
   }

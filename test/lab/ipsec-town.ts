@@ -6,24 +6,29 @@ import { Fleet } from '#test/lab/fleet.ts'
 import { type Host, Internet } from '#test/lab/namespaces.ts'
 import { Strongswan, type StrongswanOptions } from '#test/lab/strongswan.ts'
 
-/** A broker at 10.99.0.1 and fd99::1, and hosts beside it for stock IPsec peers. */
+export interface TownOptions {
+  /** The broker's config.toml. */
+  config?: string
+  /** Where the broker runs instead of a host of the town's own. */
+  srv?: Host
+}
+
+/** A broker at 10.99.0.1 and fd99::1, and hosts beside it for stock IPsec peers. One town serves many peers: a broker takes seconds to start. */
 export class IpsecTown {
   readonly internet: Internet
   readonly srv: Host
-  readonly #hub: Host
   #fleet: Fleet | undefined
   #inner: string[] = []
   #hosts = 0
 
-  private constructor(internet: Internet) {
+  private constructor(internet: Internet, srv: Host) {
     this.internet = internet
-    this.srv = internet.host('srv')
-    this.#hub = this.srv
+    this.srv = srv
   }
 
-  /** `config`: lines of the broker's adit-broker.toml. */
-  static async open(t: Pick<TestContext, 'after'>, config?: string): Promise<IpsecTown> {
-    const town = new IpsecTown(Internet.open(t))
+  static async open(t: Pick<TestContext, 'after'>, { config, srv }: TownOptions = {}): Promise<IpsecTown> {
+    const internet = Internet.open(t)
+    const town = new IpsecTown(internet, srv ?? internet.host('srv'))
     const options = { prefix: town.srv.prefix, listen: ':4500', api: '127.0.0.1:8443' }
     town.#fleet = await Fleet.start(t, { ...options, ...(config !== undefined && { config }) })
     town.#inner = (await town.fleet.admin<{ inner: string[] }>('status')).inner
@@ -45,39 +50,47 @@ export class IpsecTown {
     const net = this.#hosts++
     this.internet.link(
       { host, addresses: [`10.99.${net}.2/24`, `fd99:0:0:${net}::2/64`] },
-      { host: this.#hub, addresses: [`10.99.${net}.1/24`, `fd99:0:0:${net}::1/64`] },
+      { host: this.srv, addresses: [`10.99.${net}.1/24`, `fd99:0:0:${net}::1/64`] },
     )
     return host
   }
 
-  /** Registers a peer; returns the folder that was written for it. */
-  async register(name: string, host: number, ...words: readonly string[]): Promise<string> {
+  /** Registers a peer that finds the broker at `endpoint`; returns the folder that was written for it. */
+  async register(name: string, endpoint: string, ...words: readonly string[]): Promise<string> {
     const out = join(this.fleet.folder, `ipsec-${name}`)
-    await this.fleet.admin(
-      'device',
-      'add',
-      '--ipsec',
-      '--name',
-      name,
-      '--endpoint',
-      `10.99.${host}.1:4500`,
-      ...words,
-      '--out',
-      out,
-    )
+    await this.fleet.admin('device', 'add', '--ipsec', '--name', name, '--endpoint', endpoint, ...words, '--out', out)
     return out
   }
 
   /** A registered peer with strongSwan running, the folder loaded as it was written, or as `edit` changed it. */
   async peer(t: Pick<TestContext, 'after'>, name: string, options: PeerOptions = {}): Promise<StrongswanPeer> {
-    const net = this.#hosts
-    const host = this.host(name)
-    const folder = await this.register(name, net, ...(options.words ?? []))
-    if (options.edit) editConf(folder, options.edit)
-    const swan = await Strongswan.start(t, { host, ...options.charon })
+    const { edit, endpoint = `10.99.${this.#hosts}.1:4500`, words = [], charon } = options
+    const host = options.host ?? this.host(name)
+    const folder = await this.register(name, endpoint, ...words)
+    const swan = await Strongswan.start(t, { host, ...charon })
+    const peer = new StrongswanPeer(name, host, swan, folder)
+    if (edit) editConf(folder, edit)
     await swan.load(folder)
-    return new StrongswanPeer(name, host, swan, folder)
+    return peer
   }
+
+  /** Negotiations that failed, the last one first. */
+  negotiations(): Promise<Negotiation[]> {
+    return this.fleet.admin<Negotiation[]>('negotiations')
+  }
+}
+
+/** A failed negotiation as `adit-broker negotiations --json` tells it. */
+export interface Negotiation {
+  stage: string
+  code: string
+  claimedId: string | null
+  message: string
+  offered: string[]
+  allowed: string[]
+  nearest: { offered: string; allowed: string; differs: string } | null
+  mendHere: string
+  mendThere: string
 }
 
 export interface PeerOptions {
@@ -86,6 +99,9 @@ export interface PeerOptions {
   /** Changes swanctl.conf before it is loaded. */
   edit?: (conf: string) => string
   charon?: Omit<StrongswanOptions, 'host'>
+  /** Where it runs, and `ADDR:PORT` at which it finds the broker: on a wire of its own to the broker unless given. */
+  host?: Host
+  endpoint?: string
 }
 
 export class StrongswanPeer {
@@ -93,6 +109,7 @@ export class StrongswanPeer {
   readonly host: Host
   readonly swan: Strongswan
   readonly folder: string
+  #written: string | undefined
 
   constructor(name: string, host: Host, swan: Strongswan, folder: string) {
     this.name = name
@@ -114,9 +131,32 @@ export class StrongswanPeer {
     return stdout + stderr
   }
 
-  async reload(edit: (conf: string) => string): Promise<void> {
-    editConf(this.folder, edit)
+  /** Ends the connection and loads swanctl.conf again, as it was written or as `edit` changes that; an edit does not outlive the next one. */
+  async reload(edit?: (conf: string) => string): Promise<void> {
+    await this.down()
+    this.#written ??= readConf(this.folder)
+    writeConf(this.folder, edit ? edit(this.#written) : this.#written)
     await this.swan.load(this.folder)
+  }
+
+  /** Ends the IKE SA, whether the broker answers or not. */
+  async down(): Promise<void> {
+    await this.swan.ctl('--terminate', '--ike', 'adit', '--timeout', '2', '--force')
+  }
+
+  /** The SPI by which the initiator knows the IKE SA: another one after each rekey and each new beginning. */
+  async ikeSpi(): Promise<string> {
+    return /(\w{16})_i/.exec(await this.swan.sas())?.[1] ?? 'none'
+  }
+
+  /** Resolves to the milliseconds until one ping was answered; fails after `timeoutMs`. */
+  async reaches(address: string, timeoutMs = 20_000): Promise<number> {
+    const from = performance.now()
+    while ((await this.host.pings(address, 1)) === 0) {
+      if (performance.now() - from > timeoutMs)
+        throw new Error(`${this.name} does not reach ${address}:\n${await this.swan.sas()}`)
+    }
+    return Math.round(performance.now() - from)
   }
 
   /** Resolves when `swanctl --list-sas` matches; fails after `timeoutMs`. */
@@ -131,10 +171,10 @@ export class StrongswanPeer {
   }
 }
 
-function editConf(folder: string, edit: (conf: string) => string): void {
-  const path = join(folder, 'swanctl.conf')
-  writeFileSync(path, edit(readFileSync(path, 'utf8')))
-}
+const confOf = (folder: string): string => join(folder, 'swanctl.conf')
+const readConf = (folder: string): string => readFileSync(confOf(folder), 'utf8')
+const writeConf = (folder: string, conf: string): void => writeFileSync(confOf(folder), conf)
+const editConf = (folder: string, edit: (conf: string) => string): void => writeConf(folder, edit(readConf(folder)))
 
 /** Sets `key = value` wherever the key stands in swanctl.conf. */
 export const setting =
@@ -144,3 +184,15 @@ export const setting =
     if (!pattern.test(conf)) throw new Error(`swanctl.conf has no ${key}:\n${conf}`)
     return conf.replace(pattern, `$1${key} = ${value}`)
   }
+
+/** Adds `key = value` to the connection. */
+export const connectionSetting =
+  (key: string, value: string) =>
+  (conf: string): string =>
+    conf.replace(/^( *)version = 2$/m, `$&\n$1${key} = ${value}`)
+
+/** One edit after the other. */
+export const edits =
+  (...all: readonly ((conf: string) => string)[]) =>
+  (conf: string): string =>
+    all.reduce((text, edit) => edit(text), conf)
