@@ -2,6 +2,7 @@ import { type Circumstance, failureRecord, limits, type Stage, wordsOf } from '#
 import { idText } from '#shared/ikev2/identity.ts'
 import { nearestProposal } from '#shared/ikev2/nearest-proposal.ts'
 import type { NegotiationCode, NegotiationFailure } from '#shared/ikev2/negotiation-failure.ts'
+import { nameOfNotify } from '#shared/ikev2/notify.ts'
 import { extended } from '#shared/ikev2/own-words.ts'
 import type { Refusal } from '#shared/ikev2/peer-policy.ts'
 import { formatProposal } from '#shared/ikev2/proposal.ts'
@@ -89,7 +90,6 @@ export function explainSelectors(
 
 /** What an error notification of the peer means to the person who reads it here. */
 interface PeerWord {
-  readonly said: string
   readonly code: NegotiationCode
   readonly meaning: string
   readonly here: string
@@ -100,77 +100,66 @@ const theirLog = 'the log of the peer says why (journalctl -u strongswan; at an 
 
 const peerWords: Readonly<Record<number, PeerWord>> = {
   [NotifyType.NoProposalChosen]: {
-    said: 'NO_PROPOSAL_CHOSEN',
     code: 'no-proposal-chosen',
     meaning: 'it allows nothing that we offered',
     here: 'offer what the peer allows',
     there: 'allow one of our proposals: proposals or esp_proposals in swanctl.conf',
   },
   [NotifyType.InvalidKePayload]: {
-    said: 'INVALID_KE_PAYLOAD',
     code: 'invalid-key-exchange',
     meaning: 'it wants another group than any that we offered',
     here: 'offer the group that the peer wants',
     there: 'allow one of our groups: proposals in swanctl.conf',
   },
   [NotifyType.AuthenticationFailed]: {
-    said: 'AUTHENTICATION_FAILED',
     code: 'peer-refused-us',
     meaning: 'it did not believe our proof, or does not know us; outwardly no peer says more',
     here: 'our certificate, or pre-shared key, must be one that the peer trusts, and our identity the one that it expects',
     there: `remote.id, remote.cacerts or secrets in swanctl.conf; ${theirLog}`,
   },
   [NotifyType.TsUnacceptable]: {
-    said: 'TS_UNACCEPTABLE',
     code: 'selectors-unacceptable',
     meaning: 'it allows none of the addresses that we asked for',
     here: 'ask for what the peer has behind it',
     there: 'local_ts and remote_ts in swanctl.conf must overlap what we ask for',
   },
   [NotifyType.InternalAddressFailure]: {
-    said: 'INTERNAL_ADDRESS_FAILURE',
     code: 'peer-refused-us',
     meaning: 'it has no inner address for us',
     here: 'do not ask for an inner address',
     there: 'pools in connections.adit of swanctl.conf must have a free address',
   },
   [NotifyType.FailedCpRequired]: {
-    said: 'FAILED_CP_REQUIRED',
     code: 'peer-refused-us',
     meaning: 'it demands that we ask for an inner address',
     here: 'ask for an inner address',
     there: 'let us in without a virtual address',
   },
   [NotifyType.NoAdditionalSas]: {
-    said: 'NO_ADDITIONAL_SAS',
     code: 'peer-refused-us',
     meaning: 'it has no room for another Child SA',
     here: 'nothing: the association is begun anew when its lifetime ends',
     there: 'allow more than one Child SA at once, for rekeying',
   },
   [NotifyType.InvalidSyntax]: {
-    said: 'INVALID_SYNTAX',
     code: 'syntax',
     meaning: 'it could not read our message',
     here: 'this may be a defect in adit: please report it with the log of the peer',
     there: theirLog,
   },
   [NotifyType.UnsupportedCriticalPayload]: {
-    said: 'UNSUPPORTED_CRITICAL_PAYLOAD',
     code: 'critical-payload',
     meaning: 'it does not know a payload that we called indispensable',
     here: 'this may be a defect in adit: please report it with the log of the peer',
     there: theirLog,
   },
   [NotifyType.InvalidMajorVersion]: {
-    said: 'INVALID_MAJOR_VERSION',
     code: 'peer-refused-us',
     meaning: 'it does not speak IKEv2',
     here: 'nothing: IKEv1 is not spoken here',
     there: 'version = 2 in connections.adit of swanctl.conf',
   },
   [NotifyType.UnexpectedNatDetected]: {
-    said: 'UNEXPECTED_NAT_DETECTED',
     code: 'peer-refused-us',
     meaning: 'it refuses peers behind a NAT',
     here: 'nothing: ESP always goes in UDP here',
@@ -185,7 +174,7 @@ export function explainRefusal(stage: Stage, notify: number, at: Circumstance): 
   const list = offered.length === 0 ? '' : ` (${offered.join(', ')})`
   return failureRecord(stage, word?.code ?? 'peer-refused-us', at, {
     offered,
-    message: `the peer answered ${word?.said ?? `error ${notify}`}: ${word?.meaning ?? 'its log says why'}${list}`,
+    message: `the peer answered ${nameOfNotify(notify)}: ${word?.meaning ?? 'its log says why'}${list}`,
     mendHere: word?.here ?? 'nothing that is known',
     mendThere: word?.there ?? theirLog,
   })

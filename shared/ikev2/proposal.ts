@@ -138,9 +138,6 @@ export function hasImpliedPrf(proposal: Proposal): boolean {
   return integrity.every((one, i) => `prf${nameOf(one)}` === nameOf(stated[i]!))
 }
 
-/** What a peer that runs strongSwan writes into swanctl.conf to mean this proposal: the same words. */
-export const strongswanProposal = formatProposal
-
 function unique<T extends Transform | string>(items: readonly T[]): T[] {
   const key = (item: T): string => (typeof item === 'string' ? item : `${item.type}:${item.id}:${item.keyLength}`)
   return [...new Map(items.map((item) => [key(item), item])).values()]

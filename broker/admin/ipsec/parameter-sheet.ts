@@ -1,4 +1,4 @@
-import { strongswanProposal } from '#shared/ikev2/proposal.ts'
+import { formatProposal } from '#shared/ikev2/proposal.ts'
 import { childLifetime, deadPeerDelay, files, ikeLifetime, type PeerSheet } from './peer-sheet.ts'
 
 /** The same on paper, for a router whose form somebody fills in. */
@@ -28,9 +28,9 @@ export function parameterSheet(sheet: PeerSheet): string {
           ['PPK', sheet.ppk.secret],
         ] as const)
       : []),
-    ['IKE proposals', sheet.ikeProposals.map(strongswanProposal)],
+    ['IKE proposals', sheet.ikeProposals.map(formatProposal)],
     ['IKE lifetime', `${ikeLifetime} s`],
-    ['ESP proposals', sheet.espProposals.map(strongswanProposal)],
+    ['ESP proposals', sheet.espProposals.map(formatProposal)],
     ['ESP lifetime', `${childLifetime} s`],
     ['Perfect secrecy', 'by the group in the ESP proposal, at each rekey'],
     ['Local networks', sheet.localNetworks.length > 0 ? sheet.localNetworks : 'none: its inner addresses alone'],

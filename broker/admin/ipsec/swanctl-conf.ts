@@ -1,4 +1,4 @@
-import { strongswanProposal } from '#shared/ikev2/proposal.ts'
+import { formatProposal } from '#shared/ikev2/proposal.ts'
 import type { Proposal } from '#shared/wire/ike-payload/payload.ts'
 import { childLifetime, deadPeerDelay, files, ikeLifetime, isIpv6, type PeerSheet } from './peer-sheet.ts'
 
@@ -96,7 +96,7 @@ function secrets({ proof, ppk, peerId, brokerId }: PeerSheet): string[] {
   return [...lines, '}']
 }
 
-const proposals = (all: readonly Proposal[]): string => all.map(strongswanProposal).join(', ')
+const proposals = (all: readonly Proposal[]): string => all.map(formatProposal).join(', ')
 
 const quoted = (text: string): string => `"${text}"`
 
