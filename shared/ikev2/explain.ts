@@ -77,15 +77,25 @@ export function explainSelectors(
 ): NegotiationFailure {
   const asked = { local: selectorTexts(offered.local), remote: selectorTexts(offered.remote) }
   const may = { local: selectorTexts(allowed.local), remote: selectorTexts(allowed.remote) }
-  const show = ({ local, remote }: typeof asked): string =>
-    `${remote.join(', ') || 'nothing'} === ${local.join(', ') || 'nothing'}`
+  const show = ({ local, remote }: typeof asked): string => `${listed(remote)} === ${listed(local)}`
+  // A broker narrows what is behind it anyway, and nobody wants to write down a hundred networks.
+  const reach = may.local.length > listLimit ? ['0.0.0.0/0', '::/0'] : may.local
   return failureRecord(stage, 'selectors-unacceptable', at, {
     offered: [...asked.remote.map((text) => `peer ${text}`), ...asked.local.map((text) => `here ${text}`)],
     allowed: [...may.remote.map((text) => `peer ${text}`), ...may.local.map((text) => `here ${text}`)],
     message: `traffic selectors are unacceptable: the peer asks for ${show(asked)}, it may have ${show(may)}`,
     mendHere: wordsOf(at).selectors(asked.remote),
-    mendThere: `in swanctl.conf, connections.adit.children.adit: local_ts = ${may.remote.join(', ')}; remote_ts = ${may.local.join(', ')}`,
+    mendThere: `in swanctl.conf, connections.adit.children.adit: local_ts = ${may.remote.join(', ')}; remote_ts = ${reach.join(', ')}`,
   })
+}
+
+/** Networks named in one sentence at most. */
+const listLimit = 6
+
+function listed(texts: readonly string[]): string {
+  if (texts.length === 0) return 'nothing'
+  const more = texts.length - listLimit
+  return more > 0 ? `${texts.slice(0, listLimit).join(', ')} and ${more} more` : texts.join(', ')
 }
 
 /** What an error notification of the peer means to the person who reads it here. */

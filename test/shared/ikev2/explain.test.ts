@@ -166,6 +166,15 @@ test('selectors: what was asked, what may be had, and the line for both sides', 
   assert.match(failure.mendHere, /--subnet 172\.31\.0\.0\/16/)
 })
 
+test('hundreds of networks make no endless sentence', () => {
+  const many = Array.from({ length: 255 }, (_, i) => parseSelector(`10.${i}.0.0/16`))
+  const failure = explainSelectors('auth', { local: many, remote: many }, { local: many, remote: many.slice(0, 1) }, at)
+  complete(failure)
+  assert.ok(JSON.stringify(failure).length < 4_000)
+  assert.match(failure.message, /and 249 more/)
+  assert.match(failure.mendThere, /remote_ts = 0\.0\.0\.0\/0, ::\/0$/)
+})
+
 /** The refusal of a chain by path validation. */
 function refusal(leaf: Made, between: readonly Made[], root: Made, revoked = false): PkiError {
   try {
