@@ -37,6 +37,8 @@ const mostRows = 1_000
 const mostStrangers = 500
 /** The same failure of the same peer or source is written once, then counted for so long. */
 const repeatAfter = seconds(10)
+/** The same one told in other words, as when a person has changed something and tries again, waits only for so long. */
+const rewordedAfter = seconds(0.5)
 const mostRemembered = 2_048
 /** Rows a second that all failures may cost together: anybody can send IKE_SA_INIT. */
 const rowRate = 10
@@ -49,6 +51,7 @@ interface Repeat {
   writtenAt: Instant
   /** Happenings since then. */
   unwritten: number
+  message: string
 }
 
 /** What failed between the broker and stock IPsec peers, bounded in rows, rate and length whatever strangers do. */
@@ -75,12 +78,13 @@ export class NegotiationStore {
   record(failure: NegotiationFailure, principalId: number | undefined = this.#claimant(failure.claimedId)?.id): void {
     const { clock, log } = this.#context
     const now = clock.now()
-    const times = this.#admit(`${principalId ?? ''} ${failure.from?.address ?? ''} ${failure.stage} ${failure.code}`, now)
+    const { from, stage, code, message } = failure
+    const times = this.#admit(`${principalId ?? ''} ${from?.address ?? ''} ${stage} ${code}`, clip(message), now)
     if (times === undefined) return
     const row = {
       at: clock.wall(),
       principal_id: principalId ?? null,
-      source: failure.from?.address ?? null,
+      source: from?.address ?? null,
       times,
       failure: JSON.stringify(clipped(failure)),
     }
@@ -136,9 +140,10 @@ export class NegotiationStore {
   }
 
   /** How often this kind has happened since its last row; undefined where it is not to be written now. */
-  #admit(key: string, now: Instant): number | undefined {
+  #admit(key: string, message: string, now: Instant): number | undefined {
     const known = this.#repeats.get(key)
-    if (known && elapsed(known.writtenAt, now) < repeatAfter) {
+    const reworded = known !== undefined && known.message !== message
+    if (known && elapsed(known.writtenAt, now) < (reworded ? rewordedAfter : repeatAfter)) {
       known.unwritten++
       return undefined
     }
@@ -147,8 +152,8 @@ export class NegotiationStore {
       this.suppressed++
       return undefined
     }
-    this.#repeats.set(key, { writtenAt: now, unwritten: 0 })
-    return 1 + (known?.unwritten ?? 0)
+    this.#repeats.set(key, { writtenAt: now, unwritten: 0, message })
+    return reworded ? 1 : 1 + (known?.unwritten ?? 0)
   }
 
   #forgetOld(now: Instant): void {

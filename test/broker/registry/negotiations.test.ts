@@ -81,3 +81,22 @@ test('P-10 strangers fill neither the disk nor the table: repeats are counted, r
   assert.equal((await negotiations.query({ limit: 2_000 })).length, 1_000)
   await fixture.end()
 })
+
+test('who has changed a line and tries again reads about the new attempt, not the last one', async () => {
+  const fixture = await openRegistry()
+  const { registry, clock } = fixture
+  const { negotiations } = registry
+  const messages = async (): Promise<string[]> => (await negotiations.query()).map(({ failure: { message } }) => message)
+  negotiations.record(failure({ message: 'One.' }))
+  negotiations.record(failure({ message: 'Two.' }))
+  clock.ms += 400
+  negotiations.record(failure({ message: 'One.' }))
+  negotiations.record(failure({ message: 'Three.' }))
+  await negotiations.drained()
+  assert.deepEqual(await messages(), ['One.'], 'faster than a person')
+  clock.ms += 100
+  negotiations.record(failure({ message: 'Three.' }))
+  await negotiations.drained()
+  assert.deepEqual(await messages(), ['One.', 'Three.'])
+  await fixture.end()
+})
