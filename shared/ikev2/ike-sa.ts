@@ -1,6 +1,7 @@
 import type { Deadline } from '#shared/machine.ts'
 import type { Instant } from '#shared/time/instant.ts'
 import type { Endpoint } from '#shared/wire/endpoint.ts'
+import type { Proposal } from '#shared/wire/ike-payload/payload.ts'
 import type { IkeContext, Initiation } from './ike-context.ts'
 import { IkeCore } from './ike-core.ts'
 import type { IkeOutput } from './ike-output.ts'
@@ -65,6 +66,11 @@ export class IkeSa {
 
   get grant(): PeerGrant | undefined {
     return this.#core.state.grant
+  }
+
+  /** What protects it, since the keys of the last first exchange or rekey: one transform of each type. */
+  get proposal(): Proposal | undefined {
+    return this.#core.state.current.secrets?.chosen
   }
 
   /** Child SAs by inbound SPI, those included that are being replaced. */

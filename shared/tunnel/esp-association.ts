@@ -85,12 +85,13 @@ export class EspAssociation implements Association, EspTimer {
   get session(): Session | undefined {
     return this.#data.slots.current
   }
-
-  /** Child SAs, those included that only receive still. */
+  /** Child SAs, oldest first, those included that only receive still. */
+  get sessions(): Iterable<Session> {
+    return this.#data.slots.sessions()
+  }
   get sessionCount(): number {
     return this.#data.slots.count
   }
-
   /** IKE SAs that are authenticated, those included that are about to be closed; the one that negotiates. */
   get ikeCount(): number {
     return this.#ikes.all.length

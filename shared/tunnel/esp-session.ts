@@ -1,6 +1,6 @@
 import type { Suite } from '#shared/crypto/suite.ts'
 import { DropReason } from '#shared/drop-reason.ts'
-import type { ChildSaKeys } from '#shared/ikev2/ike-output.ts'
+import type { ChildSaKeys, EspAlgorithms } from '#shared/ikev2/ike-output.ts'
 import type { Lifetime } from '#shared/ikev2/peer-policy.ts'
 import type { Dice } from '#shared/time/backoff.ts'
 import type { Instant } from '#shared/time/instant.ts'
@@ -36,6 +36,7 @@ export class EspSession<Owner = unknown> {
   /** Whether we began the exchange that made it. */
   readonly initiator: boolean
   readonly createdAt: Instant
+  readonly algorithms: EspAlgorithms
   readonly esn: boolean
   /** The peer takes no TFC padding. */
   readonly tfcRefused: boolean
@@ -64,6 +65,7 @@ export class EspSession<Owner = unknown> {
     this.outboundSpi = keys.outbound.spi
     this.initiator = keys.initiator
     this.createdAt = now
+    this.algorithms = keys.algorithms
     this.esn = keys.esn
     this.tfcRefused = keys.tfcRefused
     this.gate = new SelectorGate(keys.localSelectors, keys.remoteSelectors)
