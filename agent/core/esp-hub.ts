@@ -7,6 +7,7 @@ import { defaultChildLifetime } from '#shared/ikev2/default-lifetime.ts'
 import { parseId } from '#shared/ikev2/identity.ts'
 import { defaultIkeSettings, type IkeSettings } from '#shared/ikev2/ike-context.ts'
 import type { NegotiationFailure } from '#shared/ikev2/negotiation-failure.ts'
+import { agentWords } from '#shared/ikev2/own-words.ts'
 import type { ChildPolicy, IkeOwner, PeerGrant, Refusal } from '#shared/ikev2/peer-policy.ts'
 import { defaultEspProposals, defaultIkeProposals } from '#shared/ikev2/proposal.ts'
 import type { SigningKey } from '#shared/ikev2/signing-key.ts'
@@ -100,6 +101,7 @@ export class EspHub implements Hub {
       credential,
       authorities: [caKeyHash(root, suite)],
       proposals: defaultIkeProposals,
+      words: agentWords,
       ticketKeys: [],
       settings,
       wall: time,
