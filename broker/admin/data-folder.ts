@@ -1,6 +1,7 @@
 import { userInfo } from 'node:os'
 import type { Config } from '#broker/config.ts'
 import { Authority, type AuthorityOptions } from '#broker/identity/authority.ts'
+import type { Principal } from '#broker/registry/principal.ts'
 import { Registry } from '#broker/registry/registry.ts'
 import { nativeSuite } from '#shared/crypto/native.ts'
 import { systemClock } from '#shared/platform/clock.ts'
@@ -9,16 +10,23 @@ import { type FolderLock, lockFolder } from '#shared/platform/lock.ts'
 import type { Log } from '#shared/platform/log.ts'
 import { version } from '#shared/platform/version.ts'
 import { machineAddresses, machineNetworks } from './io/machine-addresses.ts'
-import type { Office } from './office.ts'
+import type { LiveTunnel, Office } from './office.ts'
 import { perform } from './operations.ts'
 import { apiHosts, ikeHosts, type Listening, reachOf } from './reach.ts'
+
+/** What an office asks of the broker that runs. */
+export interface LiveBroker {
+  readonly listening: Listening
+  status(): Record<string, unknown>
+  tunnel(principal: Principal): LiveTunnel
+}
 
 /** What is open while this process holds the data folder. */
 export interface OpenFolder {
   readonly registry: Registry
   readonly authority: Authority
   /** An office at this desk; `live` is the running broker's own. */
-  office(config: Config, live?: { status(): Record<string, unknown>; listening: Listening }): Office
+  office(config: Config, live?: LiveBroker): Office
   close(): Promise<void>
 }
 
@@ -90,6 +98,7 @@ function folder(dataDir: string, registry: Registry, authority: Authority, lock:
         return reachOf(config, listening, machineAddresses())
       },
       liveStatus: () => live?.status(),
+      liveTunnel: (principal) => live?.tunnel(principal),
     }),
     async close() {
       await registry.close()

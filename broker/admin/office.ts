@@ -1,5 +1,8 @@
 import type { Config } from '#broker/config.ts'
+import type { EspFacts } from '#broker/gateway/esp-facts.ts'
+import type { Presence } from '#broker/gateway/view.ts'
 import type { AuthorityFace } from '#broker/identity/authority.ts'
+import type { Principal } from '#broker/registry/principal.ts'
 import type { Registry } from '#broker/registry/registry.ts'
 import type { Suite } from '#shared/crypto/suite.ts'
 import type { Clock } from '#shared/time/instant.ts'
@@ -10,6 +13,13 @@ export interface Reach {
   readonly api: readonly string[]
   /** `HOST:PORT` of UDP: what a stock WireGuard peer is told. */
   readonly endpoints: readonly string[]
+}
+
+/** How a tunnel stands at this moment. */
+export interface LiveTunnel {
+  readonly presence: Presence
+  /** In the esp suite. */
+  readonly esp: EspFacts | undefined
 }
 
 /** What every administrator's operation works with: the same inside a running broker and without one. */
@@ -26,4 +36,6 @@ export interface Office {
   reach(): Promise<Reach>
   /** Of the running broker; undefined where none runs. */
   liveStatus(): Record<string, unknown> | undefined
+  /** A principal's tunnel as the running broker sees it: undefined where none runs. */
+  liveTunnel(principal: Principal): LiveTunnel | undefined
 }

@@ -1,5 +1,6 @@
 import type { Principal } from '#broker/registry/principal.ts'
 import { isoTime } from './iso-time.ts'
+import type { LiveTunnel } from './office.ts'
 
 /** A device or an operator as the administrator sees it. */
 export const document = (principal: Principal, now: number): object => ({
@@ -10,6 +11,7 @@ export const document = (principal: Principal, now: number): object => ({
   addresses: principal.addresses,
   tags: principal.tags,
   ...(principal.kind === 'operator' ? { groups: principal.groups, admin: principal.admin } : {}),
+  suite: principal.ipsec === undefined ? 'noise' : 'esp',
   wireguard: principal.stock && principal.ipsec === undefined,
   ipsec: principal.ipsec === undefined ? null : ipsecOf(principal.ipsec),
   subnets: principal.subnets,
@@ -17,6 +19,20 @@ export const document = (principal: Principal, now: number): object => ({
   expires: isoTime(principal.expiresAt),
   revoked: isoTime(principal.revokedAt),
 })
+
+/** How its tunnel stands; null where no broker runs. */
+export const tunnelDocument = (live: LiveTunnel | undefined): object | null =>
+  live === undefined
+    ? null
+    : {
+        state: live.presence.state,
+        suite: live.presence.suite ?? null,
+        endpoint: live.presence.endpoint ?? null,
+        since: isoTime(live.presence.since),
+        heard: isoTime(live.presence.lastAuthentic),
+        ike: live.esp?.ike ?? null,
+        childSas: live.esp?.childSas ?? [],
+      }
 
 const ipsecOf = ({ pskKey, identity, ikeProposals, espProposals }: NonNullable<Principal['ipsec']>): object => ({
   identity,

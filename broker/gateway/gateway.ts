@@ -1,4 +1,5 @@
 import { endpointText } from '#broker/gateway/endpoint-text.ts'
+import { type EspFacts, espFacts } from '#broker/gateway/esp-facts.ts'
 import { assembleGateway, type GatewayOptions, type GatewayParts, netstackLimits } from '#broker/gateway/gateway-parts.ts'
 import { type Call, recallKnown } from '#broker/gateway/known-devices.ts'
 import { Reawakening } from '#broker/gateway/reawakening.ts'
@@ -55,9 +56,23 @@ export class Gateway implements GatewayView {
     return endpointText(this.#parts.engine.local)
   }
 
+  /** Where bare IKE is taken, if anywhere. */
+  get listenBare(): string | undefined {
+    const bare = this.#parts.engine.localBare
+    return bare && endpointText(bare)
+  }
+
   presence(principal: Principal): Presence {
     const { presence, peers } = this.#parts
     return presence.of(principal.id, peers.of(principal.id))
+  }
+
+  /** The security associations of a peer that came by the esp suite. */
+  securityAssociations(principal: Principal): EspFacts | undefined {
+    const { peers, ipsec, options } = this.#parts
+    const association = ipsec && peers.of(principal.id)
+    const esp = association && ipsec.endpoint.association(association.peerKey)
+    return esp === association && esp ? espFacts(esp, options.clock) : undefined
   }
 
   async probe(principal: Principal, timeoutMs: number): Promise<boolean> {

@@ -5,7 +5,7 @@ import { AditError } from '#shared/errors.ts'
 import { isoTime } from '../iso-time.ts'
 import type { Office } from '../office.ts'
 import { labels, milliseconds, nothing, type Operation, operation } from '../operation.ts'
-import { document } from '../principal-document.ts'
+import { document, tunnelDocument } from '../principal-document.ts'
 import { wireguardConfig } from '../wireguard-config.ts'
 import { addIpsecPeer } from './ipsec-peer.ts'
 
@@ -32,7 +32,12 @@ export const principalOperations: Record<string, Operation> = {
   'device.show': operation(named, async (office, { name }) => {
     const device = office.registry.devices.get(name)
     const hostKeys = await office.registry.hostKeys.of(device.id)
-    return { ...document(device, office.clock.wall()), certificates: await certificatesOf(office, device), hostKeys }
+    return {
+      ...document(device, office.clock.wall()),
+      tunnel: tunnelDocument(office.liveTunnel(device)),
+      certificates: await certificatesOf(office, device),
+      hostKeys,
+    }
   }),
   'device.add': operation(stockDevice, async (office, { name, wireguard, tags, lasting }) => {
     const { registry, clock, actor } = office

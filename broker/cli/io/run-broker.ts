@@ -71,7 +71,12 @@ async function serve(
   work: () => Promise<void>,
 ): Promise<void> {
   await rememberListening(folder.registry, broker.ready)
-  const office = folder.office(config, { status: () => ({ ...broker.status() }), listening: broker.ready })
+  const { gateway } = broker
+  const office = folder.office(config, {
+    listening: broker.ready,
+    status: () => ({ ...broker.status() }),
+    tunnel: (principal) => ({ presence: gateway.presence(principal), esp: gateway.securityAssociations(principal) }),
+  })
   const admin = await serveAdmin(dataDir, (verb, args) => perform(office, verb, args), log)
   const retention = folder.registry.retain({
     keep: config.telemetryKeep,

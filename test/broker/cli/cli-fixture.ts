@@ -5,9 +5,11 @@ import { join } from 'node:path'
 import { after, type TestContext } from 'node:test'
 import { openFolder } from '#broker/admin/data-folder.ts'
 import { serveAdmin } from '#broker/admin/io/admin-server.ts'
+import type { LiveTunnel } from '#broker/admin/office.ts'
 import { perform } from '#broker/admin/operations.ts'
 import { runCommandLine } from '#broker/cli/command-line.ts'
 import { parseConfig } from '#broker/config.ts'
+import type { Principal } from '#broker/registry/principal.ts'
 import type { Registry } from '#broker/registry/registry.ts'
 import { silentLog } from '#shared/platform/log.ts'
 
@@ -71,12 +73,14 @@ export interface Desk {
 export async function openDesk(
   t: TestContext,
   cli: Cli,
-  options: { config?: string; afterwards?: (verb: string) => void } = {},
+  options: { config?: string; afterwards?: (verb: string) => void; tunnel?: (principal: Principal) => LiveTunnel } = {},
 ): Promise<Desk> {
   const data = cli.fresh()
   const config = parseConfig(options.config ?? '', 'test')
   const open = await openFolder(data, config, silentLog, { serve: true })
-  const office = open.office(config)
+  const { tunnel } = options
+  const live = tunnel && { listening: { listen: '127.0.0.1:4500', api: 'https://127.0.0.1:8443' }, status: () => ({}), tunnel }
+  const office = open.office(config, live)
   const asked: string[] = []
   const answer = async (verb: string, args: unknown): Promise<unknown> => {
     asked.push(JSON.stringify({ verb, args }))
