@@ -1,12 +1,13 @@
 import type { Deadline } from '#shared/machine.ts'
 import { after, elapsed, type Instant, seconds } from '#shared/time/instant.ts'
 import type { Endpoint } from '#shared/wire/endpoint.ts'
-import { ExchangeType } from '#shared/wire/ike-numbers.ts'
+import { ExchangeType, NotifyType } from '#shared/wire/ike-numbers.ts'
 import type { IkePayload } from '#shared/wire/ike-payload/payload.ts'
 import { isChildOffer } from './child-negotiation.ts'
 import { Children } from './children.ts'
 import { Establishment, isFirstProof } from './establishment.ts'
 import { enqueue, hasten, pump, repeatDue, repetitionDue, resendAll } from './exchange.ts'
+import { explainRefusal } from './explain.ts'
 import type { Generation } from './generation.ts'
 import type { IkeContext, Initiation } from './ike-context.ts'
 import type { IkeOutput } from './ike-output.ts'
@@ -17,6 +18,7 @@ import { deletesIke, InformationalResponder } from './informational-responder.ts
 import { DeleteIkeTask, ProbeTask } from './informational-tasks.ts'
 import type { AcceptedInit } from './init-request.ts'
 import { respondMobike, UpdateAddressesTask } from './mobike.ts'
+import { hasNotify } from './notify.ts'
 import { payloadOf } from './payload-of.ts'
 import { RedirectTask, redirected } from './redirect.ts'
 
@@ -136,7 +138,10 @@ export class IkeCore {
     const gateway = this.state.initiation === undefined ? undefined : redirected(request)
     if (gateway !== undefined) this.state.emit({ kind: 'redirected', to: gateway })
     const answer = [...deletes, ...payloads]
-    if (deletesIke(request)) return { answer, afterwards: () => this.#informational.ikeDeleted(generation, now) }
+    const refusal = this.state.initiation === undefined && hasNotify(request, NotifyType.AuthenticationFailed)
+    if (refusal) this.state.fail(explainRefusal('auth', NotifyType.AuthenticationFailed, this.state))
+    // An initiator that does not believe us need not say that the IKE SA is gone with that (RFC 7296 §2.21.2).
+    if (refusal || deletesIke(request)) return { answer, afterwards: () => this.#informational.ikeDeleted(generation, now) }
     return task === undefined ? { answer } : { answer, afterwards: () => enqueue(this.state, task, now) }
   }
 

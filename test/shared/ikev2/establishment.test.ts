@@ -111,6 +111,7 @@ describe('certificates', () => {
     assert.deepEqual(town.a.failures(), ['auth certificate-refused'])
     assert.equal(town.a.closedWhy(), 'refused')
     assert.equal(town.b.closedWhy(), 'gone')
+    assert.deepEqual(town.b.failures(), ['auth peer-refused-us'], 'its administrator reads why')
     assert.ok(!town.a.kinds().includes('child-up'))
   })
 

@@ -269,6 +269,21 @@ describe('peers with keys', () => {
     assert.notDeepEqual([...town.a.installed.keys()], after, 'it was done when the time had come')
   })
 
+  test('an initiator that does not believe us says so without a Delete: it is recorded, and nothing of it stays', () => {
+    withEnvelopes((envelopes) => {
+      const town = new TwoEnds().connect()
+      town.a.ike.probe(town.now)
+      town.collect()
+      const ofA = envelopes.at(-1)!
+      const like = town.hold('a')
+      const refusal = [notify(NotifyType.AuthenticationFailed)]
+      town.deliver(forged(town, ofA, like, like.messageId, ExchangeType.Informational, refusal))
+      assert.equal(town.hold('b').isAnswer, true)
+      assert.deepEqual(town.b.failures(), ['auth peer-refused-us'])
+      assert.equal(town.b.closedWhy(), 'gone')
+    })
+  })
+
   test('P-13 after decryption too: whatever a peer with keys sends, the machine answers or drops, and never throws', () => {
     const dice = seeded(99)
     withEnvelopes((envelopes) => {
