@@ -4,14 +4,12 @@ import type { Endpoint } from '#shared/wire/endpoint.ts'
 import type { IkeSettings } from './ike-context.ts'
 import { retransmitAfter } from './retransmission.ts'
 
-/** Message IDs have 32 bits; an IKE SA that nears their end must have been rekeyed. */
-const LAST_MESSAGE_ID = 0xffff_fff0
-
 /**
  * A request that was repeated measures no round trip: its answer may be to any of them. Yet on a path slower than the first wait every
- * request would be repeated, and none ever measured. So the time from the first sending is taken for it, up to this, till one does.
+ * request would be repeated, and none ever measured. So each that was makes us more patient, by these bounds, till one does.
  */
-const MOST_GUESSED = milliseconds(1_250)
+const FIRST_GUESS = milliseconds(250)
+const LAST_GUESS = milliseconds(1_250)
 
 /** A request that waits for its answer. */
 export interface Outstanding {
@@ -37,6 +35,7 @@ export class RequestWindow {
   #nextId: number
   #outstanding: Outstanding | undefined
   #roundTrip: Duration | undefined
+  #isMeasured = false
 
   constructor(settings: IkeSettings, dice: Dice, nextId = 0, roundTrip?: Duration) {
     this.#settings = settings
@@ -51,10 +50,6 @@ export class RequestWindow {
 
   get outstanding(): Outstanding | undefined {
     return this.#outstanding
-  }
-
-  get isExhausted(): boolean {
-    return this.#nextId > LAST_MESSAGE_ID
   }
 
   /** Of the last request that was answered at its first sending; before any was, a guess. */
@@ -79,10 +74,15 @@ export class RequestWindow {
   answered(now: Instant): void {
     const request = this.#outstanding
     if (request === undefined) return
-    const waited = elapsed(request.firstSentAt, now)
-    if (request.attempts === 1) this.#roundTrip = waited
-    else this.#roundTrip ??= milliseconds(Math.min(waited, MOST_GUESSED))
     this.#outstanding = undefined
+    const waited = elapsed(request.firstSentAt, now)
+    if (request.attempts === 1) {
+      this.#roundTrip = waited
+      this.#isMeasured = true
+    } else if (!this.#isMeasured) {
+      const guess = this.#roundTrip === undefined ? FIRST_GUESS : 2 * this.#roundTrip
+      this.#roundTrip = milliseconds(Math.min(waited, guess, LAST_GUESS))
+    }
   }
 
   /** Nobody will answer any more. */

@@ -13,6 +13,6 @@ const JITTER = 0.1
  */
 export function retransmitAfter(attempt: number, settings: IkeSettings, roundTrip: Duration | undefined, dice: Dice): Duration {
   const first = Math.max(settings.retryBase, 2 * (roundTrip ?? 0))
-  const planned = Math.min(settings.retryCap, first * GROWTH ** (attempt - 1))
+  const planned = Math.max(Math.min(settings.retryCap, first * GROWTH ** (attempt - 1)), 2 * (roundTrip ?? 0))
   return milliseconds(planned * (1 - JITTER + 2 * JITTER * dice()))
 }

@@ -94,7 +94,13 @@ export class HeldIkeSa implements EspTimer {
   /** Takes all outputs and arms the timer: after every call to `sa`. */
   settle(now: Instant): void {
     if (this.#hasEnded) return
-    for (let output = this.sa.poll(); output !== undefined; output = this.sa.poll()) this.#take(output, now)
+    // Answers leave before what follows from them: data on a new Child SA would overtake the message that makes it.
+    const rest: IkeOutput[] = []
+    for (let output = this.sa.poll(); output !== undefined; output = this.sa.poll()) {
+      if (output.kind === 'send' && output.to !== undefined) this.#send(output.datagram, output.to, now)
+      else rest.push(output)
+    }
+    for (const output of rest) this.#take(output, now)
     if (this.#hasEnded) return
     const deadline = this.sa.deadline()
     if (deadline === undefined) this.#core.timers.cancel(this)

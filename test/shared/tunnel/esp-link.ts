@@ -95,7 +95,7 @@ export class EspNode implements Host {
 
   /** Seals a packet from our inner address to the other's and sends it; returns the verdict of `seal`. */
   send(other: EspNode, mark = 0, packet: Uint8Array = packetBetween(this.name, other.name, mark)): number {
-    const out = new Uint8Array(packet.length + 128)
+    const out = new Uint8Array(2_048)
     const association = this.to(other)
     const size = association.seal(packet, packet.length, out, this.now)
     if (size > 0) this.network.send(out.subarray(0, size), this.address, association.endpoint!)
