@@ -31,6 +31,7 @@ export class ChildLifecycle {
   /** The data path receives on it from now on. `replaces`: the one that it follows. */
   install(child: ChildSa, keys: ChildSaKeys, replaces: ChildSa | undefined, now: Instant): void {
     const state = this.#state
+    child.bornAt = now
     state.children.add(child)
     state.emit({ kind: 'child-up', keys, replaces: replaces?.inboundSpi })
     const lifetime = state.childPolicy?.lifetime

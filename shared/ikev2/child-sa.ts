@@ -1,3 +1,4 @@
+import type { Instant } from '#shared/time/instant.ts'
 import type { Proposal, TrafficSelector } from '#shared/wire/ike-payload/payload.ts'
 
 /**
@@ -22,6 +23,8 @@ export interface ChildFacts {
 /** A Child SA as the IKE SA keeps it; its keys are with the data path. */
 export class ChildSa {
   readonly facts: ChildFacts
+  /** When it was installed. */
+  bornAt: Instant | undefined
   standing: ChildStanding = 'live'
   /** Whether the data path has been told to send with it. */
   inUse = false

@@ -1,4 +1,5 @@
 import { after, type Instant } from '#shared/time/instant.ts'
+import { TokenBucket } from '#shared/time/token-bucket.ts'
 import { NotifyType, ProtocolId, TransformType } from '#shared/wire/ike-numbers.ts'
 import type { IkePayload, NotifyPayload } from '#shared/wire/ike-payload/payload.ts'
 import type { ChildLifecycle } from './child-lifecycle.ts'
@@ -78,6 +79,7 @@ export function answerChild(
 export class CreateChildResponder {
   readonly #state: IkeState
   readonly #lifecycle: ChildLifecycle
+  #creations: TokenBucket | undefined
 
   constructor(state: IkeState, lifecycle: ChildLifecycle) {
     this.#state = state
@@ -95,16 +97,25 @@ export class CreateChildResponder {
     if (state.childPolicy === undefined) return [notify(NotifyType.NoAdditionalSas)]
     const old = rekey === undefined ? undefined : this.#wanted(rekey)
     if (old !== undefined && 'kind' in old) return [old]
-    if (old === undefined && state.children.lasting.length >= state.context.settings.maxChildren)
-      return [notify(NotifyType.NoAdditionalSas)]
-    if (now < state.rekeyAllowedAt) return [notify(NotifyType.TemporaryFailure)]
+    const { maxChildren, rekeySpacing } = state.context.settings
+    if (old === undefined && state.children.lasting.length >= maxChildren) return [notify(NotifyType.NoAdditionalSas)]
+    if (!this.#mayBegin(old, now)) return [notify(NotifyType.TemporaryFailure)]
 
     const nonces = { initiator: nonce.nonce.slice(), responder: state.context.suite.random(NONCE_LENGTH) }
     const answer = answerChild(state, generation, request, { nonces, inAuth: false })
     if ('error' in answer) return [answer.error]
-    state.rekeyAllowedAt = after(now, state.context.settings.rekeySpacing)
+    if (old !== undefined) state.rekeyAllowedAt = after(now, rekeySpacing)
     this.#install(answer.made, old, nonces, now)
     return answer.payloads
+  }
+
+  /** New ones may come as many at once as there may be, then as seldom as rekeys. */
+  #mayBegin(old: ChildSa | undefined, now: Instant): boolean {
+    if (old !== undefined) return now >= this.#state.rekeyAllowedAt
+    const { maxChildren, rekeySpacing } = this.#state.context.settings
+    if (rekeySpacing === 0) return true
+    this.#creations ??= new TokenBucket(1_000 / rekeySpacing, maxChildren)
+    return this.#creations.take(now)
   }
 
   /** The Child SA that is to be replaced, or the answer that says why not. */

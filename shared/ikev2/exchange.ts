@@ -1,11 +1,14 @@
 import { elapsed, type Instant } from '#shared/time/instant.ts'
 import type { Endpoint } from '#shared/wire/endpoint.ts'
 import type { IkePayload } from '#shared/wire/ike-payload/payload.ts'
+import { explainTimeout } from './explain.ts'
 import type { Generation } from './generation.ts'
 import type { IkeState } from './ike-state.ts'
 import type { Outstanding } from './request-window.ts'
 import type { Task } from './task.ts'
 
+/** A request that was sent so often without an answer is recorded, once: some ten seconds have passed. */
+const TOLD_AFTER = 5
 /** A delete that nobody answers is sent so often: the peer has most likely forgotten the SA, and answers no more. */
 const CLOSING_ATTEMPTS = 5
 
@@ -88,8 +91,13 @@ export function repeatDue(state: IkeState, now: Instant): void {
     }
     repeat(state, generation, now)
     state.emit({ kind: 'unanswered', sinceMs: silence, attempts: outstanding.attempts })
+    if (outstanding.attempts === TOLD_AFTER && !state.wasRefused)
+      state.fail(explainTimeout(stageOf(state), elapsed(outstanding.firstSentAt, now), outstanding.attempts, state))
   }
 }
+
+const stageOf = (state: IkeState): 'init' | 'auth' | 'child' =>
+  state.state === 'established' ? 'child' : state.current.secrets === undefined ? 'init' : 'auth'
 
 function repeat(state: IkeState, generation: Generation, now: Instant): void {
   send(state, generation.requests.repeat(now))

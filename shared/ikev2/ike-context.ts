@@ -24,7 +24,7 @@ export interface IkeContext {
   /** 32 bytes that seal session tickets (RFC 5723), the one in use first; older ones are still opened. None: no tickets are issued. */
   readonly ticketKeys: readonly Uint8Array[]
   readonly settings: IkeSettings
-  /** How this end's settings are called where a failure is explained; the broker's where nothing is said. */
+  /** How our settings are called, for the records of failures. The broker's words where nothing is said. */
   readonly words?: OwnWords
   /** For the expiry of tickets alone. */
   wall(): WallTime

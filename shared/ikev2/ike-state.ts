@@ -11,6 +11,7 @@ import type { Nonces } from './key-material.ts'
 import { NamedTimers } from './named-timers.ts'
 import type { NegotiationFailure } from './negotiation-failure.ts'
 import type { NoncePair } from './nonce-order.ts'
+import type { OwnWords } from './own-words.ts'
 import { noAbilities, type PeerAbilities } from './peer-abilities.ts'
 import type { AuthenticatedPeer, ChildPolicy, PeerGrant } from './peer-policy.ts'
 
@@ -68,6 +69,8 @@ export class IkeState {
   endpoint: Endpoint | undefined
   /** When anything authentic came last. */
   heardAt: Instant
+  /** Our first message was refused by an answer that nobody need believe: so it was not silence. */
+  wasRefused = false
   /** A message is being executed. */
   isExecuting = false
   /** Where the peer says that it has moved to, until it has shown that it receives there (MOBIKE). */
@@ -92,6 +95,11 @@ export class IkeState {
 
   get current(): Generation {
     return this.generations[0]!
+  }
+
+  /** For the records of failures. */
+  get words(): OwnWords | undefined {
+    return this.context.words
   }
 
   /** What our Child SAs may look like; undefined before the peer is known, or in a childless association. */

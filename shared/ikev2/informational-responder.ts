@@ -1,7 +1,9 @@
-import { after, type Instant, seconds } from '#shared/time/instant.ts'
+import { after, elapsed, type Instant, seconds } from '#shared/time/instant.ts'
 import { ProtocolId } from '#shared/wire/ike-numbers.ts'
 import type { DeletePayload, IkePayload } from '#shared/wire/ike-payload/payload.ts'
 import type { ChildLifecycle } from './child-lifecycle.ts'
+import type { ChildSa } from './child-sa.ts'
+import { explainLifetime } from './explain.ts'
 import type { Generation } from './generation.ts'
 import type { IkeState } from './ike-state.ts'
 import { payloadsOf } from './payload-of.ts'
@@ -11,6 +13,8 @@ import { espSpiBytes, espSpiOf } from './spi.ts'
 const LINGER = seconds(10)
 /** Deletes of unknown Child SAs that are remembered while a CREATE_CHILD_SA of ours is under way. */
 const EARLY_DELETES = 8
+/** Whoever deletes a Child SA younger than this has another reason than its age. */
+const SHORTEST_LIFETIME = seconds(30)
 
 /** Answers INFORMATIONAL requests: deletes (RFC 7296 §1.4.1, §2.25), and questions that ask for nothing. */
 export class InformationalResponder {
@@ -45,11 +49,20 @@ export class InformationalResponder {
         continue
       }
       if (child.standing !== 'closing') ours.push(espSpiBytes(child.inboundSpi))
+      if (child.standing === 'live') this.#recordEarlyEnd(child, now)
       const crossing = this.#state.childRekeying
       if (crossing?.child === child && crossing.theirs !== undefined) child.successor = crossing.theirs.child
       this.#lifecycle.remove(child, 'deleted', now)
     }
     return ours
+  }
+
+  /** A peer that lets go of what nobody replaced has most likely a shorter lifetime for it than we have. */
+  #recordEarlyEnd({ bornAt }: ChildSa, now: Instant): void {
+    const renewAfter = this.#state.childPolicy?.lifetime.softTime
+    const held = elapsed(bornAt ?? now, now)
+    if (renewAfter === undefined || held < SHORTEST_LIFETIME || held >= renewAfter) return
+    this.#state.fail(explainLifetime('Child SA', held, renewAfter, this.#state))
   }
 
   /** The peer has deleted this generation, and has our answer. */

@@ -189,6 +189,7 @@ export class InitInitiator {
   #record(fail: () => void, now: Instant): void {
     if (this.#refusedAt !== undefined && now < after(this.#refusedAt, REFUSAL_SPACING)) return
     this.#refusedAt = now
+    this.#state.wasRefused = true
     fail()
   }
 

@@ -291,3 +291,21 @@ describe('the first Child SA', () => {
     assert.ok(said?.kind === 'authenticated' && said.initialContact)
   })
 })
+
+describe('what a person reads', () => {
+  test('no answer at all is recorded once', () => {
+    const town = new TwoEnds()
+    town.initiate()
+    town.run(60, () => true)
+    assert.deepEqual(town.a.failures(), ['init timeout'])
+  })
+
+  test('a peer that lets go of a Child SA before it was to be renewed', () => {
+    const town = new TwoEnds().connect()
+    town.run(40)
+    town.a.ike.closeChild(town.a.ike.childSpis[0]!, town.now)
+    town.collect()
+    town.settle()
+    assert.deepEqual(town.b.failures(), ['rekey lifetime'])
+  })
+})
