@@ -78,10 +78,20 @@ export class IpsecTown {
   negotiations(): Promise<Negotiation[]> {
     return this.fleet.admin<Negotiation[]>('negotiations')
   }
+
+  /** The last failed negotiation once there is one after the row `after`; fails after ten seconds. */
+  async negotiationAfter(after: number): Promise<Negotiation> {
+    for (const end = performance.now() + 10_000; ; await wait(100)) {
+      const [last] = await this.negotiations()
+      if (last && last.id > after) return last
+      if (performance.now() > end) throw new Error(`no negotiation was recorded after ${JSON.stringify(last)}`)
+    }
+  }
 }
 
 /** A failed negotiation as `adit-broker negotiations --json` tells it. */
 export interface Negotiation {
+  id: number
   stage: string
   code: string
   claimedId: string | null
