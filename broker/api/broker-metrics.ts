@@ -85,6 +85,8 @@ type Read = (counters: ReturnType<GatewayView['counters']>) => number
 
 const gauges: readonly [name: string, help: string, read: Read][] = [
   ['adit_sessions', 'Devices and operators with a live session', (c) => c.sessions],
+  ['adit_esp_sessions', 'Those of them in the esp suite', (c) => c.espSessions],
+  ['adit_ike_half_open', 'IKE SAs whose peers have not proven who they are', (c) => c.halfOpen],
   ['adit_associations', 'Associations in memory', (c) => c.associations],
   ['adit_flows', 'Flows that the filter knows', (c) => c.flows],
   ['adit_mqtt_clients', 'MQTT clients inside tunnels', (c) => c.mqttClients],
@@ -95,6 +97,7 @@ const totals: readonly [name: string, help: string, read: Read][] = [
   ['adit_outer_sent_bytes_total', 'Bytes of outer datagrams sent', (c) => c.outerSent],
   ['adit_stun_answered_total', 'STUN requests answered', (c) => c.stunAnswered],
   ['adit_handshakes_total', 'Handshakes completed', (c) => c.handshakes],
+  ['adit_failed_negotiations_total', 'Negotiations of IKE that came to nothing', (c) => c.failedNegotiations],
   ['adit_readings_total', 'Readings stored', (c) => c.readings],
   ['adit_duplicate_readings_total', 'Readings that had been stored before', (c) => c.duplicateReadings],
 ]

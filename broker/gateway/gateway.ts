@@ -163,6 +163,7 @@ export class Gateway implements GatewayView {
     const { registry, clock } = options
     const records = await registry.presence.loadEndpoints()
     presence.restore(records)
+    ipsec?.restore(records)
     const known = { directory: registry.directory, clock, peers, noise, esp: ipsec?.endpoint, taken }
     this.#reawakening = new Reawakening<Call>(recallKnown(records, known), options, (call) => {
       const isNeeded = call()

@@ -31,6 +31,8 @@ export class IpsecOwner implements IkeOwner {
   readonly #options: IpsecOwnerOptions
   /** What was found when a chain was judged, for as long as its leaf is held. */
   readonly #judged = new WeakMap<Certificate, Peer>()
+  /** The certificate by which each peer came last, by the hash of its key. */
+  readonly #admitted = new Map<string, Peer>()
 
   constructor(options: IpsecOwnerOptions) {
     this.#options = options
@@ -106,7 +108,14 @@ export class IpsecOwner implements IkeOwner {
     }
     if (certificates.isRevoked(peer) && principal.revokedAt === undefined)
       return refusal(`this certificate of ${peer.name} (serial ${peer.serialHex}) is revoked`, again(principal), askForNew)
+    this.#admitted.set(spkiSha256, peer)
     return principal
+  }
+
+  /** Whether the certificate by which the peer came last has been revoked since. */
+  isRevoked(spkiSha256: string): boolean {
+    const peer = this.#admitted.get(spkiSha256)
+    return peer !== undefined && this.#options.registry.certificates.isRevoked(peer)
   }
 
   #grant(principal: Principal, { proof }: AuthenticatedPeer): PeerGrant {

@@ -1,8 +1,10 @@
 import { ChildPolicies } from '#broker/gateway/child-policies.ts'
+import { endpointText } from '#broker/gateway/endpoint-text.ts'
 import { IpsecOwner } from '#broker/gateway/ipsec-owner.ts'
 import type { AuthorityFace } from '#broker/identity/authority.ts'
 import type { IkeIdentity } from '#broker/identity/ike-identity.ts'
 import type { TicketKeys } from '#broker/identity/ticket-keys.ts'
+import type { EndpointRecord } from '#broker/registry/presence.ts'
 import type { Registry } from '#broker/registry/registry.ts'
 import type { Suite } from '#shared/crypto/suite.ts'
 import { type CertificateCredential, certificateCredential } from '#shared/ikev2/authentication.ts'
@@ -11,7 +13,7 @@ import type { NegotiationFailure } from '#shared/ikev2/negotiation-failure.ts'
 import { formatProposal, parseProposals } from '#shared/ikev2/proposal.ts'
 import type { Log } from '#shared/platform/log.ts'
 import { type Clock, minutes, seconds } from '#shared/time/instant.ts'
-import type { Association } from '#shared/tunnel/association.ts'
+import type { Association, Endpoint } from '#shared/tunnel/association.ts'
 import type { EspAssociation } from '#shared/tunnel/esp-association.ts'
 import { EspEndpoint } from '#shared/tunnel/esp-endpoint.ts'
 import type { EspEndpointOptions, EspPorts } from '#shared/tunnel/esp-options.ts'
@@ -50,12 +52,16 @@ const ikeSettings: IkeSettings = { ...defaultIkeSettings, livenessTime: seconds(
 
 /** The broker's esp suite: the endpoint, and what it is told of us as certificates, keys of tickets and peers' own suites change. */
 export class Ipsec {
+  /** Negotiations that came to nothing. */
+  failures = 0
   readonly #options: IpsecOptions
   readonly #tickets: TicketKeys
   readonly #policies: ChildPolicies
   readonly #owner: IpsecOwner
   /** `ChildPolicies.reachOf` as each association knows it. */
   readonly #reach = new WeakMap<EspAssociation, string>()
+  /** Where peers of this suite were when an earlier run ended. */
+  #former: ReadonlySet<string> = new Set()
   #credential: { of: IkeIdentity; made: CertificateCredential } | undefined
   #endpoint: EspEndpoint | undefined
 
@@ -86,8 +92,14 @@ export class Ipsec {
   listen(ports: EspPorts): EspEndpoint {
     const { suite } = this.#options
     const onFailure = (failure: NegotiationFailure): void => this.#failed(failure)
-    this.#endpoint = new EspEndpoint({ suite, ports, ike: this.#ike(), onFailure })
+    const mayHoldFormer = (from: Endpoint): boolean => this.#former.has(endpointText(from))
+    this.#endpoint = new EspEndpoint({ suite, ports, ike: this.#ike(), onFailure, mayHoldFormer })
     return this.#endpoint
+  }
+
+  /** What an earlier run knew. */
+  restore(records: readonly EndpointRecord[]): void {
+    this.#former = new Set(records.flatMap(({ suite, endpoint }) => (suite === 'esp' ? [endpoint] : [])))
   }
 
   /** Renews the certificate and the keys of tickets where it is time; every hour is often enough. */
@@ -112,6 +124,23 @@ export class Ipsec {
     const association = this.endpoint.association(peerKey)
     const principal = this.#options.registry.directory.byPeerKey(peerKey)
     if (association && principal && !this.#reach.has(association)) this.#reach.set(association, this.#policies.reachOf(principal))
+  }
+
+  /** Whether the certificate by which the association came has been revoked since, its peer or not. */
+  isRevoked({ peerKey, suite }: Association): boolean {
+    return suite === 'esp' && this.#owner.isRevoked(peerKey)
+  }
+
+  /** Whether an association that has lapsed was ended: in this suite nothing lapses by mere idleness. */
+  hasLeft({ peerKey, suite }: Association): boolean {
+    return suite === 'esp' && this.endpoint.association(peerKey)?.ike === undefined
+  }
+
+  /** Sends peers that can be sent to the gateway that the configuration names, before this one stops. */
+  redirect(): void {
+    const { settings, clock } = this.#options
+    if (settings.redirectTo === undefined) return
+    for (const association of this.endpoint.associations()) association.redirect(settings.redirectTo, clock.now())
   }
 
   /** Sites have come or gone: whose Child SA can now carry other traffic agrees on it anew. */
@@ -165,6 +194,7 @@ export class Ipsec {
   #failed(failure: NegotiationFailure): void {
     const { registry, log } = this.#options
     const { stage, code, claimedId, message } = failure
+    this.failures++
     log.debug({ stage, code, claimedId, message }, 'a negotiation of IKE came to nothing')
     registry.negotiations.record(failure)
   }

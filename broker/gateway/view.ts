@@ -29,10 +29,15 @@ export interface GatewayView {
   readonly listen: string
 }
 
-/** Whole numbers since the start, or (sessions, associations, flows, mqttClients) at this moment. */
+/** Whole numbers since the start, or (sessions, halfOpen, associations, flows, mqttClients) at this moment. */
 export interface GatewayCounters {
   /** Devices and operators with a live session. */
   sessions: number
+  /** Those of them in the esp suite. */
+  espSessions: number
+  /** IKE SAs whose peers have not proven who they are. */
+  halfOpen: number
+  failedNegotiations: number
   associations: number
   flows: number
   mqttClients: number

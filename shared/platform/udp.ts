@@ -42,7 +42,7 @@ export class UdpSocket {
     }
   }
 
-  /** Throws AditError `port-in-use` where another program has the port. */
+  /** Throws AditError `port-in-use` where another program has the port, `config-invalid` where we may not have it. */
   static async bind(options: UdpOptions): Promise<UdpSocket> {
     const { address, port } = options
     if (address !== undefined && address !== '::') {
@@ -112,7 +112,8 @@ function bindOne(type: 'udp4' | 'udp6', address: string, port: number): Promise<
   return new Promise((resolve, reject) => {
     socket.once('error', (error: NodeJS.ErrnoException) => {
       socket.close()
-      reject(error.code === 'EADDRINUSE' ? portInUse(address, port, error) : error)
+      if (error.code === 'EADDRINUSE') reject(portInUse(address, port, error))
+      else reject(error.code === 'EACCES' ? portForbidden(address, port, error) : error)
     })
     socket.bind({ address, port }, () => {
       socket.removeAllListeners('error')
@@ -139,6 +140,11 @@ function isMissingFamily(error: unknown): boolean {
 function portInUse(address: string, port: number, cause: Error): AditError {
   const message = `UDP port ${port} on ${address} is in use by another program.`
   return new AditError('port-in-use', message, `Stop that program ("ss -ulpn" names it) or choose another port.`, { cause })
+}
+
+function portForbidden(address: string, port: number, cause: Error): AditError {
+  const mend = 'Ports below 1024 need root or CAP_NET_BIND_SERVICE; or choose another port.'
+  return new AditError('config-invalid', `UDP port ${port} on ${address} may not be opened.`, mend, { cause })
 }
 
 const mappedPrefix = '::ffff:'

@@ -193,7 +193,8 @@ export class EspEndpoint implements EspEndpointFace {
 
   /** A peer's, from before we started: it is told, so that it need not find out by our silence. */
   #unknownChild(datagram: Uint8Array, from: Endpoint, now: Instant): number {
-    if (datagram.length >= UNKNOWN_SA_LENGTH && this.#unknownAnswers.take(now)) {
+    const isFormer = datagram.length >= UNKNOWN_SA_LENGTH && this.#options.mayHoldFormer?.(from) === true
+    if (isFormer && this.#unknownAnswers.take(now)) {
       const answer = unknownChild(this.#core.suite, espSpiOf(datagram))
       sendIke(this.#options.ports, answer, from, false, undefined)
     }

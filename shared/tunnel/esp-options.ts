@@ -15,6 +15,11 @@ export interface EspEndpointOptions {
   onFailure(failure: NegotiationFailure): void
   /** Whether strangers must first show a cookie (RFC 7296 §2.6). Default: many INITs in a second, or many half-open IKE SAs (`IkeDoor`). */
   underLoad?(now: Instant): boolean
+  /**
+   * Whether a peer at this place may hold Child SAs with us from before we started: it is told that they are gone when it uses one.
+   * Strangers meet silence. Default: nobody.
+   */
+  mayHoldFormer?(from: Endpoint): boolean
   /** Longest inner packet that is sealed or opened, bytes. Default 1500. */
   readonly innerMtu?: number
   /**

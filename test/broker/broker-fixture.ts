@@ -13,7 +13,7 @@ import { systemClock } from '#shared/platform/clock.ts'
 import { silentLog } from '#shared/platform/log.ts'
 import { type ClientOptions, DeviceClient } from '#test/broker/device-client.ts'
 
-const config: BrokerConfig = {
+export const config: BrokerConfig = {
   udp: { address: '127.0.0.1', port: 0 },
   api: '127.0.0.1:0',
   ipsec: {
@@ -38,18 +38,25 @@ export class BrokerFixture {
   broker!: RunningBroker
   readonly clients: DeviceClient[] = []
 
-  static async start(): Promise<BrokerFixture> {
-    const fixture = new BrokerFixture()
+  readonly #config: BrokerConfig
+
+  constructor(changes: Partial<BrokerConfig> = {}) {
+    this.#config = { ...config, ...changes }
+  }
+
+  /** `changes`: of the configuration. */
+  static async start(changes: Partial<BrokerConfig> = {}): Promise<BrokerFixture> {
+    const fixture = new BrokerFixture(changes)
     await fixture.open()
     return fixture
   }
 
-  async open(udp = config.udp): Promise<void> {
+  async open(udp = this.#config.udp): Promise<void> {
     const ports = { clock: systemClock, suite: nativeSuite, log: silentLog }
     this.registry = await Registry.open(join(this.folder, 'data'), ports)
     this.authority = await Authority.openOrCreate(join(this.folder, 'data'), ports)
     const parts = { ...ports, registry: this.registry, authority: this.authority }
-    this.broker = await startBroker({ ...config, udp }, parts)
+    this.broker = await startBroker({ ...this.#config, udp }, parts)
   }
 
   async closeBroker(): Promise<void> {

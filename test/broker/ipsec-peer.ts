@@ -25,6 +25,7 @@ import type { EspAssociation } from '#shared/tunnel/esp-association.ts'
 import { EspEndpoint } from '#shared/tunnel/esp-endpoint.ts'
 import type { Configuration, EspPorts } from '#shared/tunnel/esp-options.ts'
 import { WireguardEndpoint } from '#shared/tunnel/wireguard-endpoint.ts'
+import { classify } from '#shared/wire/demux.ts'
 import { ProtocolId } from '#shared/wire/ike-numbers.ts'
 import { parseCidr } from '#shared/wire/ip-address.ts'
 import { type BrokerFixture, eventually } from '#test/broker/broker-fixture.ts'
@@ -50,6 +51,8 @@ export class IpsecPeer {
   readonly events: TunnelEvent[] = []
   readonly failures: NegotiationFailure[] = []
   readonly redirects: string[] = []
+  /** The IKE messages that it has sent, each behind its marker. */
+  readonly sent: Uint8Array[] = []
   configuration: Configuration | undefined
   association!: EspAssociation
   endpoint!: EspEndpoint
@@ -85,6 +88,11 @@ export class IpsecPeer {
     return this.association.state === 'established'
   }
 
+  /** ExchangeType of each IKE message that it has sent. */
+  get exchanges(): number[] {
+    return this.sent.map((datagram) => datagram[22]!)
+  }
+
   up(): Promise<void> {
     return eventually(() => this.isUp, 10_000, 'the tunnel')
   }
@@ -115,6 +123,10 @@ export class IpsecPeer {
       suite: nativeSuite,
       ports: {
         ...ports,
+        transmit: (datagram, to, association) => {
+          if (classify(datagram) === 'ike') this.sent.push(datagram.slice())
+          ports.transmit(datagram, to, association)
+        },
         configured: (_, configuration) => {
           this.configuration = configuration
         },

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict'
+import { createSocket } from 'node:dgram'
 import { after, before, test } from 'node:test'
+import { ExchangeType } from '#shared/wire/ike-numbers.ts'
 import { parseAddress } from '#shared/wire/ip-address.ts'
-import { BrokerFixture, eventually } from '#test/broker/broker-fixture.ts'
-import { enlistIpsec, IpsecPeer, type IpsecPeerOptions } from '#test/broker/ipsec-peer.ts'
+import { BrokerFixture, config, eventually } from '#test/broker/broker-fixture.ts'
+import { certify, enlistIpsec, IpsecPeer, type IpsecPeerOptions } from '#test/broker/ipsec-peer.ts'
 
 /** The broker and peers of the esp suite, over UDP on loopback. */
 
@@ -138,7 +140,6 @@ test('sites: hosts behind two peers meet where a grant says so, and nowhere else
 })
 
 test('a device has one association: the suite in which it came last', async () => {
-  const { certify } = await import('#test/broker/ipsec-peer.ts')
   const { client, principal } = await fixture.join('device', 'both')
   const { credential, issued } = await certify(fixture, 'both')
   await fixture.registry.certificates.record({ ...issued, principalId: principal.id })
@@ -164,4 +165,75 @@ test('a peer is held to the suites of its entry; another may not use them', asyn
   const peer = await dial({ ...options, ike: own, esp: ['aes128-sha256'] })
   await peer.up()
   assert.equal(await peer.pings(inner6()), true)
+})
+
+test('a certificate that is revoked ends the association that stands on it, though its device stays', async () => {
+  const { principal, credential } = await enlistIpsec(fixture, 'two-papers')
+  const peer = await dial({ credential, id: 'CN=two-papers', addresses: principal.addresses })
+  await peer.up()
+  const [first] = await fixture.registry.certificates.list(principal.id)
+  const { issued } = await certify(fixture, 'two-papers')
+  await fixture.registry.certificates.record({ ...issued, principalId: principal.id })
+  assert.equal(peer.isUp, true)
+  await fixture.registry.certificates.revoke(first!.issuerHex, first!.serialHex)
+  await eventually(() => !peer.isUp, 1_000, 'the farewell')
+  await eventually(async () => (await failures('two-papers')).some(({ message }) => message.includes('revoked')))
+})
+
+test('a peer that closes its association is down at once', async () => {
+  const { principal, credential } = await enlistIpsec(fixture, 'polite')
+  const peer = await dial({ credential, id: 'CN=polite', addresses: principal.addresses })
+  await peer.up()
+  peer.endpoint.removePeer(peer.association)
+  peer.engine.kick()
+  await eventually(() => fixture.broker.gateway.presence(principal).state === 'down', 1_000, 'down')
+})
+
+test('after a restart of the broker a peer is back with its session ticket, without public-key work', async () => {
+  const other = await BrokerFixture.start()
+  const { principal, credential } = await enlistIpsec(other, 'faithful')
+  const peer = await IpsecPeer.start(other, { credential, id: 'CN=faithful', addresses: principal.addresses })
+  await peer.up()
+  assert.equal(await peer.pings(other.registry.fleet.broker[0]!), true)
+  await eventually(async () => (await other.registry.presence.loadEndpoints()).length === 1)
+  await other.restart()
+  const from = performance.now()
+  await eventually(() => peer.exchanges.includes(ExchangeType.IkeSessionResume), 10_000, 'the resumption')
+  await eventually(() => peer.events.filter(({ kind }) => kind === 'established').length === 2, 5_000, 'the session')
+  assert.ok(performance.now() - from < 8_000)
+  assert.equal(await peer.pings(other.registry.fleet.broker[0]!), true)
+  assert.deepEqual(peer.failures, [])
+  await peer.stop()
+  await other.end()
+})
+
+test('bare IKE on a second port is answered there, without a marker', async () => {
+  const port500 = { address: '127.0.0.1', port: 0 }
+  const other = await BrokerFixture.start({ ipsec: { ...config.ipsec!, port500 } })
+  const { credential } = await enlistIpsec(other, 'bare')
+  const peer = await IpsecPeer.start(other, { credential, id: 'CN=bare', addresses: ['fd00::5'] })
+  await eventually(() => peer.sent.length > 0)
+  await peer.stop()
+  const socket = createSocket('udp4')
+  const answer = new Promise<Buffer>((resolve) => socket.once('message', resolve))
+  const [init] = peer.sent
+  const port = Number(other.broker.gateway.listenBare?.split(':').at(-1))
+  socket.send(init!.subarray(4), port, '127.0.0.1')
+  const said = await answer
+  assert.deepEqual(said.subarray(0, 8), Buffer.from(init!.subarray(4, 12)), 'its own SPI comes first, not a marker')
+  assert.equal(said[18], ExchangeType.IkeSaInit)
+  socket.close()
+  await other.end()
+})
+
+test('a broker that stops sends its peers to the other gateway', async () => {
+  const other = await BrokerFixture.start({ ipsec: { ...config.ipsec!, redirectTo: 'standby.example.net' } })
+  const { principal, credential } = await enlistIpsec(other, 'moved')
+  const peer = await IpsecPeer.start(other, { credential, id: 'CN=moved', addresses: principal.addresses })
+  await peer.up()
+  await other.broker.drain()
+  await eventually(() => peer.redirects.length > 0, 2_000, 'the redirect')
+  assert.deepEqual(peer.redirects, ['standby.example.net'])
+  await peer.stop()
+  await other.end()
 })

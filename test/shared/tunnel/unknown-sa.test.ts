@@ -1,19 +1,21 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import { nativeSuite } from '#shared/crypto/native.ts'
+import { type Endpoint, sameEndpoint } from '#shared/tunnel/association.ts'
 import { announcedLoss, isUnknownSa, UNKNOWN_SA_LENGTH, unknownChild } from '#shared/tunnel/unknown-sa.ts'
 import { decodeIkeMessage } from '#shared/wire/ike-message.ts'
 import { EspNode, espConnected } from './esp-link.ts'
 
 /** Bob dies and is there again at the same place, without a memory. */
-function reborn(bob: EspNode): EspNode {
+function reborn(bob: EspNode, formerPeer?: EspNode): EspNode {
   bob.network.remove(bob)
-  return new EspNode(bob.network, bob.name, bob.address, { endpoint: { suite: nativeSuite } })
+  const mayHoldFormer = (from: Endpoint): boolean => sameEndpoint(from, formerPeer?.address)
+  return new EspNode(bob.network, bob.name, bob.address, { endpoint: { suite: nativeSuite, mayHoldFormer } })
 }
 
 test('a restarted end tells who speaks to its former life; that one asks, hears nothing, and begins anew within seconds', () => {
   const { network, alice, bob } = espConnected()
-  const again = reborn(bob)
+  const again = reborn(bob, alice)
   const before = network.sent.length
   assert.ok(alice.send(bob, 1) > 0)
   network.run(100)
@@ -23,6 +25,15 @@ test('a restarted end tells who speaks to its former life; that one asks, hears 
   assert.ok(alice.send(bob, 2) > 0)
   network.run(100)
   assert.equal(again.received.length, 1)
+})
+
+test('who was no peer where it speaks from meets silence', () => {
+  const { network, alice, bob } = espConnected()
+  reborn(bob)
+  const before = network.sent.length
+  assert.ok(alice.send(bob, 1) > 0)
+  network.run(100)
+  assert.ok(network.sent.slice(before).every(({ from }) => from.port !== bob.address.port))
 })
 
 test('a restarted end that knows where its peers were announces its loss; they are back before they have anything to say', () => {
