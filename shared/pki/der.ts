@@ -119,9 +119,33 @@ function readElement(bytes: Uint8Array, at: number): Element {
   return { tag, content: bytes.subarray(at + header, end), whole: bytes.subarray(at, end) }
 }
 
+/** Arcs up to this stay exact when seven bits more are added to them. */
+const exactArc = Number.MAX_SAFE_INTEGER / 128 - 1
+
 /** Dotted text of an object identifier's content octets; arcs of any size (X.667 makes them 128 bits). */
 export function readOid(content: Uint8Array): string {
   if (content.length === 0 || content.length > oidLimit) throw malformed('an object identifier of a wrong length')
+  let text = ''
+  let arc = 0
+  let begun = false
+  for (const octet of content) {
+    if (!begun && octet === 0x80) throw malformed('an object identifier with a padded arc')
+    if (arc > exactArc) return readLongOid(content)
+    arc = arc * 128 + (octet & 0x7f)
+    begun = (octet & 0x80) !== 0
+    if (begun) continue
+    if (text === '') {
+      const root = Math.min(Math.floor(arc / 40), 2)
+      text = `${root}.${arc - root * 40}`
+    } else text += `.${arc}`
+    arc = 0
+  }
+  if (begun) throw malformed('an object identifier is cut short')
+  return text
+}
+
+/** The same for arcs beyond 2^53. */
+function readLongOid(content: Uint8Array): string {
   const arcs: bigint[] = []
   let arc = 0n
   let begun = false

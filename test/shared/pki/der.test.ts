@@ -23,6 +23,21 @@ test('object identifiers of any arc go both ways, those of 128 bits too', () => 
     assert.deepEqual(Buffer.from(oid(dotted)).toString('hex'), encoded)
   }
   assert.equal(readOid(readWhole(oid(`${aditArc}.1`), Tag.Oid)), `${aditArc}.1`)
+  const arc = fc.oneof(
+    fc.bigInt({ min: 0n, max: 2n ** 128n }),
+    fc.bigInt({ min: 2n ** 46n - 3n, max: 2n ** 53n + 3n }),
+    fc.bigInt(0n, 300n),
+  )
+  fc.assert(
+    fc.property(fc.nat(39), fc.array(arc, { maxLength: 3 }), (second, rest) => {
+      for (const dotted of [
+        ['0', second, ...rest],
+        ['1', second, ...rest],
+        ['2', ...rest, second],
+      ].map((arcs) => arcs.join('.')))
+        assert.equal(readOid(readWhole(oid(dotted), Tag.Oid)), dotted)
+    }),
+  )
   for (const bad of ['0600', '06018a', '06028001', '060355808f']) refused(bad, (bytes) => readOid(readWhole(bytes, Tag.Oid)))
 })
 
