@@ -267,6 +267,7 @@ export class EspAssociation implements Association, EspTimer {
     this.#grant = grant
     this.#hasLived = true
     const isCurrent = this.#ikes.adopt(held, now)
+    this.#data.prefer(this.#ikes.current)
     this.#initiator.answered(held, now)
     this.authentic(now)
     if (isCurrent && held.place !== undefined) this.#data.moveTo(held.place)

@@ -23,6 +23,8 @@ type Session = EspSession<HeldIkeSa>
 
 /** What the data half of an association asks of the other. */
 export interface EspDataPathOwner {
+  /** The IKE SA that negotiates for the association. */
+  readonly ike: HeldIkeSa | undefined
   /** An authentic packet came, of any kind. */
   authentic(now: Instant): void
   /** A Child SA sends from now on; `rekey`: in the place of one that still lived. */
@@ -135,6 +137,11 @@ export class EspDataPath {
     if (session !== undefined && this.slots.use(inboundSpi)) this.#used(session, now)
   }
 
+  /** Only Child SAs of this IKE SA send, as soon as it has one. */
+  prefer(ike: HeldIkeSa | undefined): void {
+    this.slots.prefer(({ owner }) => owner === ike)
+  }
+
   /** It has ended: what is under way is received for a while, unless it is spent. */
   retire(inboundSpi: number, isSpent: boolean, now: Instant): void {
     this.#whileWatching(() => {
@@ -159,6 +166,7 @@ export class EspDataPath {
       rekey = true
       if (other.owner === session.owner && this.slots.sends(other)) isBeside = true
     }
+    this.prefer(this.#owner.ike)
     this.#flush(now)
     if (isBeside) return
     this.counters.handshakes++

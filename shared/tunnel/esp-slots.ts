@@ -90,6 +90,13 @@ export class EspSlots<S extends EspSession> {
     return true
   }
 
+  /** Where some of those that send are preferred, the others stop: they belong to an IKE SA that will be closed. */
+  prefer(isPreferred: (session: S) => boolean): void {
+    const sending = this.#slots.filter(({ phase }) => phase === 'sending')
+    if (!sending.some(({ session }) => isPreferred(session))) return
+    for (const slot of sending) if (!isPreferred(slot.session)) slot.phase = 'replaced'
+  }
+
   /**
    * Authentic data came on it: the peer has it, so it may send. Returns whether that is news.
    */
