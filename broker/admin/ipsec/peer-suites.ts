@@ -21,8 +21,8 @@ type Allowed = Pick<IpsecConfig, 'ikeProposals' | 'espProposals'>
  * is allowed by that, also what is off for everybody else (GMAC, NULL). Throws AditError `usage`.
  */
 export function peerSuites(suites: readonly string[], esp: readonly string[], allowed: Allowed): PeerSuites {
-  const ike = suites.map((text) => parsed(text, ProtocolId.Ike))
-  const data = esp.length > 0 ? esp.map((text) => parsed(text, ProtocolId.Esp)) : ike.map(espOf)
+  const ike = each(suites).map((text) => parsed(text, ProtocolId.Ike))
+  const data = esp.length > 0 ? each(esp).map((text) => parsed(text, ProtocolId.Esp)) : ike.map(espOf)
   return {
     ike: ike.map(formatProposal),
     esp: data.map(formatProposal),
@@ -30,6 +30,9 @@ export function peerSuites(suites: readonly string[], esp: readonly string[], al
     offeredEsp: (data.length > 0 ? data : allowed.espProposals).map(firstChoice),
   }
 }
+
+/** A line of swanctl.conf may have several, with commas between. */
+const each = (texts: readonly string[]): string[] => texts.flatMap((text) => text.split(','))
 
 function parsed(text: string, protocol: number): Proposal {
   try {

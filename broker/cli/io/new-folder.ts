@@ -1,4 +1,4 @@
-import { readdir, rm } from 'node:fs/promises'
+import { lstat, readdir, rm } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
 import { AditError } from '#shared/errors.ts'
 import { type FilePort, makePrivateDirectory, nodeFiles, storageError, writeDurably } from '#shared/platform/files.ts'
@@ -63,11 +63,12 @@ export class NewFolder {
 
 async function assertFree(path: string, asTyped: string): Promise<void> {
   try {
-    if ((await readdir(path)).length === 0) return
+    // A folder cannot be renamed over a link, not even over one to an empty folder.
+    if ((await lstat(path)).isDirectory() && (await readdir(path)).length === 0) return
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code
     if (code === 'ENOENT') return
-    if (code !== 'ENOTDIR') throw storageError(error, 'look into', path)
+    throw storageError(error, 'look into', path)
   }
   throw new AditError(
     'usage',

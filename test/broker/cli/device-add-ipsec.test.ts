@@ -136,7 +136,7 @@ test('suites in the words of strongSwan and of libreswan; ESP follows IKE or sta
       'aes_gcm256-none-dh31',
     ],
     [
-      ['--suite', 'AES256-SHA256-MODP2048', '--suite', 'chacha20poly1305-prfsha512-ecp384'],
+      ['--suite', 'AES256-SHA256-MODP2048, chacha20poly1305-prfsha512-ecp384'],
       'aes256-sha256-modp2048, chacha20poly1305-prfsha512-ecp384',
       'aes256-sha256-modp2048, chacha20poly1305-ecp384',
       'aes256-sha2_256-dh14,chacha20_poly1305-sha2_512-dh20',

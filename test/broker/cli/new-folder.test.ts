@@ -1,5 +1,15 @@
 import assert from 'node:assert/strict'
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test, { after } from 'node:test'
@@ -54,6 +64,10 @@ test('what is there is not touched: a file, a folder with something in it; an em
   const file = place()
   writeFileSync(file, 'mine')
   await assert.rejects(NewFolder.begin(file), { code: 'usage' })
+  const link = place()
+  symlinkSync(place(), link)
+  await assert.rejects(NewFolder.begin(link), { code: 'usage' })
+  await assert.rejects(NewFolder.begin(join(file, 'below')), { code: 'storage-failed' })
   const empty = place()
   mkdirSync(empty, { mode: 0o755 })
   await build(empty)
