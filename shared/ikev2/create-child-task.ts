@@ -29,6 +29,8 @@ export interface ChildTaskActions {
   /** The same again, when the peer has had time. */
   retryChild(replaces: ChildSa | undefined, selectors: SelectorPair, now: Instant): void
   childMade(): void
+  /** None is left that lasts. */
+  childrenLost(now: Instant): void
   /** The peer makes no more of them in this IKE SA. */
   noMore(now: Instant): void
 }
@@ -168,7 +170,10 @@ export class CreateChildTask implements Task {
 
   /** The peer deleted it before its answer reached us. What it was to replace goes too, as it would have, unless the peer's own rekey stands. */
   #bornDead(rekeying: ChildRekeying | undefined, now: Instant): void {
-    if (rekeying === undefined) return
+    if (rekeying === undefined) {
+      if (this.#state.children.lasting.length === 0) this.#actions.childrenLost(now)
+      return
+    }
     if (rekeying.theirs !== undefined) this.#yieldTo(rekeying, rekeying.theirs.child, now)
     else if (this.#state.children.inbound(rekeying.child.inboundSpi) === rekeying.child) this.#delete(rekeying.child, now)
   }

@@ -9,8 +9,12 @@ import type { Task } from './task.ts'
 
 /** A request that was sent so often without an answer is recorded, once: some ten seconds have passed. */
 const TOLD_AFTER = 5
-/** A delete that nobody answers is sent so often: the peer has most likely forgotten the SA, and answers no more. */
-const CLOSING_ATTEMPTS = 5
+/**
+ * A delete that nobody answers is sent so often, for the peer may have forgotten the SA and answer no more: of an association that ends,
+ * some seconds long; of an IKE SA that has a successor, a minute, which outlives a black-out.
+ */
+const ENDING_ATTEMPTS = 5
+const REPLACED_ATTEMPTS = 9
 
 /**
  * A task for the current generation, begun at once where its window is free; while a message is being executed, after that, when
@@ -78,7 +82,8 @@ export function repeatDue(state: IkeState, now: Instant): void {
     const outstanding = generation.requests.outstanding
     if (outstanding === undefined || now < outstanding.nextAt || state.state === 'closed') continue
     if (generation.standing !== 'current' || state.state === 'closing') {
-      if (outstanding.attempts < CLOSING_ATTEMPTS) repeat(state, generation, now)
+      if (outstanding.attempts < (generation === state.current ? ENDING_ATTEMPTS : REPLACED_ATTEMPTS))
+        repeat(state, generation, now)
       else if (generation === state.current) state.end(state.closingWhy)
       else state.forget(generation)
       continue
