@@ -74,7 +74,7 @@ export class EspEndpoint implements EspEndpointFace {
       settled: (held) => this.#door.settled(held),
       reply: (message, { from, bare }) => sendIke(ports, message, from, bare, undefined),
     }
-    this.#door = new IkeDoor(this.#core, options.underLoad && ((now) => options.underLoad!(now)))
+    this.#door = new IkeDoor(this.#core, options)
   }
 
   get opened(): EspAssociation | undefined {

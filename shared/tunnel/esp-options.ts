@@ -20,6 +20,8 @@ export interface EspEndpointOptions {
    * Strangers meet silence. Default: nobody.
    */
   mayHoldFormer?(from: Endpoint): boolean
+  /** Half-open IKE SAs at most: beyond it the oldest leaves that has shown no cookie. A few kilobytes each. Default 1,000. */
+  readonly halfOpenLimit?: number
   /** Longest inner packet that is sealed or opened, bytes. Default 1500. */
   readonly innerMtu?: number
   /**

@@ -9,6 +9,7 @@ import { decodeIkeHeader, IKE_HEADER_LENGTH } from '#shared/wire/ike-header.ts'
 import { NotifyType } from '#shared/wire/ike-numbers.ts'
 import { PAYLOAD_HEADER_LENGTH } from '#shared/wire/ike-payloads.ts'
 import type { EspCore } from './esp-core.ts'
+import type { EspEndpointOptions } from './esp-options.ts'
 import { cookieOf, initiatorSpiOf, nonceOf } from './first-message.ts'
 import { LoadMeter, SourceLimiter } from './handshake-load.ts'
 import { type Arrival, HeldIkeSa } from './held-ike-sa.ts'
@@ -16,9 +17,9 @@ import { IKE_COOKIE_LENGTH, IkeCookies } from './ike-cookie.ts'
 
 /** First messages a second above which their senders must show a cookie: half of the full handshakes that one core answers. */
 const LOAD_PER_SECOND = 200
-/** Half-open IKE SAs at which cookies are asked for, and beyond which the oldest leaves; a few kilobytes each. */
+/** Half-open IKE SAs at which cookies are asked for. */
 const HALF_OPEN_LOAD = 100
-const MAX_HALF_OPEN = 1_000
+const HALF_OPEN_LIMIT = 1_000
 /** Refused first messages a second that are explained and recorded, and how many at once; the rest is answered all the same. */
 const ACCOUNTS = { perSecond: 5, burst: 50 }
 /** Bytes of the message that demands a cookie. */
@@ -32,7 +33,8 @@ const DEMAND_LENGTH = IKE_HEADER_LENGTH + PAYLOAD_HEADER_LENGTH + 4 + IKE_COOKIE
  */
 export class IkeDoor {
   readonly #core: EspCore
-  readonly #underLoad: ((now: Instant) => boolean) | undefined
+  readonly #underLoad: EspEndpointOptions['underLoad']
+  readonly #limit: number
   readonly #cookies: IkeCookies
   readonly #load = new LoadMeter(LOAD_PER_SECOND)
   readonly #sources = new SourceLimiter()
@@ -41,9 +43,13 @@ export class IkeDoor {
   readonly #halfOpen = new Map<string, HeldIkeSa>()
   readonly #keys = new Map<HeldIkeSa, string>()
 
-  constructor(core: EspCore, underLoad: ((now: Instant) => boolean) | undefined) {
+  constructor(
+    core: EspCore,
+    { underLoad, halfOpenLimit = HALF_OPEN_LIMIT }: Pick<EspEndpointOptions, 'underLoad' | 'halfOpenLimit'>,
+  ) {
     this.#core = core
     this.#underLoad = underLoad
+    this.#limit = halfOpenLimit
     this.#cookies = new IkeCookies(core.suite)
   }
 
@@ -97,7 +103,7 @@ export class IkeDoor {
     const held = new HeldIkeSa(this.#core, sa, { initiator: false, proven, place, bare: arrival.bare })
     this.#halfOpen.set(key, held)
     this.#keys.set(held, key)
-    if (this.#halfOpen.size > MAX_HALF_OPEN) this.#evict(held)
+    if (this.#halfOpen.size > this.#limit) this.#evict(held)
     held.settle(now)
     return 0
   }
