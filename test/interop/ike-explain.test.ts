@@ -149,7 +149,7 @@ test('a negotiation that fails is explained', async (t) => {
   }
 
   await t.test('a certificate of a CA that is not ours', async () => {
-    const ca = await testCa(join(town.fleet.folder, 'foreign'), 'Foreign CA')
+    const ca = await testCa(join(town.fleet.folder, 'foreign'), { name: 'Foreign CA' })
     const { key, certificate } = await ca.issue('pump')
     copyFileSync(certificate, ours.certificate)
     const kept = readFileSync(ours.key)

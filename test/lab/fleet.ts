@@ -135,9 +135,14 @@ export class Fleet {
 
   /** An operator who has logged in. */
   async operator(name: string, ...claimWords: readonly string[]): Promise<Operator> {
+    return this.operatorIn('noise', name, ...claimWords)
+  }
+
+  /** Likewise in a suite of choice. */
+  async operatorIn(suite: SuiteName, name: string, ...claimWords: readonly string[]): Promise<Operator> {
     const operator = new Operator(join(this.folder, `operator-${name}`), this.#prefix)
     this.#operators.push(operator)
-    await operator.must(['login', '--claim', '-'], { input: await this.claim('operator', name, ...claimWords) })
+    await operator.must(['login', '--claim', '-', '--suite', suite], { input: await this.claim('operator', name, ...claimWords) })
     return operator
   }
 

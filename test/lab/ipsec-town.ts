@@ -68,7 +68,7 @@ export class IpsecTown {
     const host = options.host ?? this.host(name)
     const folder = await this.register(name, endpoint, ...words)
     const swan = await Strongswan.start(t, { host, ...charon })
-    const peer = new StrongswanPeer(name, host, swan, folder)
+    const peer = new StrongswanPeer(name, host, swan, folder, endpoint.slice(0, endpoint.lastIndexOf(':')))
     if (edit) editConf(folder, edit)
     await swan.load(folder)
     return peer
@@ -119,13 +119,16 @@ export class StrongswanPeer {
   readonly host: Host
   readonly swan: Strongswan
   readonly folder: string
+  /** The broker's outer address. */
+  readonly gateway: string
   #written: string | undefined
 
-  constructor(name: string, host: Host, swan: Strongswan, folder: string) {
+  constructor(name: string, host: Host, swan: Strongswan, folder: string, gateway: string) {
     this.name = name
     this.host = host
     this.swan = swan
     this.folder = folder
+    this.gateway = gateway
   }
 
   /** Begins connection and child `adit`, and fails with charon's log where that comes to nothing. */

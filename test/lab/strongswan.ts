@@ -153,49 +153,63 @@ function strongswanConf(folder: string, options: StrongswanOptions): string {
 }
 
 export interface TestCa {
-  /** PEM files of the root and, where there are any, of the CAs between it and the leaves. */
+  /** PEM files of the root and of the CAs between it and the leaves, the one that signs leaves last. */
   root: string
   intermediates: readonly string[]
   /** Issues a certificate for a new key of the kind; returns the paths of both. */
   issue(name: string, kind?: KeyKind): Promise<{ key: string; certificate: string }>
 }
 
-export type KeyKind = 'ecdsa-256' | 'ecdsa-384' | 'ed25519' | 'rsa-2048' | 'rsa-3072'
+export type KeyKind = 'ecdsa-256' | 'ecdsa-384' | 'ed25519' | 'rsa-2048' | 'rsa-3072' | 'rsa-4096'
+
+export interface TestCaOptions {
+  name?: string
+  /** How many CAs stand between the root and the leaves: none. */
+  intermediates?: number
+  /** Of the CAs' own keys: ecdsa-256. */
+  kind?: KeyKind
+}
 
 /** A certificate authority made with strongSwan's own pki(1), for peers that are not of a fleet. */
-export async function testCa(folder: string, name = 'Test CA'): Promise<TestCa> {
+export async function testCa(folder: string, options: TestCaOptions = {}): Promise<TestCa> {
+  const { name = 'Test CA', intermediates: depth = 0, kind: caKind = 'ecdsa-256' } = options
   mkdirSync(folder, { recursive: true })
-  const key = join(folder, 'ca.key')
-  const root = join(folder, 'ca.pem')
-  await pki(key, '--gen', '--type', 'ecdsa', '--size', '256', '--outform', 'pem')
-  await pki(root, '--self', '--ca', '--in', key, '--type', 'ecdsa', '--dn', `CN=${name}`, '--outform', 'pem')
+  const file = (label: string): string => join(folder, label)
+  const pem = ['--outform', 'pem']
+  const makeKey = async (label: string, kind: KeyKind): Promise<string> => {
+    const [type = 'ecdsa', size] = kind.split('-')
+    await pki(file(`${label}.key`), '--gen', '--type', type, ...(size ? ['--size', size] : []), ...pem)
+    return file(`${label}.key`)
+  }
+  const issue = async (by: Ca, label: string, key: string, ...about: readonly string[]): Promise<string> => {
+    const whose = ['--in', key, '--type', 'priv', '--cacert', by.certificate, '--cakey', by.key]
+    await pki(file(`${label}.pem`), '--issue', ...whose, ...about, ...pem)
+    return file(`${label}.pem`)
+  }
+
+  const rootKey = await makeKey('ca', caKind)
+  await pki(file('ca.pem'), '--self', '--ca', '--in', rootKey, '--type', 'priv', '--dn', `CN=${name}`, ...pem)
+  let issuer: Ca = { key: rootKey, certificate: file('ca.pem') }
+  const intermediates: string[] = []
+  for (let n = 1; n <= depth; n++) {
+    const key = await makeKey(`ca-${n}`, caKind)
+    issuer = { key, certificate: await issue(issuer, `ca-${n}`, key, '--ca', '--dn', `CN=${name} ${n}`) }
+    intermediates.push(issuer.certificate)
+  }
   return {
-    root,
-    intermediates: [],
+    root: file('ca.pem'),
+    intermediates,
     async issue(subject, kind = 'ecdsa-256') {
-      const [type = 'ecdsa', size] = kind.split('-')
-      const own = join(folder, `${subject}.key`)
-      const certificate = join(folder, `${subject}.pem`)
-      await pki(own, '--gen', '--type', type, ...(size ? ['--size', size] : []), '--outform', 'pem')
+      const key = await makeKey(subject, kind)
       const about = ['--dn', `CN=${subject}`, '--san', subject, '--flag', 'serverAuth', '--flag', 'clientAuth']
-      await pki(
-        certificate,
-        '--issue',
-        '--in',
-        own,
-        '--type',
-        'priv',
-        '--cacert',
-        root,
-        '--cakey',
-        key,
-        ...about,
-        '--outform',
-        'pem',
-      )
-      return { key: own, certificate }
+      return { key, certificate: await issue(issuer, subject, key, ...about) }
     },
   }
+}
+
+interface Ca {
+  key: string
+  certificate: string
 }
 
 /** `pki`, its output into a file that only we may read. */
