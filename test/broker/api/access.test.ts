@@ -37,6 +37,7 @@ test('A-36 a device’s certificate opens no operator’s route', async (t) => {
   const operator = await fixture.enrol('operator', { name: 'ann' })
   const config = (await fixture.ask('/v1/agent/config', { as: operator })).json
   assert.deepEqual([config.role, config.name], ['operator', 'ann'])
+  assert.deepEqual(config.broker.ike, { id: fixture.authority.ike.id }, 'as whom the broker proves itself to IKE peers')
 })
 
 test('A-33 certificates that are not ours, not yet or no longer valid are refused with one sentence that tells nothing', async (t) => {

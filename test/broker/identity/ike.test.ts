@@ -14,6 +14,7 @@ import { PkiError } from '#shared/pki/pki-error.ts'
 import { p256Spki } from '#shared/pki/public-key.ts'
 import { type Clock, days, instant, wallTime } from '#shared/time/instant.ts'
 import { IdType } from '#shared/wire/ike-numbers.ts'
+import { codeOfRefusal } from '#test/broker/identity/refusal.ts'
 
 const day = days(1)
 const begin = Date.UTC(2026, 5, 1)
@@ -124,6 +125,8 @@ test('A-36 what is no peer of ours is refused: other fleets, expired ones, serve
   assert.equal(refused(...authority.chainOf('device')), 'peer-is-ca')
   assert.equal(refused(authority.rootDer), 'purpose')
   assert.equal(refused(), 'certificate-malformed')
+  const api = codeOfRefusal(() => authority.verifyPeer([issued.der], wallTime(begin)))
+  assert.equal(api, 'identity-malformed', 'the certificate of a stock peer opens no API')
   const flipped = Uint8Array.from(issued.der)
   flipped[flipped.length - 3]! ^= 1
   assert.equal(refused(flipped), 'signature-invalid')
