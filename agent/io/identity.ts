@@ -8,6 +8,7 @@ import { decodePem, encodePem } from '#shared/pki/pem.ts'
 import type { Log } from '#shared/platform/log.ts'
 import { HttpsClient } from '#shared/platform/tls.ts'
 import type { Clock } from '#shared/time/instant.ts'
+import type { SuiteName } from '#shared/tunnel/association.ts'
 import { BrokerApi, firstThatAnswers, type Requester } from './broker-api.ts'
 import { leafOf, requestCertificate } from './est.ts'
 import { Floors, type FloorsRole } from './floors.ts'
@@ -107,6 +108,8 @@ export interface EnrolOptions extends IdentityPorts {
   /** As it was typed. */
   readonly token: string
   readonly role: ClaimRole
+  /** Remembered for the tunnel. */
+  readonly speaks?: SuiteName
   /** What is being done, for a person who watches. */
   onProgress?(step: string): void
 }
@@ -115,7 +118,7 @@ export interface EnrolOptions extends IdentityPorts {
  * Turns a claim into an identity. The keys are on disk before the request goes out, so that a power cut at any moment is mended by
  * doing the same again: the broker gives the same claim and key the same certificate.
  */
-export async function enrol({ folder, token, role, onProgress = () => {}, ...ports }: EnrolOptions): Promise<Identity> {
+export async function enrol({ folder, token, role, speaks, onProgress = () => {}, ...ports }: EnrolOptions): Promise<Identity> {
   const { suite } = ports
   const claim = decodeClaim(token, suite)
   if (claim.role !== role) throw wrongRole(claim.role)
@@ -126,7 +129,7 @@ export async function enrol({ folder, token, role, onProgress = () => {}, ...por
   onProgress(`asking ${claim.api[0]}`)
   const { chain, root } = await redeem(claim, keys, floors, suite)
   const { name } = leafOf(chain)
-  await folder.saveRecord({ api: claim.api, name, role })
+  await folder.saveRecord({ api: claim.api, name, role, ...(speaks && { suite: speaks }) })
   await folder.saveCertificates({ chain, root })
   onProgress(`enrolled as ${name}`)
   const identity = (await Identity.load(folder, ports))!

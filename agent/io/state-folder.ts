@@ -5,7 +5,7 @@ import { type AgentConfig, parseAgentConfig } from '#agent/core/agent-config.ts'
 import type { KeyPair, Suite } from '#shared/crypto/suite.ts'
 import { AditError } from '#shared/errors.ts'
 import { makePrivateDirectory, readIfPresent, readSecret } from '#shared/platform/files.ts'
-import type { Endpoint } from '#shared/tunnel/association.ts'
+import type { Endpoint, SuiteName } from '#shared/tunnel/association.ts'
 import { identityKeyFromPem, identityKeyToPem } from './identity-key.ts'
 import { readEitherCopy, writeBothCopies } from './two-copies.ts'
 import { isWholeChain } from './whole-chain.ts'
@@ -46,6 +46,8 @@ export interface AgentRecord {
   readonly api: readonly string[]
   readonly name: string
   readonly role: 'device' | 'operator'
+  /** The protocols of an operator's tunnel, as chosen at login; a device's are in its configuration. */
+  readonly suite?: SuiteName
   readonly config?: AgentConfig
   /** The broker's outer endpoint that answered last. */
   readonly lastEndpoint?: Endpoint

@@ -1,4 +1,5 @@
 import { Command, InvalidArgumentError, Option } from 'commander'
+import { parseSuiteName } from '#agent/core/suite-name.ts'
 import type { OperatorContext } from '#agent/operator/context.ts'
 import { operatorContext } from '#agent/operator/io/operator-context.ts'
 import { version } from '#shared/platform/version.ts'
@@ -29,8 +30,9 @@ export function program(): Command {
 
   verb('login', 'enrol this machine as an operator')
     .requiredOption('--claim <token>', 'the claim; - reads it from standard input')
-    .action(async (options: { claim: string }, command: Command) =>
-      (await import('#agent/operator/verbs/login.ts')).login(contextOf(command), options.claim),
+    .option('--suite <suite>', 'protocols of the tunnel: noise or esp', 'noise')
+    .action(async (options: { claim: string; suite: string }, command: Command) =>
+      (await import('#agent/operator/verbs/login.ts')).login(contextOf(command), options.claim, parseSuiteName(options.suite)),
     )
   const devices = verb('devices', 'list the devices that you may reach').action(async (_options, command: Command) =>
     (await import('#agent/operator/verbs/devices.ts')).devices(contextOf(command)),

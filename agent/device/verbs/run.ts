@@ -1,5 +1,6 @@
 import { join, resolve } from 'node:path'
 import { mergeServices, parseServiceFlag } from '#agent/core/service.ts'
+import { parseSuiteName } from '#agent/core/suite-name.ts'
 import { AgentSocketServer } from '#agent/io/agent-socket.ts'
 import { enrol, Identity, type IdentityPorts } from '#agent/io/identity.ts'
 import { readToken } from '#agent/io/read-token.ts'
@@ -12,7 +13,6 @@ import { type FolderLock, lockFolder } from '#shared/platform/lock.ts'
 import { createLog, type Log, type LogLevel, logLevels } from '#shared/platform/log.ts'
 import { backgroundTimers, systemTimers } from '#shared/platform/timers.ts'
 import { seconds } from '#shared/time/instant.ts'
-import { type SuiteName, suiteNames } from '#shared/tunnel/association.ts'
 import type { RunFlags } from '../command-line.ts'
 import { type DeviceConfig, defaultConfig, parseDeviceConfig, parseMqtt } from '../config.ts'
 import { DeviceAgent, type DeviceEvent } from '../device-agent.ts'
@@ -97,15 +97,9 @@ async function readConfig(flags: RunFlags, state: string): Promise<DeviceConfig>
     ...file,
     services: mergeServices(file.services, flags.service.map(parseServiceFlag)),
     mqtt: flags.mqtt === undefined ? file.mqtt : parseMqtt(flags.mqtt),
-    suite: flags.suite === undefined ? file.suite : suiteOf(flags.suite),
+    suite: flags.suite === undefined ? file.suite : parseSuiteName(flags.suite),
     log: flags.log === undefined ? file.log : logLevelOf(flags.log),
   }
-}
-
-function suiteOf(text: string): SuiteName {
-  const suite = suiteNames.find((name) => name === text)
-  if (suite === undefined) throw new AditError('usage', `"${text}" is no suite.`, `Write one of: ${suiteNames.join(', ')}.`)
-  return suite
 }
 
 function logLevelOf(text: string): LogLevel {

@@ -47,6 +47,8 @@ async function serve(stateFolder: string): Promise<void> {
     record: operator.record,
     floors: operator.floors,
     api: () => operator.api(),
+    speaks: operator.record.suite ?? 'noise',
+    ike: () => operator.ike(),
     onEvent: (event) => {
       log.info(event, 'tunnel')
       if (event.kind !== 'up') return
@@ -62,7 +64,8 @@ async function serve(stateFolder: string): Promise<void> {
     knownHosts: `${stateFolder}/known_hosts`,
   })
   // A laptop that is used keeps its certificate young, as a device does.
-  const renewal = new Renewal({ suite: nativeSuite, timers: backgroundTimers, log, identity: operator, onRenewed: () => {} })
+  const onRenewed = (): void => tunnel.renewed()
+  const renewal = new Renewal({ suite: nativeSuite, timers: backgroundTimers, log, identity: operator, onRenewed })
   const leave = async (): Promise<void> => {
     renewal.stop()
     await server.close()

@@ -3,9 +3,10 @@ import { readToken } from '#agent/io/read-token.ts'
 import { StateFolder } from '#agent/io/state-folder.ts'
 import type { OperatorContext } from '#agent/operator/context.ts'
 import { operatorPorts } from '#agent/operator/io/operator-identity.ts'
+import type { SuiteName } from '#shared/tunnel/association.ts'
 
-/** `adit login --claim TOKEN|-`: makes keys here and turns the claim into an operator's certificate. */
-export async function login(context: OperatorContext, claim: string): Promise<void> {
+/** `adit login --claim TOKEN|- [--suite noise|esp]`: makes keys here and turns the claim into an operator's certificate. */
+export async function login(context: OperatorContext, claim: string, speaks: SuiteName): Promise<void> {
   const token = await readToken(claim)
   const folder = await StateFolder.open(context.stateFolder)
   const identity = await enrol({
@@ -13,6 +14,7 @@ export async function login(context: OperatorContext, claim: string): Promise<vo
     folder,
     token,
     role: 'operator',
+    speaks,
     onProgress: (step) => {
       if (!context.json) context.note(`${step} …`)
     },
