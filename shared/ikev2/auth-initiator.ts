@@ -1,10 +1,10 @@
 import type { Instant } from '#shared/time/instant.ts'
-import { ExchangeType, NotifyType } from '#shared/wire/ike-numbers.ts'
+import { AuthMethod, ExchangeType, NotifyType } from '#shared/wire/ike-numbers.ts'
 import type { AuthPayload, IkeId, IkePayload } from '#shared/wire/ike-payload/payload.ts'
 import { type Credential, makeAuth } from './authentication.ts'
 import { certPayloads, certRequest } from './cert-request.ts'
 import type { ChildLifecycle } from './child-lifecycle.ts'
-import { type ChildOffer, offerChild, offerPayloads, takeAnswer } from './child-negotiation.ts'
+import { type ChildOffer, dropOffer, offerChild, offerPayloads, takeAnswer } from './child-negotiation.ts'
 import { configurationRequest, readConfiguration } from './configuration.ts'
 import { RefuseChildTask } from './delete-child-task.ts'
 import { explainOwnerRefusal, explainRefusal, explainUnusable } from './explain.ts'
@@ -117,7 +117,7 @@ export class AuthInitiator implements Task {
   }
 
   #release(): void {
-    if (this.#offer !== undefined) this.#state.context.releaseEspSpi(this.#offer.inboundSpi)
+    if (this.#offer !== undefined) dropOffer(this.#state, this.#offer)
     this.#offer = undefined
     this.#ppk?.wipe()
     this.#ppk = undefined
@@ -130,7 +130,8 @@ export class AuthInitiator implements Task {
     const { ppk } = this.#initiation
     const prove = (keys: typeof secrets.keys): AuthPayload | undefined => {
       const octets = octetsOf('initiator', id, first, secrets.prf, keys)
-      if (first.resumed !== undefined) return { kind: 'auth', method: 2, data: resumptionMic(secrets.prf, keys.pi, octets) }
+      if (first.resumed !== undefined)
+        return { kind: 'auth', method: AuthMethod.SharedKey, data: resumptionMic(secrets.prf, keys.pi, octets) }
       return makeAuth(credential, octets, this.#state.abilities.hashes, secrets.prf, this.#state.context.suite)
     }
     if (ppk === undefined || !first.ppk) {

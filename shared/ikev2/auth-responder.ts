@@ -1,5 +1,5 @@
 import type { Instant } from '#shared/time/instant.ts'
-import { NotifyType } from '#shared/wire/ike-numbers.ts'
+import { AuthMethod, NotifyType } from '#shared/wire/ike-numbers.ts'
 import type { AuthPayload, IkeId, IkePayload } from '#shared/wire/ike-payload/payload.ts'
 import { type AuthActions, keyKind } from './auth-initiator.ts'
 import { makeAuth } from './authentication.ts'
@@ -93,7 +93,8 @@ export class AuthResponder {
     const { context, first, abilities } = this.#state
     const { prf, keys } = generation.secrets!
     const octets = octetsOf('responder', id, first!, prf, keys)
-    if (first!.resumed !== undefined) return [{ kind: 'auth', method: 2, data: resumptionMic(prf, keys.pr, octets) }]
+    if (first!.resumed !== undefined)
+      return [{ kind: 'auth', method: AuthMethod.SharedKey, data: resumptionMic(prf, keys.pr, octets) }]
     const secret = peer.proof.kind === 'psk' ? context.owner.preSharedKey(peer.id) : undefined
     const credential = secret === undefined ? context.credential : ({ kind: 'psk', secret } as const)
     const auth = makeAuth(credential, octets, abilities.hashes, prf, context.suite)

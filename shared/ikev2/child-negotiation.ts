@@ -45,6 +45,14 @@ export function offerChild(
   }
 }
 
+/** The offer came to nothing, or its result is not to be used: the SPI is free, and no secret stays. */
+export function dropOffer(state: IkeState, offer: ChildOffer, made?: MadeChild): void {
+  state.context.releaseEspSpi(offer.inboundSpi)
+  wipe(offer.share?.pair.privateKey)
+  if (made === undefined) return
+  for (const { encryption, integrity } of [made.keys.inbound, made.keys.outbound]) wipe(encryption, integrity)
+}
+
 /** SA, KE where there is one, TSi, TSr, in the order of RFC 7296 §1.3.1; the nonce goes behind SA. */
 export function offerPayloads(offer: ChildOffer, nonce?: Uint8Array): IkePayload[] {
   return [

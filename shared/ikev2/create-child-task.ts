@@ -2,7 +2,7 @@ import type { Instant } from '#shared/time/instant.ts'
 import { ExchangeType, NotifyType } from '#shared/wire/ike-numbers.ts'
 import type { IkePayload, NotifyPayload } from '#shared/wire/ike-payload/payload.ts'
 import type { ChildLifecycle } from './child-lifecycle.ts'
-import { type ChildOffer, offerChild, offerPayloads, takeAnswer } from './child-negotiation.ts'
+import { type ChildOffer, dropOffer, offerChild, offerPayloads, takeAnswer } from './child-negotiation.ts'
 import type { ChildSa } from './child-sa.ts'
 import { DeleteChildTask, RefuseChildTask } from './delete-child-task.ts'
 import { explainRefusal, explainUnusable } from './explain.ts'
@@ -15,7 +15,7 @@ import { NONCE_LENGTH } from './numbers.ts'
 import { payloadOf } from './payload-of.ts'
 import { espSpiBytes, espSpiOf, espSpiText } from './spi.ts'
 import type { Task } from './task.ts'
-import { isNarrowed, type SelectorPair } from './traffic-selectors.ts'
+import { isNarrowed, type SelectorPair, singlePair } from './traffic-selectors.ts'
 
 /** Whether a Child SA for that traffic, as far as the peer grants it, is there and lasts. */
 export const isServed = (state: IkeState, wanted: SelectorPair): boolean =>
@@ -98,7 +98,7 @@ export class CreateChildTask implements Task {
     const error = findError(answer)
     const theirNonce = payloadOf(answer, 'nonce')
     if (error !== undefined || theirNonce === undefined) {
-      this.#state.context.releaseEspSpi(offer.inboundSpi)
+      dropOffer(this.#state, offer)
       if (rekeying?.theirs !== undefined) this.#yieldTo(rekeying, rekeying.theirs.child, now)
       else if (error !== undefined) this.#refused(error, now)
       else this.#unusable('its answer is incomplete', now)
@@ -110,13 +110,14 @@ export class CreateChildTask implements Task {
     })
     if (typeof made === 'string') {
       this.#actions.last(new RefuseChildTask(this.#state, offer.inboundSpi), now)
+      if (rekeying?.theirs !== undefined) this.#yieldTo(rekeying, rekeying.theirs.child, now)
       this.#unusable(made, now)
       return
     }
     const { child, keys } = made
     this.#actions.childMade()
     if (early.has(child.facts.outboundSpi)) {
-      this.#state.context.releaseEspSpi(offer.inboundSpi)
+      dropOffer(this.#state, offer, made)
       this.#bornDead(rekeying, now)
       return
     }
@@ -127,7 +128,7 @@ export class CreateChildTask implements Task {
   }
 
   abandoned(): boolean {
-    if (this.#asked !== undefined) this.#state.context.releaseEspSpi(this.#asked.offer.inboundSpi)
+    if (this.#asked !== undefined) dropOffer(this.#state, this.#asked.offer)
     this.#settled()
     return true
   }
@@ -187,6 +188,12 @@ export class CreateChildTask implements Task {
     const wanted = error.type === NotifyType.InvalidKePayload ? wantedGroup(error) : undefined
     if (wanted !== undefined && group === undefined && groupsOf(this.#state.childPolicy?.proposals ?? []).includes(wanted)) {
       this.#actions.next(new CreateChildTask(this.#state, this.#lifecycle, this.#actions, { ...this.#wish, group: wanted }))
+      return
+    }
+    const single = error.type === NotifyType.SinglePairRequired ? singlePair(selectors) : undefined
+    if (single !== undefined && selectors.local.length + selectors.remote.length > 2) {
+      const wish = { ...this.#wish, selectors: single }
+      this.#actions.next(new CreateChildTask(this.#state, this.#lifecycle, this.#actions, wish))
       return
     }
     if (error.type === NotifyType.TemporaryFailure) {

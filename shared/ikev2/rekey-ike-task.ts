@@ -1,3 +1,4 @@
+import { wipe } from '#shared/crypto/suite.ts'
 import type { Instant } from '#shared/time/instant.ts'
 import { ExchangeType, NotifyType, TransformType } from '#shared/wire/ike-numbers.ts'
 import type { IkePayload, KePayload, NoncePayload, NotifyPayload, Proposal, SaPayload } from '#shared/wire/ike-payload/payload.ts'
@@ -68,22 +69,34 @@ export class RekeyIkeTask implements Task {
     const asked = this.#asked!
     const theirs = this.#state.ikeRekeying?.theirs
     this.#state.ikeRekeying = undefined
+    this.#asked = undefined
     const sa = payloadOf(answer, 'sa')
     const nonce = payloadOf(answer, 'nonce')
     const ke = payloadOf(answer, 'ke')
     const error = findError(answer)
-    if (theirs !== undefined && !theirs.deleted && (error !== undefined || sa === undefined))
-      this.#adoptTheirs(theirs.generation, old, now)
+    const incomplete = sa === undefined || nonce === undefined || ke === undefined
+    const why =
+      error !== undefined
+        ? undefined
+        : incomplete
+          ? 'its answer is incomplete'
+          : this.#made(asked, sa, nonce, ke, old, theirs, now)
+    wipe(asked.share.pair.privateKey)
+    if (why !== undefined) this.#state.fail(explainUnusable('rekey', why, this.#state))
+    if (error === undefined && why === undefined) return
+    if (theirs !== undefined && !theirs.deleted) this.#adoptTheirs(theirs.generation, old, now)
     else if (error !== undefined) this.#refused(error, old, now)
-    else if (sa === undefined || nonce === undefined || ke === undefined) this.#unusable('its answer is incomplete', now)
-    else this.#made(asked, sa, nonce, ke, old, theirs, now)
+    else this.#actions.rekeyLater(now)
   }
 
   abandoned(): boolean {
     this.#state.ikeRekeying = undefined
+    wipe(this.#asked?.share.pair.privateKey)
+    this.#asked = undefined
     return false
   }
 
+  /** Ours is made. Undefined; or why the answer is no good, as the end of a sentence. */
   #made(
     asked: Asked,
     sa: SaPayload,
@@ -92,21 +105,15 @@ export class RekeyIkeTask implements Task {
     old: Generation,
     theirs: IkeRekeying['theirs'],
     now: Instant,
-  ): void {
+  ): string | undefined {
     const { context } = this.#state
     const verdict = checkAnswer(sa.proposals, asked.offered)
-    if ('wrong' in verdict) {
-      this.#unusable(verdict.wrong, now)
-      return
-    }
+    if ('wrong' in verdict) return verdict.wrong
     const { chosen } = verdict
     const remoteSpi = ikeSpiOf(chosen.spi)
     const shared =
       idOf(chosen, TransformType.KeyExchange) === asked.share.group ? agree(context.suite, asked.share, ke) : undefined
-    if (remoteSpi === undefined || shared === undefined) {
-      this.#unusable('its key exchange is not acceptable', now)
-      return
-    }
+    if (remoteSpi === undefined || shared === undefined) return 'its key exchange is not acceptable'
 
     const next = new Generation(context, asked.localSpi, remoteSpi, true, old.requests.roundTrip)
     next.secrets = rekeyedSecrets(context.suite, old.secrets!, chosen, {
@@ -120,12 +127,13 @@ export class RekeyIkeTask implements Task {
       next.standing = 'closing'
       next.queue.push(new DeleteIkeTask(this.#state))
       this.#adoptTheirs(theirs.generation, old, now)
-      return
+      return undefined
     }
     this.#actions.adopted(next, now)
     old.standing = 'closing'
     old.queue.push(new DeleteIkeTask(this.#state))
     if (theirs !== undefined && !theirs.deleted) this.#state.supersede(theirs.generation, now, true)
+    return undefined
   }
 
   /** The peer's rekey stands; it deletes the old one. */
@@ -146,11 +154,6 @@ export class RekeyIkeTask implements Task {
       return
     }
     this.#state.fail(explainRefusal('rekey', error.type, this.#state))
-    this.#actions.rekeyLater(now)
-  }
-
-  #unusable(why: string, now: Instant): void {
-    this.#state.fail(explainUnusable('rekey', why, this.#state))
     this.#actions.rekeyLater(now)
   }
 }

@@ -309,3 +309,17 @@ describe('what a person reads', () => {
     assert.deepEqual(town.b.failures(), ['rekey lifetime'])
   })
 })
+
+describe('limits', () => {
+  test('NO_ADDITIONAL_SAS with no Child SA left ends the association, so that it is begun anew', () => {
+    const town = new TwoEnds({ b: { settings: { maxChildren: 0 } } }).connect()
+    assertWorking(town)
+    town.a.ike.closeChild(town.a.ike.childSpis[0]!, town.now)
+    town.collect()
+    town.settle()
+    town.run(10)
+    assert.deepEqual(town.a.failures(), ['child peer-refused-us'])
+    assert.equal(town.a.closedWhy(), 'dead')
+    assert.equal(town.b.closedWhy(), 'gone')
+  })
+})
