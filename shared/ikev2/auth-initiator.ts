@@ -7,7 +7,7 @@ import type { ChildLifecycle } from './child-lifecycle.ts'
 import { type ChildOffer, dropOffer, offerChild, offerPayloads, takeAnswer } from './child-negotiation.ts'
 import { configurationRequest, readConfiguration } from './configuration.ts'
 import { RefuseChildTask } from './delete-child-task.ts'
-import { explainOwnerRefusal, explainRefusal, explainUnusable } from './explain.ts'
+import { explainRefusal, explainUnusable } from './explain.ts'
 import { explainOwnKey } from './explain-authentication.ts'
 import type { Generation } from './generation.ts'
 import type { Initiation } from './ike-context.ts'
@@ -21,7 +21,7 @@ import { redirected } from './redirect.ts'
 import { resumptionMic } from './signed-octets.ts'
 import type { Task } from './task.ts'
 import { takeTicket } from './ticket-issue.ts'
-import { octetsOf, verifyPeer } from './verify-peer.ts'
+import { admitPeer, octetsOf, verifyPeer } from './verify-peer.ts'
 
 /** What IKE_AUTH asks of the machine around it, at either end. */
 export interface AuthActions {
@@ -154,8 +154,7 @@ export class AuthInitiator implements Task {
       return { failure: explainUnusable('auth', 'it does not use the postquantum pre-shared key that is demanded', this.#state) }
     const verdict = verifyPeer(this.#state, 'responder', idR, auth, answer, secrets)
     if ('failure' in verdict) return verdict
-    const grant = this.#state.context.owner.admit(verdict.peer, secrets.chosen)
-    return 'refused' in grant ? { failure: explainOwnerRefusal(grant, this.#state) } : { peer: verdict.peer, grant }
+    return admitPeer(this.#state, verdict.peer, secrets)
   }
 
   #childOffer(): ChildOffer | undefined {

@@ -7,7 +7,7 @@ import { certPayloads } from './cert-request.ts'
 import type { ChildLifecycle } from './child-lifecycle.ts'
 import { answerConfiguration } from './configuration.ts'
 import { answerChild } from './create-child-responder.ts'
-import { explainOwnerRefusal, explainUnusable } from './explain.ts'
+import { explainUnusable } from './explain.ts'
 import { explainOwnKey } from './explain-authentication.ts'
 import type { Generation } from './generation.ts'
 import { sameId } from './identity.ts'
@@ -19,7 +19,7 @@ import type { AuthenticatedPeer, PeerGrant } from './peer-policy.ts'
 import { acceptPpk, explainPpk, type PpkChoice } from './ppk-acceptance.ts'
 import { resumptionMic } from './signed-octets.ts'
 import { issueTicket } from './ticket-issue.ts'
-import { octetsOf, verifyPeer } from './verify-peer.ts'
+import { admitPeer, octetsOf, verifyPeer } from './verify-peer.ts'
 
 /** A peer that is in. */
 interface Admitted {
@@ -79,8 +79,7 @@ export class AuthResponder {
     const secrets = generation.secrets!
     const verdict = verifyPeer(this.#state, 'initiator', idI, auth, request, secrets)
     if ('failure' in verdict) return verdict
-    const grant = this.#state.context.owner.admit(verdict.peer, secrets.chosen)
-    return 'refused' in grant ? { failure: explainOwnerRefusal(grant, this.#state) } : { peer: verdict.peer, grant }
+    return admitPeer(this.#state, verdict.peer, secrets)
   }
 
   /** The identity that the peer asks for, if it is one of ours; else the usual one, which the peer judges. */

@@ -14,7 +14,7 @@ const NAT_HASH_LENGTH = 20
  * NAT_DETECTION_SOURCE_IP and _DESTINATION_IP of chance, which no address hashes to: the peer sees a NAT at both ends, and so puts its ESP
  * into UDP, which is the only ESP that we receive (DESIGN D2).
  */
-export const natDetection = (suite: Suite): NotifyPayload[] => [
+export const natDetection = (suite: Pick<Suite, 'random'>): NotifyPayload[] => [
   notify(NotifyType.NatDetectionSourceIp, suite.random(NAT_HASH_LENGTH)),
   notify(NotifyType.NatDetectionDestinationIp, suite.random(NAT_HASH_LENGTH)),
 ]
@@ -28,7 +28,7 @@ export const signatureHashes = (): NotifyPayload =>
  * long enough that the answer stays within its size: it goes to somebody who has proven nothing (P-12).
  */
 export function initAnswerPayloads(
-  context: { readonly suite: Suite; readonly authorities: readonly Uint8Array[] },
+  context: { readonly suite: Pick<Suite, 'random'>; readonly authorities: readonly Uint8Array[] },
   agreed: { readonly chosen: Proposal; readonly ke: KePayload } | undefined,
   nonce: Uint8Array,
   request: readonly IkePayload[],

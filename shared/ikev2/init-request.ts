@@ -124,7 +124,8 @@ function lengthOfReply(
   { payloads, datagram }: Message,
 ): number {
   const nonce = new Uint8Array(NONCE_LENGTH)
-  return IKE_HEADER_LENGTH + lengthOfPayloads(initAnswerPayloads(context, agreed, nonce, payloads, datagram.length))
+  const blank = { authorities: context.authorities, suite: { random: (length: number) => new Uint8Array(length) } }
+  return IKE_HEADER_LENGTH + lengthOfPayloads(initAnswerPayloads(blank, agreed, nonce, payloads, datagram.length))
 }
 
 /** Without a word on who we are, and without keeping anything. */

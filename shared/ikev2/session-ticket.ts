@@ -1,14 +1,12 @@
-import { toHex } from '#shared/bytes/hex.ts'
+import { fromHex, toHex } from '#shared/bytes/hex.ts'
 import { Reader } from '#shared/bytes/reader.ts'
 import { WireError } from '#shared/bytes/wire-error.ts'
 import { Writer } from '#shared/bytes/writer.ts'
 import type { Suite } from '#shared/crypto/suite.ts'
 import { type Certificate, parseCertificate } from '#shared/pki/certificate.ts'
-import { PkiError } from '#shared/pki/pki-error.ts'
 import { type WallTime, wallTime } from '#shared/time/instant.ts'
 import { ProtocolId } from '#shared/wire/ike-numbers.ts'
 import type { Proposal, Transform } from '#shared/wire/ike-payload/payload.ts'
-import { idText } from './identity.ts'
 import type { AuthenticatedPeer } from './peer-policy.ts'
 
 /**
@@ -17,11 +15,15 @@ import type { AuthenticatedPeer } from './peer-policy.ts'
  *
  *   nonce (12) | AEAD_CHACHA20_POLY1305(key, nonce, aad "adit ticket 1", content)
  *
- *   content: expiry, ms since 1970 (8) | n (1), n transforms of (type 1, id 2, key length 2) | SK_d (2 + …) | ID type (1), ID (2 + …)
- *            | certificate DER (2 + …), empty: pre-shared key
+ *   content: expiry, ms since 1970 (8) | n (1), n transforms of (type 1, id 2, key length 2) | SK_d (2 + …)
+ *            | ID type (1), ID (2 + …), its text (2 + …) | certificate DER (2 + …), empty: pre-shared key | SHA-256 of its SPKI (32)
+ *
+ * Texts and hashes that could be computed from the rest are in it, and the certificate is parsed when somebody asks for it: thousands of
+ * peers come back in a second.
  */
 const NONCE_LENGTH = 12
 const TAG_LENGTH = 16
+const HASH_LENGTH = 32
 const aad = Uint8Array.from(Buffer.from('adit ticket 1', 'ascii'))
 
 /** The request that carries a ticket cannot be cut in fragments: with headers it stays below 1280 bytes. */
@@ -40,7 +42,10 @@ export interface TicketContent {
 export function sealTicket(suite: Suite, key: Uint8Array, content: TicketContent): Uint8Array | undefined {
   const { chosen, skD, peer, expires } = content
   const certificate = peer.proof.kind === 'certificate' ? peer.proof.certificate.der : new Uint8Array()
-  const length = 8 + 1 + 5 * chosen.transforms.length + 2 + skD.length + 1 + 2 + peer.id.data.length + 2 + certificate.length
+  const text = Uint8Array.from(Buffer.from(peer.idText, 'utf8'))
+  const hash = peer.proof.kind === 'certificate' ? fromHex(peer.proof.spkiSha256) : new Uint8Array()
+  const fields = [skD, peer.id.data, text, certificate]
+  const length = 8 + 1 + 5 * chosen.transforms.length + 1 + fields.reduce((sum, field) => sum + 2 + field.length, 0) + hash.length
   if (NONCE_LENGTH + length + TAG_LENGTH > MAX_TICKET) return undefined
   const plain = new Uint8Array(length)
   const writer = new Writer(plain).u64(BigInt(Math.round(expires))).u8(chosen.transforms.length)
@@ -50,7 +55,7 @@ export function sealTicket(suite: Suite, key: Uint8Array, content: TicketContent
       .u16(id)
       .u16(keyLength ?? 0)
   writer.u16(skD.length).bytes(skD).u8(peer.id.type).u16(peer.id.data.length).bytes(peer.id.data)
-  writer.u16(certificate.length).bytes(certificate)
+  writer.u16(text.length).bytes(text).u16(certificate.length).bytes(certificate).bytes(hash)
 
   const ticket = new Uint8Array(NONCE_LENGTH + length + TAG_LENGTH)
   ticket.set(suite.random(NONCE_LENGTH))
@@ -75,14 +80,14 @@ export function openTicket(
     const length = aead.open(ticket.subarray(0, NONCE_LENGTH), aad, ticket.subarray(NONCE_LENGTH), plain)
     aead.wipe()
     if (length < 0) continue
-    const content = read(suite, plain.subarray(0, length))
+    const content = read(plain.subarray(0, length))
     plain.fill(0)
     return content !== undefined && now < content.expires ? content : undefined
   }
   return undefined
 }
 
-function read(suite: Suite, plain: Uint8Array): TicketContent | undefined {
+function read(plain: Uint8Array): TicketContent | undefined {
   try {
     const reader = new Reader(plain)
     const expires = wallTime(Number(reader.u64()))
@@ -92,24 +97,38 @@ function read(suite: Suite, plain: Uint8Array): TicketContent | undefined {
     })
     const skD = reader.bytes(reader.u16())
     const id = { type: reader.u8(), data: reader.bytes(reader.u16()) }
+    const text = Buffer.from(reader.bytes(reader.u16())).toString('utf8')
     const der = reader.bytes(reader.u16())
+    const proof = der.length === 0 ? ({ kind: 'psk' } as const) : new StoredProof(der, toHex(reader.bytes(HASH_LENGTH)))
     reader.end()
-    const proof = der.length === 0 ? ({ kind: 'psk' } as const) : certificateProof(suite, parseCertificate(der))
     return {
       expires,
       chosen: { number: 1, protocol: ProtocolId.Ike, spi: new Uint8Array(), transforms },
       skD,
-      peer: { id, idText: idText(id), proof },
+      peer: { id, idText: text, proof },
     }
   } catch (error) {
     // Our own seal was on it: an older version of this program wrote it otherwise.
-    if (error instanceof WireError || error instanceof PkiError) return undefined
+    if (error instanceof WireError) return undefined
     throw error
   }
 }
 
-const certificateProof = (suite: Suite, certificate: Certificate): AuthenticatedPeer['proof'] => ({
-  kind: 'certificate',
-  certificate,
-  spkiSha256: toHex(suite.hash('sha256', certificate.spki)),
-})
+/** The proof that earned the ticket. The certificate was parsed and judged then; it is parsed again if anybody asks for it. */
+class StoredProof {
+  readonly kind = 'certificate'
+  readonly spkiSha256: string
+  readonly #der: Uint8Array
+  #certificate: Certificate | undefined
+
+  constructor(der: Uint8Array, spkiSha256: string) {
+    this.#der = der
+    this.spkiSha256 = spkiSha256
+  }
+
+  /** Throws PkiError where this version of the program reads certificates more strictly than the one that sealed the ticket. */
+  get certificate(): Certificate {
+    this.#certificate ??= parseCertificate(this.#der)
+    return this.#certificate
+  }
+}

@@ -1,12 +1,14 @@
+import { PkiError } from '#shared/pki/pki-error.ts'
 import type { AuthPayload, IkeId, IkePayload } from '#shared/wire/ike-payload/payload.ts'
 import { chainOf } from './cert-request.ts'
-import { explainAuthentication } from './explain-authentication.ts'
+import { explainOwnerRefusal } from './explain.ts'
+import { explainAuthentication, explainCertificate } from './explain-authentication.ts'
 import type { GenerationSecrets } from './generation-secrets.ts'
 import type { FirstExchange, IkeState } from './ike-state.ts'
 import type { IkeKeys } from './key-material.ts'
 import type { NegotiationFailure } from './negotiation-failure.ts'
 import { authenticatePeer } from './peer-authentication.ts'
-import type { AuthenticatedPeer, IkeOwner } from './peer-policy.ts'
+import type { AuthenticatedPeer, IkeOwner, PeerGrant } from './peer-policy.ts'
 import { type PrfFunction, signedOctets } from './signed-octets.ts'
 import { verifyResumptionAuth } from './verify-auth.ts'
 
@@ -41,6 +43,22 @@ export function verifyPeer(
   const claim = { id: { type: id.type, data: id.data.slice() }, chain: chainOf(payloads), auth, octets, expectedId }
   const verdict = authenticatePeer(ownerOf(state), claim, prf, state.context.suite)
   return 'refused' in verdict ? { failure: explainAuthentication(verdict.refused, state) } : verdict
+}
+
+/** Whether the owner lets a proven peer in. */
+export function admitPeer(
+  state: IkeState,
+  peer: AuthenticatedPeer,
+  { chosen }: GenerationSecrets,
+): { readonly peer: AuthenticatedPeer; readonly grant: PeerGrant } | { readonly failure: NegotiationFailure } {
+  try {
+    const grant = state.context.owner.admit(peer, chosen)
+    return 'refused' in grant ? { failure: explainOwnerRefusal(grant, state) } : { peer, grant }
+  } catch (error) {
+    // The certificate in a ticket, which is read when the owner asks for it, is held to stricter rules than when it was sealed.
+    if (error instanceof PkiError) return { failure: explainCertificate(error, [], state) }
+    throw error
+  }
 }
 
 /** An initiator that has a pre-shared key of its own for this peer expects the peer to have it too. */

@@ -1,10 +1,14 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
+import { toHex } from '#shared/bytes/hex.ts'
 import { nativeSuite } from '#shared/crypto/native.ts'
+import { subjectIkeId } from '#shared/ikev2/certificate-id.ts'
 import type { ResumptionTicket } from '#shared/ikev2/ike-output.ts'
+import type { AuthenticatedPeer } from '#shared/ikev2/peer-policy.ts'
 import { openTicket, sealTicket } from '#shared/ikev2/session-ticket.ts'
 import { wallTime } from '#shared/time/instant.ts'
 import { ExchangeType } from '#shared/wire/ike-numbers.ts'
+import { makeLeaf, makeRoot } from '#test/shared/pki/built-chain.ts'
 import { TwoEnds } from './two-ends.ts'
 import { assertWorking } from './working.ts'
 
@@ -83,5 +87,21 @@ describe('session resumption (RFC 5723)', () => {
     }
     for (let length = 0; length < sealed.length; length++)
       assert.equal(openTicket(nativeSuite, [key], sealed.subarray(0, length), wallTime(1)), undefined)
+  })
+
+  test('a certificate is in the ticket, for the owner to ask about', () => {
+    const leaf = makeLeaf(makeRoot())
+    const spkiSha256 = toHex(nativeSuite.hash('sha256', leaf.spki))
+    const peer: AuthenticatedPeer = {
+      id: subjectIkeId(leaf.certificate),
+      idText: 'CN=broker.example.com',
+      proof: { kind: 'certificate', certificate: leaf.certificate, spkiSha256 },
+    }
+    const chosen = ticketOf(new TwoEnds({ b: gateway }).connect()).algorithms
+    const sealed = sealTicket(nativeSuite, key, { expires: wallTime(10), chosen, skD: new Uint8Array(32), peer })!
+    const opened = openTicket(nativeSuite, [key], sealed, wallTime(1))?.peer
+    assert.ok(opened?.proof.kind === 'certificate')
+    assert.deepEqual([opened.idText, opened.id, opened.proof.spkiSha256], [peer.idText, peer.id, spkiSha256])
+    assert.deepEqual(opened.proof.certificate.der, leaf.certificate.der)
   })
 })
