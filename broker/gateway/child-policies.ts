@@ -40,9 +40,12 @@ export class ChildPolicies {
     }
   }
 
-  /** The networks that `of` names: another text where sites have come or gone, or the principal's own subnets changed. */
-  reachOf(principal: Principal): string {
-    return [...this.#others(principal), '', ...principal.subnets].join(' ')
+  /** The networks behind all peers that `of` names: another text where sites have come or gone, or changed. */
+  get sites(): string {
+    const { registry, clock } = this.#options
+    const wall = clock.wall()
+    const admitted = [...registry.directory.sites()].filter((site) => registry.directory.isAdmitted(site, wall))
+    return admitted.map(({ id, subnets }) => `${id} ${subnets.join(' ')}`).join('\n')
   }
 
   /**

@@ -147,6 +147,7 @@ export class Gateway implements GatewayView {
     this.#renewal?.clear()
     writer.stop()
     await mqtt.close()
+    ipsec?.stop()
     ipsec?.redirect()
     engine.plane.filter.revoke(() => true)
     journal.flush(options.clock.now(), true)

