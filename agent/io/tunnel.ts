@@ -3,6 +3,7 @@ import { AgentCore, type AgentEvent } from '#agent/core/agent-core.ts'
 import type { EspHub, IkeIdentity } from '#agent/core/esp-hub.ts'
 import type { Suite } from '#shared/crypto/suite.ts'
 import { toAditError } from '#shared/errors.ts'
+import type { NetstackLimits } from '#shared/netstack/options.ts'
 import { Driver } from '#shared/platform/driver.ts'
 import type { Log } from '#shared/platform/log.ts'
 import type { Timer, Timers } from '#shared/platform/timers.ts'
@@ -32,6 +33,8 @@ export interface TunnelOptions {
   readonly speaks?: SuiteName
   ike?(): IkeIdentity
   onEvent?(event: AgentEvent): void
+  /** Where the netstack's defaults are too large. */
+  limits?: Partial<NetstackLimits>
   /** For tests. */
   lookup?: Lookup
 }
@@ -60,7 +63,7 @@ export class Tunnel {
   #closed = false
 
   private constructor(options: TunnelOptions, hub: HubMaker | undefined) {
-    const { suite, clock, timers, keys, record, floors } = options
+    const { suite, clock, timers, keys, record, floors, limits } = options
     this.#options = options
     this.#record = record
     this.#driver = new Driver(clock, timers)
@@ -72,7 +75,7 @@ export class Tunnel {
       suite,
       clock,
       tunnelKey: keys.tunnel,
-      netstack: { defer: (task) => setImmediate(task) },
+      netstack: { defer: (task) => setImmediate(task), ...(limits && { limits }) },
       ...(hub && { hub: (tunnel) => (this.#hub = hub(tunnel)) }),
       ports: {
         send: (datagram, to) => void this.#socket?.send(datagram, to),
