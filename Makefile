@@ -31,7 +31,7 @@ check: $(STAMP) ## types, lint and format, unused code, import arrows, no clock 
 	npx knip
 	$(NODE_TEST) test/house/*.test.ts
 
-interop: $(STAMP) ## judge us by real peers: wireguard-go, OpenSSH, mosquitto, EST clients, the kernel (root, Debian packages)
+interop: $(STAMP) ## judge us by real peers: wireguard-go, strongSwan, OpenSSH, mosquitto, EST clients, the kernel (root, Debian packages)
 	@test/interop/prepare.sh
 	$(NODE_TEST) --test-concurrency=1 $(INTEROP_TESTS)
 

@@ -69,7 +69,7 @@ export class IpsecCaller {
 
   /** The inner addresses that the gateway has assigned. */
   get addresses(): string[] {
-    return (this.configuration?.addresses ?? []).map(formatAddress)
+    return (this.configuration?.addresses ?? []).map((address) => formatAddress(address))
   }
 
   /** How many of `count` echo requests, `everyMs` apart, are answered. */

@@ -1,5 +1,5 @@
 import { execFile, execFileSync } from 'node:child_process'
-import { randomBytes } from 'node:crypto'
+import { randomBytes, randomInt } from 'node:crypto'
 import type { TestContext } from 'node:test'
 
 /**
@@ -41,6 +41,21 @@ export class Internet {
       host.ip(`link set ${name} up`)
     }
     return names
+  }
+
+  /** A wire between a host and where the test itself runs, which goes with the host. Returns the addresses of both ends, ours first. */
+  linkHere(host: Host): [here: string, there: string] {
+    const name = `adit${randomBytes(4).toString('hex')}`
+    // Of the network for benchmarks (RFC 2544), which no machine is on: a part by chance, since others may run beside us.
+    const net = `198.${18 + randomInt(2)}.${randomInt(256)}`
+    const last = randomInt(64) * 4
+    const [here, there] = [`${net}.${last + 1}`, `${net}.${last + 2}`]
+    execFileSync('ip', words(`link add ${name} type veth peer name here netns ${host.name}`))
+    execFileSync('ip', words(`addr add ${here}/30 dev ${name}`))
+    execFileSync('ip', words(`link set ${name} up`))
+    host.addAddress(`${there}/30`, 'here')
+    host.ip('link set here up')
+    return [here, there]
   }
 
   close(): void {

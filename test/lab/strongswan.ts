@@ -43,11 +43,11 @@ export class Strongswan {
     return peer
   }
 
-  /** Starts charon, again after `kill`. */
-  async launch(): Promise<void> {
+  /** Starts charon, again after `kill`; `settings` in place of those of before. */
+  async launch(settings = this.#options.settings): Promise<void> {
     rmSync(this.#socket, { force: true })
     const conf = join(this.folder, 'strongswan.conf')
-    writeFileSync(conf, strongswanConf(this.folder, this.#options))
+    writeFileSync(conf, strongswanConf(this.folder, { ...this.#options, settings: settings ?? [] }))
     // charon writes a pid file into /run: each gets a /run of its own, or a second one would not start.
     const script = `mount -t tmpfs none /run && exec env STRONGSWAN_CONF='${conf}' /usr/lib/ipsec/charon`
     const [command, ...words] = [...this.host.prefix, 'unshare', '-m', 'bash', '-c', script]
