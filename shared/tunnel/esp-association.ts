@@ -152,7 +152,8 @@ export class EspAssociation implements Association, EspTimer {
   initiate(now: Instant): void {
     const held = this.#ikes.current
     if (held === undefined || this.#initiator.isAsking) this.#initiator.restart(now)
-    if (held !== undefined) this.#probe(held, now)
+    // It may be that our own address has changed: who speaks MOBIKE wants to hear of that, by way of the new path.
+    if (held !== undefined) this.#probe(held, now, held.initiator)
     this.#rearm(now)
   }
 
@@ -350,9 +351,10 @@ export class EspAssociation implements Association, EspTimer {
   }
 
   /** Asks for a sign of life; without one a new association is asked for. */
-  #probe(held: HeldIkeSa, now: Instant): void {
+  #probe(held: HeldIkeSa, now: Instant, mayHaveMoved = false): void {
     this.#reviveAt ??= after(now, PROBE_PATIENCE)
-    held.sa.probe(now)
+    if (mayHaveMoved) held.sa.move(now)
+    else held.sa.probe(now)
     held.settle(now)
     this.#arm(this.#reviveAt)
   }

@@ -1,19 +1,16 @@
 import { toHex } from '#shared/bytes/hex.ts'
 import { DropReason } from '#shared/drop-reason.ts'
 import { IkeSa } from '#shared/ikev2/ike-sa.ts'
-import { plainReply, readInitRequest } from '#shared/ikev2/init-request.ts'
-import { notify } from '#shared/ikev2/notify.ts'
+import { readInitRequest } from '#shared/ikev2/init-request.ts'
 import type { Instant } from '#shared/time/instant.ts'
 import { TokenBucket } from '#shared/time/token-bucket.ts'
-import { decodeIkeHeader, IKE_HEADER_LENGTH } from '#shared/wire/ike-header.ts'
-import { NotifyType } from '#shared/wire/ike-numbers.ts'
-import { PAYLOAD_HEADER_LENGTH } from '#shared/wire/ike-payloads.ts'
+import { COOKIE_DEMAND_LENGTH, writeCookieDemand } from './cookie-demand.ts'
 import type { EspCore } from './esp-core.ts'
 import type { EspEndpointOptions } from './esp-options.ts'
 import { cookieOf, initiatorSpiOf, nonceOf } from './first-message.ts'
 import { LoadMeter, SourceLimiter } from './handshake-load.ts'
 import { type Arrival, HeldIkeSa } from './held-ike-sa.ts'
-import { IKE_COOKIE_LENGTH, IkeCookies } from './ike-cookie.ts'
+import { IkeCookies } from './ike-cookie.ts'
 
 /** First messages a second above which their senders must show a cookie: half of the full handshakes that one core answers. */
 const LOAD_PER_SECOND = 200
@@ -22,8 +19,8 @@ const HALF_OPEN_LOAD = 100
 const HALF_OPEN_LIMIT = 1_000
 /** Refused first messages a second that are explained and recorded, and how many at once; the rest is answered all the same. */
 const ACCOUNTS = { perSecond: 5, burst: 50 }
-/** Bytes of the message that demands a cookie. */
-const DEMAND_LENGTH = IKE_HEADER_LENGTH + PAYLOAD_HEADER_LENGTH + 4 + IKE_COOKIE_LENGTH
+/** One demand is under way at a time. */
+const demand = new Uint8Array(COOKIE_DEMAND_LENGTH)
 
 /**
  * Where strangers knock. Each step costs more than the one before, and nobody is sent more bytes than he sent (P-10, P-12):
@@ -135,8 +132,8 @@ export class IkeDoor {
   /** Asks for a cookie, unless that would say more than the stranger did. */
   #demand(message: Uint8Array, spi: Uint8Array, arrival: Arrival, now: Instant): void {
     const nonce = nonceOf(message)
-    if (nonce === undefined || message.length < DEMAND_LENGTH) return
-    const cookie = this.#cookies.make(spi, nonce, arrival.from, now)
-    this.#core.reply(plainReply(decodeIkeHeader(message), notify(NotifyType.Cookie, cookie)), arrival)
+    if (nonce === undefined || message.length < COOKIE_DEMAND_LENGTH) return
+    writeCookieDemand(message, this.#cookies.make(spi, nonce, arrival.from, now), demand)
+    this.#core.reply(demand, arrival)
   }
 }
