@@ -125,3 +125,16 @@ test('data of a Child SA that a younger one has replaced moves nobody', () => {
   network.run(10_000)
   assert.equal(bob.receive(late, ALICE), DropReason.UnknownReceiver, 'and then forgotten')
 })
+
+test('MOBIKE: initiate from a new place proves it, and lifts the limit on what goes there', () => {
+  const { network, alice, bob } = espConnected(7)
+  const { ike } = bob.to(alice)
+  network.move(alice, { address: '2001:db8::7', port: 63_000 })
+  alice.endpoint.initiate(alice.to(bob), network.now)
+  network.run(100)
+  assert.equal(bob.to(alice).endpoint?.port, 63_000)
+  for (let i = 0; i < 50; i++) assert.ok(bob.send(alice, i, packetBetween('bob.example', 'alice.example', i, 1_200)) > 0)
+  network.run(5_000)
+  assert.equal(alice.received.length, 50)
+  assert.equal(bob.to(alice).ike, ike, 'the same IKE SA')
+})
