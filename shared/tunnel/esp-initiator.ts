@@ -1,6 +1,7 @@
 import { IkeSa } from '#shared/ikev2/ike-sa.ts'
 import { Backoff } from '#shared/time/backoff.ts'
 import { after, type Duration, elapsed, type Instant, milliseconds, seconds } from '#shared/time/instant.ts'
+import { eagerSettings } from './eager-settings.ts'
 import type { EspAssociation } from './esp-association.ts'
 import type { EspCore } from './esp-core.ts'
 import type { EspPeerOptions } from './esp-options.ts'
@@ -154,8 +155,11 @@ export class EspInitiator {
     this.#demandedAt ??= now
     const ticket = this.#owner.takeTicket(now)
     const first = { endpoint, initialContact: !this.#owner.hasLived }
-    const sa = IkeSa.initiate(this.#core.context, { ...initiation, ...first, ...(ticket && { ticket }) }, now)
-    const held = new HeldIkeSa(this.#core, sa, { initiator: true, proven: true, place: endpoint, bare: false })
+    let held: HeldIkeSa | undefined
+    const { context } = this.#core
+    const settings = eagerSettings(context.settings, () => (held?.isAuthenticated ? undefined : (held?.sent ?? 0)))
+    const sa = IkeSa.initiate({ ...context, settings }, { ...initiation, ...first, ...(ticket && { ticket }) }, now)
+    held = new HeldIkeSa(this.#core, sa, { initiator: true, proven: true, place: endpoint, bare: false })
     held.association = this.#owner
     held.quiet = quiet
     this.#attempt = held

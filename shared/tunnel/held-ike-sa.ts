@@ -66,6 +66,11 @@ export class HeldIkeSa implements EspTimer {
     return this.sa.state === 'established' || this.sa.state === 'closing'
   }
 
+  /** Messages that went out. */
+  get sent(): number {
+    return this.#sent
+  }
+
   /** Where its last authentic message came from, or the last of the first exchange. */
   get place(): Endpoint | undefined {
     return this.#place

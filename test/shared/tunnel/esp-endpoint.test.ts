@@ -295,7 +295,7 @@ test('TFC padding: every packet is a multiple of the size asked for, and opens a
 test('P-08 handshakes under 30 % loss each way: p50 <= 1.5 s, p99 <= 8 s, all within 30 s', (t) => {
   const times: number[] = []
   for (let seed = 0; seed < 100; seed++) {
-    const { network, alice, bob } = espNodes(1_000 + seed, { settings: { retryCap: seconds(1) } })
+    const { network, alice, bob } = espNodes(1_000 + seed)
     network.recording = false
     network.loss = 0.3
     alice.peer(bob, { firstContact: true })
