@@ -1,4 +1,4 @@
-import { elapsed, type Instant } from '#shared/time/instant.ts'
+import { elapsed, type Instant, seconds } from '#shared/time/instant.ts'
 import type { Endpoint } from '#shared/wire/endpoint.ts'
 import type { IkePayload } from '#shared/wire/ike-payload/payload.ts'
 import { explainTimeout } from './explain.ts'
@@ -10,11 +10,11 @@ import type { Task } from './task.ts'
 /** A request that was sent so often without an answer is recorded, once: some ten seconds have passed. */
 const TOLD_AFTER = 5
 /**
- * A delete that nobody answers is sent so often, for the peer may have forgotten the SA and answer no more: of an association that ends,
- * some seconds long; of an IKE SA that has a successor, a minute, which outlives a black-out.
+ * A delete that nobody answers is repeated for so long, since the peer may have forgotten the SA and answer no more: of an association that
+ * ends, some seconds; of an IKE SA that has a successor, as long as the other end lingers, which outlives a black-out.
  */
-const ENDING_ATTEMPTS = 5
-const REPLACED_ATTEMPTS = 9
+const ENDING_PATIENCE = seconds(8)
+export const REPLACED_PATIENCE = seconds(60)
 
 /**
  * A task for the current generation, begun at once where its window is free; while a message is being executed, after that, when
@@ -82,9 +82,10 @@ export function repeatDue(state: IkeState, now: Instant): void {
     const outstanding = generation.requests.outstanding
     if (outstanding === undefined || now < outstanding.nextAt || state.state === 'closed') continue
     if (generation.standing !== 'current' || state.state === 'closing') {
-      if (outstanding.attempts < (generation === state.current ? ENDING_ATTEMPTS : REPLACED_ATTEMPTS))
-        repeat(state, generation, now)
-      else if (generation === state.current) state.end(state.closingWhy)
+      const isLast = generation === state.current
+      const patience = isLast ? ENDING_PATIENCE : REPLACED_PATIENCE
+      if (elapsed(outstanding.firstSentAt, now) < patience) repeat(state, generation, now)
+      else if (isLast) state.end(state.closingWhy)
       else state.forget(generation)
       continue
     }

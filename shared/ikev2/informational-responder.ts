@@ -1,16 +1,17 @@
-import { after, elapsed, type Instant, seconds } from '#shared/time/instant.ts'
+import { after, elapsed, type Instant, milliseconds, seconds } from '#shared/time/instant.ts'
 import { ProtocolId } from '#shared/wire/ike-numbers.ts'
 import type { DeletePayload, IkePayload } from '#shared/wire/ike-payload/payload.ts'
 import type { ChildLifecycle } from './child-lifecycle.ts'
 import type { ChildSa } from './child-sa.ts'
+import { REPLACED_PATIENCE } from './exchange.ts'
 import { explainLifetime } from './explain.ts'
 import type { Generation } from './generation.ts'
 import type { IkeState } from './ike-state.ts'
 import { payloadsOf } from './payload-of.ts'
 import { espSpiBytes, espSpiOf } from './spi.ts'
 
-/** An IKE SA that the peer has deleted still answers the same request again for so long. */
-const LINGER = seconds(10)
+/** An IKE SA that the peer has deleted answers the same request again for as long as the peer may repeat it, and a little longer. */
+const LINGER = milliseconds(REPLACED_PATIENCE + 5_000)
 /** Deletes of unknown Child SAs that are remembered while a CREATE_CHILD_SA of ours is under way. */
 const EARLY_DELETES = 8
 /** Whoever deletes a Child SA younger than this has another reason than its age. */

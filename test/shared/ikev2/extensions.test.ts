@@ -137,7 +137,7 @@ describe('postquantum pre-shared keys (RFC 8784)', () => {
     town.b.ike.rekeyIke(town.now)
     town.collect()
     town.settle()
-    town.run(15)
+    town.run(70)
     assertWorking(town)
   })
 

@@ -264,7 +264,7 @@ describe('peers with keys', () => {
     town.collect()
     town.settle()
     assert.equal(town.a.ike.localSpis.length, 1)
-    town.run(40)
+    town.run(120)
     assertWorking(town)
     assert.notDeepEqual([...town.a.installed.keys()], after, 'it was done when the time had come')
   })

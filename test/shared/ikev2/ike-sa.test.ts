@@ -37,7 +37,7 @@ describe('two IKE machines', () => {
       town.end(side).ike.rekeyIke(town.now)
       town.collect()
       town.settle()
-      town.run(11)
+      town.run(70)
       assertWorking(town)
       assert.notEqual(town.a.ike.localSpis[0], old)
       assert.deepEqual([...town.a.installed.keys()], children, 'Child SAs live on')
