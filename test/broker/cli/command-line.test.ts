@@ -244,6 +244,7 @@ test('bad words: one sentence with a mend, a code, and the status of its kind', 
     [['device', 'show', 'x\u001b]0;', '--data', data], 4, 'device-unknown'],
     [['device', 'add', '--name', 'pi', '--wireguard', 'abc', '--data', data], 2, 'usage'],
     [['run', '--listen', 'somewhere', '--data', data], 2, 'usage'],
+    [['run', '--port500', 'somewhere', '--data', data], 2, 'usage'],
     [['run', '--log', 'loud', '--data', data], 2, 'usage'],
   ]
   for (const [words, status, code] of table) {
