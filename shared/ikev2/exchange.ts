@@ -14,7 +14,7 @@ const TOLD_AFTER = 5
  * ends, some seconds; of an IKE SA that has a successor, as long as the other end lingers, which outlives a black-out.
  */
 const ENDING_PATIENCE = seconds(8)
-export const REPLACED_PATIENCE = seconds(60)
+export const REPLACED_PATIENCE = seconds(45)
 
 /**
  * A task for the current generation, begun at once where its window is free; while a message is being executed, after that, when
