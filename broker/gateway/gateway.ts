@@ -189,9 +189,9 @@ export class Gateway implements GatewayView {
 
   /** A peer of the esp suite that closes its association is gone. */
   #lapsed(association: Association): void {
-    const { options, ipsec, presence } = this.#parts
-    const owner = ipsec?.hasLeft(association) && options.registry.directory.byPeerKey(association.peerKey)
-    if (owner) presence.goodbye(owner.id)
+    const { options, peers, ipsec, presence } = this.#parts
+    const owner = options.registry.directory.byPeerKey(association.peerKey)
+    if (owner && peers.of(owner.id) === association && ipsec?.hasLeft(association)) presence.goodbye(owner.id)
   }
 
   #acceptMqtt(socket: TcpSocket): void {

@@ -61,10 +61,11 @@ export class Peers {
   bind(principal: Principal, association: Association): void {
     const before = this.#attached.get(principal.id)
     if (before?.association === association && sameRoutes(before.principal, principal)) return
-    if (before && before.association !== association) this.#remove(before.association)
     for (const prefix of before ? prefixesOf(before.principal) : []) this.#plane.routes.remove(prefix)
     for (const prefix of prefixesOf(principal)) this.#plane.routes.insert(prefix, association)
     this.#attached.set(principal.id, { association, principal })
+    // Last: whoever hears of its end finds the new one.
+    if (before && before.association !== association) this.#remove(before.association)
   }
 
   /** The principal has changed: its routes follow, and an association of a former key or of one that is no longer admitted goes. */

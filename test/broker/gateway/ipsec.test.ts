@@ -140,7 +140,7 @@ test('sites: hosts behind two peers meet where a grant says so, and nowhere else
 })
 
 test('a device has one association: the suite in which it came last', async () => {
-  const { client, principal } = await fixture.join('device', 'both')
+  const { client, principal, key } = await fixture.join('device', 'both')
   const { credential, issued } = await certify(fixture, 'both')
   await fixture.registry.certificates.record({ ...issued, principalId: principal.id })
   assert.notEqual(await client.core.netstack.ping(inner6(), { timeoutMs: 2_000 }), undefined)
@@ -150,7 +150,14 @@ test('a device has one association: the suite in which it came last', async () =
   assert.equal(await peer.pings(inner6()), true)
   assert.equal(fixture.broker.gateway.counters().associations, before)
   assert.equal(fixture.broker.gateway.presence(principal).suite, 'esp')
+  // And back: what the other suite had does not drag the device down as it goes.
   await client.stop()
+  const again = await fixture.dial(principal, key)
+  await again.up()
+  assert.notEqual(await again.core.netstack.ping(inner6(), { timeoutMs: 2_000 }), undefined)
+  const { state, suite } = fixture.broker.gateway.presence(principal)
+  assert.deepEqual([state, suite], ['up', 'noise'])
+  assert.equal(fixture.broker.gateway.counters().associations, before)
 })
 
 test('a peer is held to the suites of its entry; another may not use them', async () => {
