@@ -15,7 +15,7 @@ test('the example holds every key, with the defaults', async () => {
     { ...defaultConfig, mqtt: defaultConfig.mqtt === 'off' ? 'off' : defaultConfig.mqtt.listen },
   )
   const keys = [...source.matchAll(/^(\[\w+\]|\w+ =)/gm)].map(([, key]) => key!.replace(/ =|[[\]]/g, ''))
-  assert.deepEqual(keys, ['log', 'level', 'services', 'readings', 'mqtt', 'vitals', 'outbox', 'readings', 'megabytes'])
+  assert.deepEqual(keys, ['suite', 'log', 'level', 'services', 'readings', 'mqtt', 'vitals', 'outbox', 'readings', 'megabytes'])
   const commented = source.replace(/^# (ssh|http|"plc:102") =/gm, (line) => line.slice(2))
   assert.deepEqual(
     (await parseDeviceConfig(commented, 'example')).services.map(({ port }) => port),
@@ -35,6 +35,7 @@ test('a broken line is named with file, line and mend', async () => {
     ['[surprise]\nx = 1', 'c.toml:1'],
     ['[outbox]\nmegabyte = 3', 'c.toml:2'],
     ['services = 5', 'c.toml:1'],
+    ['suite = "pptp"', 'c.toml:1'],
   ]
   for (const [source, place] of cases)
     await assert.rejects(parseDeviceConfig(source, 'c.toml'), (error) => {
