@@ -5,11 +5,11 @@ import { type Parcel, seeded, TwoEnds } from './two-ends.ts'
 import { assertWorking } from './working.ts'
 
 /** Virtual milliseconds in which exchanges begin while messages are lost, doubled and overtake each other; then the wire is good. */
-const STORM = 8_000
+const STORM = 6_000
 const CALM = 200_000
 /** Schedules that one pair of machines lives through, the first of them from the first message on. */
 const STORMS_EACH = 10
-const ACTIONS = 3
+const ACTIONS = 2
 
 interface Flight {
   readonly at: number
