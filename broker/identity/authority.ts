@@ -162,10 +162,13 @@ export class Authority {
     return this.#ike
   }
 
-  /** SHA-1 of the SPKI of each CA that IKE peers' certificates may come from: what they are asked for (RFC 7296 §3.7). */
+  /**
+   * SHA-1 of the SPKI of the CAs that IKE peers are asked for a certificate of (RFC 7296 §3.7): the root, and what signs devices, since some
+   * routers look at a certificate's issuer alone. No more: the answer to strongSwan's first message stays no longer than that, and
+   * costs it no cookie.
+   */
   get authorities(): readonly Uint8Array[] {
-    const cas = [this.#trust.root, ...this.#trust.issuers.values()]
-    return cas.map(({ spki }) => this.#suite.hash('sha1', spki))
+    return [this.#trust.root, this.#ca('device').certificate].map(({ spki }) => this.#suite.hash('sha1', spki))
   }
 
   /** Throws AditError `name-invalid` or `request-refused`. */
