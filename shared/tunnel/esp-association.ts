@@ -101,11 +101,6 @@ export class EspAssociation implements Association, EspTimer {
     return this.#ikes.current
   }
 
-  /** What the peer was granted when it last proved who it is. */
-  get grant(): PeerGrant | undefined {
-    return this.#grant
-  }
-
   seal(inner: Uint8Array, length: number, out: Uint8Array, now: Instant): number {
     const size = this.#data.seal(inner, length, out, now)
     if (size === DropReason.NoSession) this.#demand(now)

@@ -22,7 +22,7 @@ const RENEW_SPACING: Duration = seconds(5)
 type Session = EspSession<HeldIkeSa>
 
 /** What the data half of an association asks of the other. */
-export interface EspDataPathOwner {
+interface EspDataPathOwner {
   /** The IKE SA that negotiates for the association. */
   readonly ike: HeldIkeSa | undefined
   /** An authentic packet came, of any kind. */

@@ -1,17 +1,18 @@
 import { IkeSa } from '#shared/ikev2/ike-sa.ts'
 import { Backoff } from '#shared/time/backoff.ts'
 import { after, type Duration, elapsed, type Instant, milliseconds, seconds } from '#shared/time/instant.ts'
+import { type Endpoint, sameEndpoint } from './association.ts'
 import { eagerSettings } from './eager-settings.ts'
 import type { EspAssociation } from './esp-association.ts'
 import type { EspCore } from './esp-core.ts'
 import type { EspPeerOptions } from './esp-options.ts'
 import { HeldIkeSa } from './held-ike-sa.ts'
 
-/** How long one attempt is given before the owner's next word begins another one. */
-const SPACING: Duration = seconds(1)
+/** The owner's word begins another attempt where this one was silent for so long: repeats come each second while they are of use. */
+const SPACING: Duration = seconds(2)
 /** So long an attempt that nothing repeats is kept for its answer. */
 const CALL_TIME: Duration = seconds(5)
-/** After so long without a message of ours, a packet that wants out asks at once. */
+/** After so long without a message of ours, a packet that wants out asks at once; an attempt that was answered is given as long. */
 const RARE: Duration = seconds(5)
 /** Without new demand asking ends after this, unless the owner always wants the association. */
 const ATTEMPT_TIME: Duration = seconds(90)
@@ -34,6 +35,8 @@ export class EspInitiator {
   /** Never stop asking. */
   #forever = false
   #attempt: HeldIkeSa | undefined
+  /** Where the attempt was begun towards. */
+  #asked: Endpoint | undefined
   #begunAt: Instant | undefined
   #demandedAt: Instant | undefined
   /** When to ask again after a refusal. */
@@ -89,8 +92,11 @@ export class EspInitiator {
   restart(now: Instant): void {
     this.#demandedAt = now
     this.#backoff.reset()
-    if (this.#attempt !== undefined) this.#attempt.quiet = false
-    if (this.#attempt === undefined || this.#isSilentFor(SPACING, now)) this.#begin(now)
+    const attempt = this.#attempt
+    if (attempt !== undefined) attempt.quiet = false
+    const isElsewhere = !sameEndpoint(this.#asked, this.#owner.endpoint)
+    // A long round trip must not starve for the owner's impatience: what is being answered goes on.
+    if (attempt === undefined || isElsewhere || this.#isSilentFor(attempt.isAnswered ? RARE : SPACING, now)) this.#begin(now)
   }
 
   /** One message, unless some are on their way already, and nothing repeats it. */
@@ -152,6 +158,7 @@ export class EspInitiator {
     if (initiation === undefined || endpoint === undefined) return
     this.stop()
     this.#begunAt = now
+    this.#asked = endpoint
     this.#demandedAt ??= now
     const ticket = this.#owner.takeTicket(now)
     const first = { endpoint, initialContact: !this.#owner.hasLived }

@@ -40,6 +40,7 @@ export class HeldIkeSa implements EspTimer {
   /** The message under way. */
   #arrival: Arrival | undefined
   #failures = 0
+  #isAnswered = false
   #sent = 0
   #spis: readonly bigint[] = []
   #hasEnded = false
@@ -64,6 +65,11 @@ export class HeldIkeSa implements EspTimer {
 
   get isAuthenticated(): boolean {
     return this.sa.state === 'established' || this.sa.state === 'closing'
+  }
+
+  /** Something came back, authentic or of the first exchange. */
+  get isAnswered(): boolean {
+    return this.#isAnswered
   }
 
   /** Messages that went out. */
@@ -148,6 +154,7 @@ export class HeldIkeSa implements EspTimer {
     const { from, bare } = arrival
     if (bare) this.#bareAt = { address: from.address, port: from.port }
     else if (sameEndpoint(this.#bareAt, from)) this.#bareAt = undefined
+    this.#isAnswered = true
     this.#place = { address: from.address, port: from.port }
     if (this.isAuthenticated) this.association?.heardIke(this, from, bytes, now)
   }

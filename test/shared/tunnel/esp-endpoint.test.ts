@@ -331,6 +331,32 @@ test('P-09 a round trip of 2 s: one IKE SA, no flap in ten minutes, one spurious
   assert.equal(bob.to(alice).ikeCount, 1)
 })
 
+test('P-09 an owner who asks again each four seconds does not starve a handshake over a round trip of 3 s', () => {
+  for (const delay of [500, 1_000, 1_500]) {
+    const { network, alice, bob } = espNodes(20)
+    network.delay = delay
+    alice.peer(bob, { firstContact: true })
+    const from = network.now
+    for (let i = 0; i < 10 && alice.to(bob).state !== 'established'; i++) {
+      network.run(4_000, () => alice.to(bob).state === 'established')
+      if (alice.to(bob).state !== 'established') alice.endpoint.initiate(alice.to(bob), network.now)
+    }
+    assert.ok(network.now - from <= 4 * delay + 10, `${network.now - from} ms with ${delay} ms each way`)
+    network.run(30_000)
+    assert.equal(bob.to(alice).ikeCount, 1)
+  }
+})
+
+test('another endpoint is asked at once, whatever the first one did not answer', () => {
+  const { network, alice, bob } = espNodes(21)
+  alice.peer(bob, { firstContact: true, endpoint: { address: '198.51.100.99', port: 4500 } })
+  network.run(100)
+  alice.endpoint.setEndpoint(alice.to(bob), BOB, network.now)
+  alice.endpoint.initiate(alice.to(bob), network.now)
+  network.run(100)
+  assert.equal(alice.to(bob).state, 'established')
+})
+
 test('a peer that began on port 500, bare, and goes on at 4500 is answered the way that it spoke last', () => {
   const bare: { bytes: Uint8Array; to: { port: number } }[] = []
   const { network, alice, bob } = espNodes(15)
