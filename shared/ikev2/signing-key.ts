@@ -1,7 +1,8 @@
 import { CryptoError, type KeyPair, type RsaPrivateKey, type Suite } from '#shared/crypto/suite.ts'
-import { checkInteger, DerReader, readSmallInteger, Tag } from '#shared/pki/der.ts'
+import { checkInteger, type DerReader, readSmallInteger, Tag } from '#shared/pki/der.ts'
 import { algorithms } from '#shared/pki/oids.ts'
 import { PkiError } from '#shared/pki/pki-error.ts'
+import { ecPrivateNumber, openPrivateKeyInfo } from '#shared/pki/private-key.ts'
 
 /** A private key made ready to sign with: what a peer verifies with our certificate. */
 export type SigningKey =
@@ -13,32 +14,18 @@ const lengths = { p256: 32, p384: 48, ed25519: 32 } as const
 
 /** `pkcs8`: PrivateKeyInfo DER (RFC 5958). Throws PkiError, whose message never has a byte of the key. */
 export function signingKey(pkcs8: Uint8Array, suite: Suite): SigningKey {
-  const outer = new DerReader(pkcs8)
-  const body = outer.sequence()
-  outer.end()
-  if (readSmallInteger(body.content(Tag.Integer)) > 1)
-    throw new PkiError('key-unsupported', 'a private key of an unknown version')
-  const algorithm = body.sequence()
-  const name = algorithm.oid()
-  const content = new DerReader(body.content(Tag.OctetString))
+  const { name, algorithm, content } = openPrivateKeyInfo(pkcs8)
   try {
     if (name === algorithms.rsaEncryption) return { kind: 'rsa', key: rsaNumbers(content) }
     if (name === algorithms.ed25519) return pairOf('ed25519', content.content(Tag.OctetString), suite)
     const curve = name === algorithms.ecPublicKey ? algorithm.oid() : undefined
-    if (curve === algorithms.p256) return pairOf('p256', ecNumber(content), suite)
-    if (curve === algorithms.p384) return pairOf('p384', ecNumber(content), suite)
+    if (curve === algorithms.p256) return pairOf('p256', ecPrivateNumber(content), suite)
+    if (curve === algorithms.p384) return pairOf('p384', ecPrivateNumber(content), suite)
   } catch (error) {
     if (error instanceof CryptoError) throw new PkiError('key-unsupported', `an unusable private key: ${error.message}`)
     throw error
   }
   throw new PkiError('key-unsupported', 'a private key that is neither ECDSA P-256 or P-384, Ed25519 nor RSA')
-}
-
-/** ECPrivateKey (RFC 5915): the number after the version. */
-function ecNumber(content: DerReader): Uint8Array {
-  const key = content.sequence()
-  readSmallInteger(key.content(Tag.Integer))
-  return key.content(Tag.OctetString)
 }
 
 function pairOf(kind: keyof typeof lengths, number: Uint8Array, suite: Suite): SigningKey {

@@ -28,21 +28,30 @@ export function encodePrivateKey(kind: PrivateKeyKind, pair: KeyPair): string {
 export function decodePrivateKey(kind: PrivateKeyKind, pem: string, suite: Suite): KeyPair {
   const [der] = decodePem(label, pem)
   if (der === undefined) throw new PkiError('der-malformed', 'no private key in PEM')
+  const { name, algorithm, content } = openPrivateKeyInfo(der)
+  if (kind === 'x25519' && name === x25519) return suite.x25519.pair(checkLength(content.content(Tag.OctetString)))
+  if (kind === 'p256' && name === algorithms.ecPublicKey && algorithm.oid() === algorithms.p256) {
+    return suite.ecdsaP256.pair(checkLength(ecPrivateNumber(content)))
+  }
+  throw new PkiError('key-unsupported', `a private key of another kind than ${kind}`)
+}
+
+/** PrivateKeyInfo (RFC 5958 §2): the algorithm's name, what follows it there, and the key itself. Throws PkiError. */
+export function openPrivateKeyInfo(der: Uint8Array): { name: string; algorithm: DerReader; content: DerReader } {
   const outer = new DerReader(der)
   const body = outer.sequence()
   outer.end()
   if (readSmallInteger(body.content(Tag.Integer)) > 1)
     throw new PkiError('key-unsupported', 'a private key of an unknown version')
   const algorithm = body.sequence()
-  const name = algorithm.oid()
-  const content = new DerReader(body.content(Tag.OctetString))
-  if (kind === 'x25519' && name === x25519) return suite.x25519.pair(checkLength(content.content(Tag.OctetString)))
-  if (kind === 'p256' && name === algorithms.ecPublicKey && algorithm.oid() === algorithms.p256) {
-    const key = content.sequence()
-    readSmallInteger(key.content(Tag.Integer))
-    return suite.ecdsaP256.pair(checkLength(key.content(Tag.OctetString)))
-  }
-  throw new PkiError('key-unsupported', `a private key of another kind than ${kind}`)
+  return { name: algorithm.oid(), algorithm, content: new DerReader(body.content(Tag.OctetString)) }
+}
+
+/** ECPrivateKey (RFC 5915): the number after the version. */
+export function ecPrivateNumber(content: DerReader): Uint8Array {
+  const key = content.sequence()
+  readSmallInteger(key.content(Tag.Integer))
+  return key.content(Tag.OctetString)
 }
 
 function checkLength(key: Uint8Array): Uint8Array {
