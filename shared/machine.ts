@@ -18,3 +18,7 @@ export interface Deadline {
   /** Shown in diagnostics: "rekey after 120 s", "retransmit initiation". */
   why: string
 }
+
+/** The earlier of two, where there are any. */
+export const soonest = (a: Deadline | undefined, b: Deadline | undefined): Deadline | undefined =>
+  a === undefined ? b : b === undefined || a.at <= b.at ? a : b

@@ -11,7 +11,7 @@
 import type { KeyPair, Suite } from '#shared/crypto/suite.ts'
 import { RouteTable } from '#shared/dataplane/route-table.ts'
 import { DropCounters, DropReason } from '#shared/drop-reason.ts'
-import type { Deadline } from '#shared/machine.ts'
+import { type Deadline, soonest } from '#shared/machine.ts'
 import { NatKeepalive } from '#shared/nat/keepalive.ts'
 import { Netstack } from '#shared/netstack/netstack.ts'
 import type { NetstackOptions } from '#shared/netstack/options.ts'
@@ -396,6 +396,3 @@ export class AgentCore {
     this.#ports.wake(at)
   }
 }
-
-const soonest = (a: Deadline | undefined, b: Deadline | undefined): Deadline | undefined =>
-  a === undefined ? b : b === undefined || a.at <= b.at ? a : b
