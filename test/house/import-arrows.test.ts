@@ -78,6 +78,7 @@ const arrows: readonly Arrow[] = [
       'shared/time/',
       'shared/wire/',
       'shared/noise/',
+      'shared/ikev2/',
       'shared/tunnel/',
       'shared/nat/',
       'shared/dataplane/',
