@@ -7,7 +7,7 @@ NODE_TEST := node --import tsx --test --test-reporter=spec --test-timeout=300000
 UNIT_TESTS = $$(find test -name '*.test.ts' -not -path 'test/interop/*' | sort)
 INTEROP_TESTS = $$(find test/interop -name '*.test.ts' | sort)
 
-.PHONY: help demo run test check interop bench build clean
+.PHONY: help demo run test check interop soak bench build clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -34,6 +34,10 @@ check: $(STAMP) ## types, lint and format, unused code, import arrows, no clock 
 interop: $(STAMP) ## judge us by real peers: wireguard-go, strongSwan, OpenSSH, mosquitto, EST clients, the kernel (root, Debian packages)
 	@test/interop/prepare.sh
 	$(NODE_TEST) --test-concurrency=1 $(INTEROP_TESTS)
+
+soak: $(STAMP) ## an hour of rekeying against strongSwan (root; ADIT_SOAK_MINUTES=5 for less)
+	@test/interop/prepare.sh
+	node --import tsx --test --test-reporter=spec test/soak/*.ts
 
 bench: $(STAMP) ## measure every figure that we claim, beside its bar (FIGURE=name for one)
 	@node --expose-gc --import tsx test/bench/main.ts $(FIGURE)

@@ -1,16 +1,10 @@
 import assert from 'node:assert/strict'
-import { createPrivateKey } from 'node:crypto'
-import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { basename, join } from 'node:path'
-import { type TestContext, test } from 'node:test'
-import { nativeSuite } from '#shared/crypto/native.ts'
-import { certificateCredential } from '#shared/ikev2/authentication.ts'
-import { parseCertificate } from '#shared/pki/certificate.ts'
-import { decodePem } from '#shared/pki/pem.ts'
+import { join } from 'node:path'
+import { test } from 'node:test'
 import { milliseconds, seconds } from '#shared/time/instant.ts'
-import { type CallerOptions, IpsecCaller } from '#test/lab/ipsec-caller.ts'
-import { type Host, Internet } from '#test/lab/namespaces.ts'
-import { type KeyKind, Strongswan, type TestCa, testCa } from '#test/lab/strongswan.ts'
+import type { IpsecCaller } from '#test/lab/ipsec-caller.ts'
+import { type KeyKind, testCa } from '#test/lab/strongswan.ts'
+import { certificateOf, credentialOf, inner, psk, StrongswanGateway } from '#test/lab/strongswan-gateway.ts'
 
 /** strongSwan as the gateway, our esp endpoint as the one that begins: what our agent does with any IKEv2 gateway. */
 
@@ -36,11 +30,8 @@ const espProposals = [
 const ourKeys: readonly KeyKind[] = ['ecdsa-384', 'ed25519', 'rsa-3072']
 const gatewayKeys: readonly KeyKind[] = ['ecdsa-384', 'ed25519', 'rsa-2048']
 
-const inner = ['10.77.0.1', 'fd77::1']
-const psk = 'b0a7c19e5d2f4863b0a7c19e5d2f4863'
-
 test('strongSwan as the responder', async (t) => {
-  const gateway = await Gateway.open(t)
+  const gateway = await StrongswanGateway.open(t)
 
   for (const proposal of ikeProposals) {
     await t.test(`IKE ${proposal}`, async (t) => {
@@ -165,169 +156,4 @@ test('strongSwan as the responder', async (t) => {
 async function works(caller: IpsecCaller): Promise<void> {
   for (const address of inner) assert.equal(await caller.pings(address, 2, 20), 2, address)
   caller.leave()
-}
-
-const certificateOf = (path: string) => parseCertificate(decodePem('CERTIFICATE', readFileSync(path, 'utf8'))[0]!)
-
-/** A new key with its certificate and what stands between it and the root, as our proof. */
-async function credentialOf(ca: TestCa, id: string, kind: KeyKind) {
-  const { key, certificate } = await ca.issue(id, kind)
-  const chain = [certificate, ...ca.intermediates.toReversed()].map((path) => Uint8Array.from(certificateOf(path).der))
-  const pkcs8 = createPrivateKey(readFileSync(key)).export({ type: 'pkcs8', format: 'der' })
-  return { id, credential: certificateCredential(chain, pkcs8, nativeSuite) }
-}
-
-interface GatewayConf {
-  proposals?: string
-  esp?: string
-  local?: string
-  name?: string
-  kind?: KeyKind
-  ca?: TestCa
-  psk?: boolean
-  rekey?: string
-  life?: string
-}
-
-/** charon in a namespace of its own, on a wire to where the test runs. */
-class Gateway {
-  readonly host: Host
-  readonly folder: string
-  readonly #here: string
-  readonly #there: string
-  readonly #swan: Strongswan
-  readonly #ca: TestCa
-  #mark = 0
-
-  private constructor(host: Host, net: [here: string, there: string], swan: Strongswan, ca: TestCa) {
-    this.host = host
-    this.folder = swan.folder
-    ;[this.#here, this.#there] = net
-    this.#swan = swan
-    this.#ca = ca
-  }
-
-  static async open(t: TestContext): Promise<Gateway> {
-    const internet = Internet.open(t)
-    const host = internet.host('moon')
-    const net = internet.linkHere(host)
-    for (const address of inner) host.addAddress(`${address}/${address.includes(':') ? 128 : 32}`, 'lo')
-    const swan = await Strongswan.start(t, { host })
-    return new Gateway(host, net, swan, await testCa(join(swan.folder, 'ca'), { intermediates: 1 }))
-  }
-
-  async configure(conf: GatewayConf): Promise<void> {
-    const { name = 'moon.example', kind = 'ecdsa-256', ca = this.#ca } = conf
-    const folder = join(this.folder, 'conf')
-    for (const part of ['x509', 'x509ca', 'private']) mkdirSync(join(folder, part), { recursive: true })
-    const { key, certificate } = await ca.issue(name, kind)
-    copyFileSync(key, join(folder, 'private', 'moon.key'))
-    copyFileSync(certificate, join(folder, 'x509', 'moon.pem'))
-    for (const path of [ca.root, ...ca.intermediates]) copyFileSync(path, join(folder, 'x509ca', basename(path)))
-    writeFileSync(join(folder, 'swanctl.conf'), swanctlConf(name, conf))
-    await this.#swan.ctl('--terminate', '--ike', 'in', '--timeout', '2', '--force')
-    await this.#swan.load(folder)
-    this.#mark = this.#swan.log.length
-  }
-
-  async restart(settings?: readonly string[]): Promise<void> {
-    await this.#swan.kill()
-    await this.#swan.launch(settings)
-    await this.#swan.load(join(this.folder, 'conf'))
-  }
-
-  identity(id: string, kind: KeyKind) {
-    return credentialOf(this.#ca, id, kind)
-  }
-
-  /** A caller that is up. */
-  async call(t: TestContext, options: Partial<CallerOptions>): Promise<IpsecCaller> {
-    const caller = await this.meet(t, options)
-    await caller.up()
-    return caller
-  }
-
-  async meet(t: TestContext, options: Partial<CallerOptions>): Promise<IpsecCaller> {
-    return IpsecCaller.start(t, {
-      bind: this.#here,
-      gateway: { address: this.#there, port: 4500 },
-      gatewayId: 'moon.example',
-      root: certificateOf(this.#ca.root),
-      local: ['0.0.0.0/0', '::/0'],
-      remote: inner.map((address) => `${address}/${address.includes(':') ? 128 : 32}`),
-      ...(options.credential ? {} : await this.#usual()),
-      ...options,
-    } as CallerOptions)
-  }
-
-  /** Resolves when charon has logged it since it was configured. */
-  async logs(pattern: RegExp): Promise<void> {
-    for (const end = performance.now() + 10_000; !pattern.test(this.#swan.log.slice(this.#mark)); ) {
-      if (performance.now() > end) throw new Error(`no ${pattern} in:\n${this.#swan.log.slice(this.#mark)}`)
-      await new Promise((resolve) => setTimeout(resolve, 50))
-    }
-  }
-
-  async ikeSpi(): Promise<string> {
-    return /(\w{16})_i/.exec(await this.#swan.sas())?.[1] ?? 'none'
-  }
-
-  /** Resolves when there is one IKE SA with one Child SA: collisions have been cleared up. */
-  async settles(): Promise<void> {
-    for (const end = performance.now() + 20_000; ; ) {
-      const said = await this.#swan.sas()
-      const count = (pattern: RegExp): number => said.match(pattern)?.length ?? 0
-      if (count(/ESTABLISHED/g) === 1 && count(/INSTALLED/g) === 1) return
-      if (performance.now() > end) throw new Error(said)
-      await new Promise((resolve) => setTimeout(resolve, 100))
-    }
-  }
-
-  #us: Awaited<ReturnType<typeof credentialOf>> | undefined
-  async #usual() {
-    this.#us ??= await this.identity('us.example', 'ecdsa-256')
-    return this.#us
-  }
-}
-
-function swanctlConf(name: string, conf: GatewayConf): string {
-  const { proposals = 'default', esp = 'default', local = `${inner[0]}/32, ${inner[1]}/128`, rekey = '4h', life = '5h' } = conf
-  const auth = (id: string, certificate: string) =>
-    conf.psk ? `auth = psk\n id = ${id}` : `auth = pubkey\n id = ${id}\n ${certificate}`
-  return `connections {
-  in {
-    version = 2
-    proposals = ${proposals}
-    encap = yes
-    fragmentation = yes
-    rekey_time = ${rekey}
-    over_time = ${life}
-    pools = p4, p6
-    send_cert = always
-    local {
-      ${auth(name, 'certs = moon.pem')}
-    }
-    remote {
-      ${auth('%any', 'cacerts = ca.pem')}
-    }
-    children {
-      in {
-        local_ts = ${local}
-        esp_proposals = ${esp}
-        rekey_time = ${rekey}
-        life_time = ${life}
-      }
-    }
-  }
-}
-pools {
-  p4 { addrs = 10.78.0.0/24 }
-  p6 { addrs = fd78::/112 }
-}
-secrets {
-  ike-us {
-    secret = "${psk}"
-  }
-}
-`
 }

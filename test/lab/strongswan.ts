@@ -92,6 +92,13 @@ export class Strongswan {
     return existsSync(path) ? readFileSync(path, 'utf8') : ''
   }
 
+  /** Seconds of processor time that this charon has taken. */
+  get processorSeconds(): number {
+    // Fields 14 and 15 of proc(5), in hundredths; the name before them may hold blanks.
+    const fields = readFileSync(`/proc/${this.#child?.pid}/stat`, 'utf8').split(') ')[1]!.split(' ')
+    return (Number(fields[11]) + Number(fields[12])) / 100
+  }
+
   /** Without a farewell: the peer is not told. */
   async kill(): Promise<void> {
     await this.#end('SIGKILL')
