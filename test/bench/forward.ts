@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
+import type { SuiteName } from '#shared/tunnel/association.ts'
 import type { BenchRow } from '#test/bench/row.ts'
 import { startSmallFleet } from '#test/bench/small-fleet.ts'
 import { Program } from '#test/lab/program.ts'
@@ -57,7 +58,28 @@ async function download(port: number): Promise<number> {
   return megabitsPerSecond(performance.now() - from)
 }
 
+interface Rates {
+  direct: number
+  up: number
+  down: number
+}
+
 export async function run(): Promise<BenchRow[]> {
+  const noise = await measure('noise')
+  const esp = await measure('esp')
+  const bar = '>= 200 Mbit/s'
+  const beside = `plain loopback ${Math.round(noise.direct)} Mbit/s`
+  const part = (value: number, of: number): string => `${(value / of).toFixed(2)} of the noise suite's, bar 0.8`
+  return [
+    { figure: 'to the device, 256 MiB', value: noise.up, unit: 'Mbit/s', bar, beside },
+    { figure: 'from the device, 256 MiB', value: noise.down, unit: 'Mbit/s', bar },
+    { figure: 'to the device, 256 MiB, esp suite', value: esp.up, unit: 'Mbit/s', beside: part(esp.up, noise.up) },
+    { figure: 'from the device, 256 MiB, esp suite', value: esp.down, unit: 'Mbit/s', beside: part(esp.down, noise.down) },
+  ]
+}
+
+/** Operator and device in the same suite: the broker opens and seals each packet once. */
+async function measure(suite: SuiteName): Promise<Rates> {
   let done: () => void = () => {}
   const receivedAll = (): Promise<void> => new Promise((resolve) => (done = resolve))
   const peer = await startPeer(() => done())
@@ -66,7 +88,7 @@ export async function run(): Promise<BenchRow[]> {
   const port = portOf(local)
   local.close()
 
-  const fleet = await startSmallFleet([`bulk:7001=127.0.0.1:${portOf(peer)}`], [7001])
+  const fleet = await startSmallFleet([`bulk:7001=127.0.0.1:${portOf(peer)}`], [7001], [], suite)
   const forward = Program.start('adit', ['forward', fleet.device, '-L', `127.0.0.1:${port}:localhost:7001`, '--json'], {
     env: fleet.env,
     bundle: true,
@@ -76,11 +98,7 @@ export async function run(): Promise<BenchRow[]> {
     const direct = await upload(portOf(peer), receivedAll())
     const up = await upload(port, receivedAll())
     const down = await download(port)
-    const bar = '>= 200 Mbit/s'
-    return [
-      { figure: 'to the device, 256 MiB', value: up, unit: 'Mbit/s', bar, beside: `plain loopback ${Math.round(direct)} Mbit/s` },
-      { figure: 'from the device, 256 MiB', value: down, unit: 'Mbit/s', bar },
-    ]
+    return { direct, up, down }
   } finally {
     await forward.stop()
     await fleet.close()

@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { SuiteName } from '#shared/tunnel/association.ts'
 import { Program, run } from '#test/lab/program.ts'
 
 /** One broker, one device and one operator, as separate processes of the bundle on loopback: what the whole-path figures need. */
@@ -20,6 +21,7 @@ export async function startSmallFleet(
   services: readonly string[],
   grantedPorts: readonly number[],
   agentArgs: readonly string[] = [],
+  suite: SuiteName = 'noise',
 ): Promise<SmallFleet> {
   execFileSync(process.execPath, ['build.mjs'], { cwd: join(import.meta.dirname, '..', '..') })
   const folder = mkdtempSync(join(tmpdir(), 'adit-bench-'))
@@ -52,11 +54,15 @@ export async function startSmallFleet(
   )
   const serviceArgs = services.flatMap((service) => ['--service', service])
   const mqtt = agentArgs.includes('--mqtt') ? [] : ['--mqtt', 'off']
-  const agent = Program.start('adit-agent', ['run', '--state', state, ...serviceArgs, ...mqtt, ...agentArgs, '--json'], {
-    bundle: true,
-  })
+  const agent = Program.start(
+    'adit-agent',
+    ['run', '--state', state, '--suite', suite, ...serviceArgs, ...mqtt, ...agentArgs, '--json'],
+    {
+      bundle: true,
+    },
+  )
   await agent.event(({ event }) => event === 'up', patience)
-  await must('adit', ['login', '--claim', '-'], await claim('operator', '--name', 'bench'))
+  await must('adit', ['login', '--claim', '-', '--suite', suite], await claim('operator', '--name', 'bench'))
   const ports = grantedPorts.flatMap((port) => ['--port', String(port)])
   await must('adit-broker', ['grant', 'add', '--data', data, '--operator', 'bench', '--tag', 'bench', ...ports])
 
