@@ -13,9 +13,9 @@ import { defaultEspProposals, defaultIkeProposals } from '#shared/ikev2/proposal
 import type { SigningKey } from '#shared/ikev2/signing-key.ts'
 import { fromCidr } from '#shared/ikev2/traffic-selectors.ts'
 import type { Certificate } from '#shared/pki/certificate.ts'
-import { parseChain, verifyChain } from '#shared/pki/chain.ts'
-import { purposes } from '#shared/pki/oids.ts'
-import { type Instant, seconds, type WallTime, wallTime } from '#shared/time/instant.ts'
+import { parseChain } from '#shared/pki/chain.ts'
+import { serverPath } from '#shared/pki/server-trust.ts'
+import { type Instant, seconds, type WallTime } from '#shared/time/instant.ts'
 import type { Association, Endpoint, EndpointPorts } from '#shared/tunnel/association.ts'
 import { EspEndpoint } from '#shared/tunnel/esp-endpoint.ts'
 import type { EspEndpointOptions } from '#shared/tunnel/esp-options.ts'
@@ -111,10 +111,7 @@ export class EspHub implements Hub {
   readonly #owner: IkeOwner = {
     judge: (chain) => {
       const { leaf, intermediates } = parseChain(chain)
-      const floor = this.#options.time()
-      // A certificate that begins after our clock proves only that more time has passed than we knew (DESIGN D5).
-      const now = wallTime([leaf, ...intermediates].reduce((time, { notBefore }) => Math.max(time, notBefore), floor as number))
-      verifyChain(leaf, intermediates, { anchors: [this.#identity.root], now, purposes: [purposes.serverAuth] })
+      serverPath(leaf, intermediates, this.#identity.root, this.#options.time())
       return leaf
     },
     preSharedKey: () => undefined,
