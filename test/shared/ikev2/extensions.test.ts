@@ -14,7 +14,6 @@ describe('MOBIKE (RFC 4555)', () => {
   test('the peer is followed once it has shown that it receives at its new address', () => {
     const town = new TwoEnds().connect()
     town.a.ike.move(town.now)
-    town.collect()
     const update = town.hold('a')
     assert.equal(town.b.ike.receive(update.datagram, elsewhere, town.now), 0)
     const sent: { to: unknown; datagram: Uint8Array }[] = []
@@ -27,7 +26,6 @@ describe('MOBIKE (RFC 4555)', () => {
     )
     assert.ok(!town.b.kinds().includes('moved'))
     for (const { datagram } of sent) town.a.ike.receive(datagram, town.b.endpoint, town.now)
-    town.collect()
     const echo = town.hold('a')
     town.b.ike.receive(echo.datagram, elsewhere, town.now)
     town.collect()
@@ -40,10 +38,8 @@ describe('MOBIKE (RFC 4555)', () => {
   test('what waits for an answer goes out again at once from the new address', () => {
     const town = new TwoEnds().connect()
     town.a.ike.probe(town.now)
-    town.collect()
     const probe = town.hold('a')
     town.a.ike.move(town.now)
-    town.collect()
     assert.deepEqual(town.hold('a').datagram, probe.datagram)
     assert.equal(town.wire.length, 0, 'the window is one')
     town.deliver(probe)
@@ -61,10 +57,8 @@ describe('MOBIKE (RFC 4555)', () => {
   test('after a rekey of the IKE SA the same end may move', () => {
     const town = new TwoEnds().connect()
     town.b.ike.rekeyIke(town.now)
-    town.collect()
     town.settle()
     town.a.ike.move(town.now)
-    town.collect()
     town.settle()
     assert.ok(town.b.kinds().includes('moved'))
   })
@@ -75,7 +69,6 @@ describe('REDIRECT (RFC 5685)', () => {
     test(`an established peer is sent to ${to}`, () => {
       const town = new TwoEnds().connect()
       assert.equal(town.b.ike.redirect(to, town.now), true)
-      town.collect()
       town.settle()
       const said = town.a.said.find((output) => output.kind === 'redirected')
       assert.ok(said?.kind === 'redirected')
@@ -135,7 +128,6 @@ describe('postquantum pre-shared keys (RFC 8784)', () => {
     const town = new TwoEnds({ b: knows(key), initiation: { ppk: { id, key, mandatory: true } } }).connect()
     assertWorking(town)
     town.b.ike.rekeyIke(town.now)
-    town.collect()
     town.settle()
     town.run(70)
     assertWorking(town)
@@ -191,7 +183,6 @@ describe('signs of life', () => {
     const dark = (): boolean => town.now < begin + 13_000
     town.run(14, dark)
     town.a.ike.dataHeard(town.a.ike.childSpis[0]!, town.now)
-    town.collect()
     town.settle()
     assertWorking(town)
   })

@@ -47,7 +47,6 @@ describe('repetition', () => {
   test('P-28 a repeated request gets the same bytes again and is executed once', () => {
     const town = new TwoEnds().connect()
     town.a.ike.rekeyChild([...town.a.installed.keys()][0]!, town.now)
-    town.collect()
     const request = town.hold('a')
     assert.equal(town.deliver(request), 0)
     const answer = town.hold('b')
@@ -68,7 +67,6 @@ describe('repetition', () => {
     town.initiate()
     const request = town.hold('a')
     town.deliver(request)
-    town.collect()
     const answer = town.hold('b')
     town.deliver(request)
     assert.deepEqual(town.hold('b').datagram, answer.datagram)
@@ -129,7 +127,6 @@ describe('strangers', () => {
   test('A-19 every cut and every bent byte of every message is refused without a word', () => {
     const town = new TwoEnds().connect()
     town.a.ike.probe(town.now)
-    town.collect()
     const { datagram } = town.hold('a')
     for (let length = 0; length < datagram.length; length++)
       assert.ok(town.b.ike.receive(datagram.slice(0, length), town.a.endpoint, town.now) < 0)
@@ -147,7 +144,6 @@ describe('strangers', () => {
     const town = new TwoEnds()
     town.initiate()
     town.pass('a')
-    town.collect()
     town.pass('b')
     const auth = town.hold('a')
     const bent = auth.datagram.slice()
@@ -158,7 +154,6 @@ describe('strangers', () => {
 
     const other = new TwoEnds().connect()
     other.a.ike.probe(other.now)
-    other.collect()
     const probe = other.hold('a').datagram.slice()
     probe[probe.length - 1]! ^= 1
     for (let i = 0; i < 100; i++) assert.equal(other.b.ike.receive(probe, other.a.endpoint, other.now), DropReason.Unauthentic)
@@ -169,7 +164,6 @@ describe('strangers', () => {
     const town = new TwoEnds()
     town.initiate()
     town.pass('a')
-    town.collect()
     town.run(31, () => true)
     assert.equal(town.b.closedWhy(), 'dead')
   })
@@ -215,7 +209,6 @@ describe('peers with keys', () => {
       const town = new TwoEnds()
       town.initiate()
       town.pass('a')
-      town.collect()
       town.pass('b')
       const auth = town.hold('a')
       const [ofA] = envelopes
@@ -236,7 +229,6 @@ describe('peers with keys', () => {
       const town = new TwoEnds().connect()
       const ofA = envelopes.at(-1)!
       town.a.ike.probe(town.now)
-      town.collect()
       const next = town.hold('a')
       for (const ahead of [1, 2, 100, 0xffff])
         assert.equal(
@@ -253,7 +245,6 @@ describe('peers with keys', () => {
     const town = new TwoEnds({ b: { settings: { rekeySpacing: seconds(10) } } }).connect()
     const rekey = (): void => {
       town.a.ike.rekeyChild([...town.a.installed.keys()][0]!, town.now)
-      town.collect()
       town.settle()
     }
     rekey()
@@ -261,7 +252,6 @@ describe('peers with keys', () => {
     for (let i = 0; i < 20; i++) rekey()
     assert.deepEqual([...town.a.installed.keys()], after)
     town.a.ike.rekeyIke(town.now)
-    town.collect()
     town.settle()
     assert.equal(town.a.ike.localSpis.length, 1)
     town.run(120)
@@ -291,7 +281,6 @@ describe('peers with keys', () => {
         const town = new TwoEnds({ seed: round }).connect()
         const ofA = envelopes.at(-1)!
         town.a.ike.probe(town.now)
-        town.collect()
         const like = town.hold('a')
         const exchange = [ExchangeType.IkeAuth, ExchangeType.CreateChildSa, ExchangeType.Informational][Math.floor(dice() * 3)]!
         const [raw] = ofA.seal({ ...decodeIkeHeader(like.datagram), exchange }, junkPayloads(dice))
@@ -312,11 +301,9 @@ describe('peers with keys', () => {
     try {
       const town = new TwoEnds().connect()
       town.a.ike.rekeyIke(town.now)
-      town.collect()
       town.settle()
       town.run(30)
       town.a.ike.close(town.now)
-      town.collect()
       town.settle()
       assert.equal(wiped.length, 4, 'two generations at either end')
       for (const { keys } of wiped)

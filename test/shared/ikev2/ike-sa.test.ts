@@ -24,7 +24,6 @@ describe('two IKE machines', () => {
       const old = [...town.a.installed.keys(), ...town.b.installed.keys()]
       const end = town.end(side)
       end.ike.rekeyChild([...end.installed.keys()][0]!, town.now)
-      town.collect()
       town.settle()
       assertWorking(town)
       for (const spi of [...town.a.installed.keys(), ...town.b.installed.keys()]) assert.ok(!old.includes(spi))
@@ -35,7 +34,6 @@ describe('two IKE machines', () => {
       const old = town.a.ike.localSpis[0]
       const children = [...town.a.installed.keys()]
       town.end(side).ike.rekeyIke(town.now)
-      town.collect()
       town.settle()
       town.run(70)
       assertWorking(town)
@@ -46,7 +44,6 @@ describe('two IKE machines', () => {
     test(`${side} closes`, () => {
       const town = new TwoEnds().connect()
       town.end(side).ike.close(town.now)
-      town.collect()
       town.settle()
       assert.equal(town.end(side).closedWhy(), 'local')
       assert.equal(town.end(side === 'a' ? 'b' : 'a').closedWhy(), 'gone')

@@ -229,7 +229,7 @@ export class TwoEnds {
     return this
   }
 
-  /** Takes what both machines put out. */
+  /** Takes what both machines put out, onto the wire what is to be sent. */
   collect(): void {
     for (const end of [this.a, this.b]) {
       if (end.sa === undefined) continue
@@ -246,9 +246,10 @@ export class TwoEnds {
     return { from, datagram, exchange, messageId, isAnswer, sentAt: this.now }
   }
 
-  /** Takes a message off the wire: the oldest of that side, or the oldest that fits. */
-  hold(from: Side, fits: (parcel: Parcel) => boolean = () => true): Parcel {
-    const at = this.wire.findIndex((parcel) => parcel.from === from && fits(parcel))
+  /** Takes the oldest message of that side off the wire. */
+  hold(from: Side): Parcel {
+    this.collect()
+    const at = this.wire.findIndex((parcel) => parcel.from === from)
     if (at < 0) throw new Error(`nothing from ${from} is on the wire`)
     return this.wire.splice(at, 1)[0]!
   }
@@ -281,6 +282,7 @@ export class TwoEnds {
 
   /** All messages arrive, and those that they cause, in their order. */
   settle(): void {
+    this.collect()
     for (let i = 0; this.wire.length > 0; i++) {
       if (i > 500) throw new Error('the two never come to rest')
       this.deliver(this.wire.shift()!)
@@ -291,7 +293,7 @@ export class TwoEnds {
   run(seconds: number, lost: (parcel: Parcel) => boolean = () => false): void {
     const until = this.now + seconds * 1_000
     for (;;) {
-      const next = this.#deadline()
+      const next = this.deadline
       if (next === undefined || next > until) break
       this.now = instant(Math.max(this.now, next))
       this.expire()
@@ -303,7 +305,7 @@ export class TwoEnds {
     this.now = instant(until)
   }
 
-  #deadline(): number | undefined {
+  get deadline(): number | undefined {
     const times = [this.a, this.b].flatMap(({ sa }) => sa?.deadline()?.at ?? [])
     return times.length === 0 ? undefined : Math.min(...times)
   }
@@ -311,9 +313,5 @@ export class TwoEnds {
   expire(): void {
     for (const { sa } of [this.a, this.b]) sa?.expire(this.now)
     this.collect()
-  }
-
-  get deadline(): number | undefined {
-    return this.#deadline()
   }
 }
