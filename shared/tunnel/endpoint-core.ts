@@ -1,12 +1,12 @@
 import type { DropCounters } from '#shared/drop-reason.ts'
 import type { Dice } from '#shared/time/backoff.ts'
-import type { Deadlines } from '#shared/time/deadlines.ts'
 import type { Duration } from '#shared/time/instant.ts'
 import type { Endpoint, EndpointPorts } from './association.ts'
 import type { LocalIdentity } from './handshake.ts'
 import type { IndexTable } from './index-table.ts'
 import type { Attempt } from './initiator.ts'
 import type { Session } from './session.ts'
+import type { WakeUps } from './wake-ups.ts'
 import type { WireguardAssociation } from './wireguard-association.ts'
 
 /** What the associations of one endpoint share. */
@@ -15,7 +15,7 @@ export interface EndpointCore {
   readonly ports: EndpointPorts
   readonly counters: DropCounters
   readonly indexes: IndexTable<Attempt | Session<WireguardAssociation>>
-  readonly timers: Deadlines<WireguardAssociation>
+  readonly timers: WakeUps<WireguardAssociation>
   readonly dice: Dice
   /** Inner packets are not padded beyond this; bytes. */
   readonly innerMtu: number

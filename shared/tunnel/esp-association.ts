@@ -1,10 +1,11 @@
 import { DropReason } from '#shared/drop-reason.ts'
 import type { ChildSaKeys, IkeOutput, ResumptionTicket } from '#shared/ikev2/ike-output.ts'
 import type { AuthenticatedPeer, PeerGrant } from '#shared/ikev2/peer-policy.ts'
-import { after, type Duration, elapsed, type Instant, milliseconds, seconds } from '#shared/time/instant.ts'
+import type { Deadline } from '#shared/machine.ts'
+import { after, type Duration, elapsed, type Instant, seconds } from '#shared/time/instant.ts'
 import type { Association, AssociationState, Endpoint, TrafficCounters } from './association.ts'
 import { nextAssociationId } from './association-id.ts'
-import type { EspCore, EspTimer } from './esp-core.ts'
+import type { EspCore } from './esp-core.ts'
 import { EspDataPath } from './esp-data-path.ts'
 import { EspInitiator } from './esp-initiator.ts'
 import type { EspPeerOptions } from './esp-options.ts'
@@ -13,6 +14,7 @@ import type { HeldIkeSa } from './held-ike-sa.ts'
 import { IkeSaSlots } from './ike-sa-slots.ts'
 import { Liveness } from './liveness.ts'
 import { TicketStore } from './ticket-store.ts'
+import { firstOf, laterThan, type Sleeper } from './wake-ups.ts'
 import { wrongPeer } from './wrong-peer.ts'
 
 /** A peer that was asked for a sign of life and gave none is asked for a new association. */
@@ -32,7 +34,7 @@ type Why<Kind extends IkeOutput['kind']> = Extract<IkeOutput, { kind: Kind; why:
  *
  *   idle --seal, initiate--> handshaking --IKE_AUTH--> established --the last Child SA ends--> idle
  */
-export class EspAssociation implements Association, EspTimer {
+export class EspAssociation implements Association, Sleeper {
   readonly id = nextAssociationId()
   readonly suite = 'esp'
   readonly peerKey: string
@@ -289,7 +291,7 @@ export class EspAssociation implements Association, EspTimer {
     this.#core.ports.event({ kind: 'unanswered', association: this, sinceMs, attempts })
     if (held !== this.#ikes.current) return
     this.#reviveAt ??= after(now, PROBE_PATIENCE)
-    this.#arm(this.#reviveAt)
+    this.arm(this.#reviveAt)
   }
 
   /** MOBIKE: the peer is at `to`, and receives there. */
@@ -333,7 +335,7 @@ export class EspAssociation implements Association, EspTimer {
   }
 
   arm(at: Instant | undefined): void {
-    this.#arm(at)
+    this.#core.timers.hasten(this, at)
   }
 
   /* ── IKE SAs. ── */
@@ -351,7 +353,7 @@ export class EspAssociation implements Association, EspTimer {
     if (mayHaveMoved) held.sa.move(now)
     else held.sa.probe(now)
     held.settle(now)
-    this.#arm(this.#reviveAt)
+    this.arm(this.#reviveAt)
   }
 
   /** A packet waits. */
@@ -369,20 +371,14 @@ export class EspAssociation implements Association, EspTimer {
 
   /* ── Timers. ── */
 
-  /** Timers only move earlier here; waking too early is harmless. */
-  #arm(at: Instant | undefined): void {
-    if (at !== undefined && (this.slot < 0 || at < this.due)) this.#core.timers.schedule(this, at)
-  }
-
   #rearm(now: Instant): void {
     const next = this.#nextDue()
-    // Never at `now` again: what could not be done now is not to be tried in a circle.
-    if (next !== undefined) this.#arm(next.at > now ? next.at : after(now, milliseconds(1)))
+    if (next !== undefined) this.arm(laterThan(now, next.at))
   }
 
-  #nextDue(): { at: Instant; why: string } | undefined {
+  #nextDue(): Deadline | undefined {
     const { slots, liveness } = this.#data
-    const timers: readonly [at: Instant | undefined, why: string][] = [
+    return firstOf([
       [this.#initiator.due, this.#initiator.why],
       [slots.nextExpiry, 'an old Child SA is forgotten'],
       [this.#ikes.nextClose, 'an IKE SA that was replaced is closed'],
@@ -390,9 +386,6 @@ export class EspAssociation implements Association, EspTimer {
       [liveness.keepaliveAt, 'an empty packet is owed for data received'],
       [liveness.silentAt, 'a sign of life is asked for, since nothing answers our data'],
       [liveness.persistentAt(this.establishedAt), 'persistent keepalive'],
-    ]
-    let next: { at: Instant; why: string } | undefined
-    for (const [at, why] of timers) if (at !== undefined && (next === undefined || at < next.at)) next = { at, why }
-    return next
+    ])
   }
 }

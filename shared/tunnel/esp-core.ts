@@ -4,21 +4,13 @@ import type { IkeContext } from '#shared/ikev2/ike-context.ts'
 import type { NegotiationFailure } from '#shared/ikev2/negotiation-failure.ts'
 import type { PeerGrant } from '#shared/ikev2/peer-policy.ts'
 import type { Dice } from '#shared/time/backoff.ts'
-import type { Deadlines, Timed } from '#shared/time/deadlines.ts'
-import type { Instant } from '#shared/time/instant.ts'
 import type { EspAssociation } from './esp-association.ts'
 import type { EspPorts } from './esp-options.ts'
 import type { EspSession } from './esp-session.ts'
 import type { Arrival, HeldIkeSa } from './held-ike-sa.ts'
 import type { IkeSpiTable } from './ike-spi-table.ts'
 import type { SpiTable } from './spi-table.ts'
-
-/** Whatever an EspEndpoint wakes up for: associations and IKE SAs. */
-export interface EspTimer extends Timed {
-  expire(now: Instant): void
-  /** What the earliest timer is for. */
-  readonly why: string
-}
+import type { Sleeper, WakeUps } from './wake-ups.ts'
 
 /** What the associations and IKE SAs of one EspEndpoint share. */
 export interface EspCore {
@@ -27,7 +19,7 @@ export interface EspCore {
   readonly counters: DropCounters
   readonly spis: SpiTable<EspSession<HeldIkeSa>>
   readonly ikeSpis: IkeSpiTable<HeldIkeSa>
-  readonly timers: Deadlines<EspTimer>
+  readonly timers: WakeUps<Sleeper>
   readonly dice: Dice
   /** Longest inner packet, bytes. */
   readonly innerMtu: number

@@ -14,7 +14,6 @@ import type { IkeContext } from '#shared/ikev2/ike-context.ts'
 import type { PeerGrant } from '#shared/ikev2/peer-policy.ts'
 import type { Deadline } from '#shared/machine.ts'
 import { uniform } from '#shared/time/backoff.ts'
-import { Deadlines } from '#shared/time/deadlines.ts'
 import { type Instant, instant } from '#shared/time/instant.ts'
 import { TokenBucket } from '#shared/time/token-bucket.ts'
 import { ESP_HEADER_LENGTH, espSpiOf } from '#shared/wire/esp.ts'
@@ -31,6 +30,7 @@ import { IkeSpiTable } from './ike-spi-table.ts'
 import { sendIke } from './send-ike.ts'
 import { SpiTable } from './spi-table.ts'
 import { announcedLoss, isUnknownSa, UNKNOWN_SA_LENGTH, unknownChild } from './unknown-sa.ts'
+import { WakeUps } from './wake-ups.ts'
 
 /** Answers a second, to all, to ESP packets for Child SAs that are none of ours. */
 const UNKNOWN_ANSWERS = 500
@@ -48,7 +48,6 @@ export class EspEndpoint implements EspEndpointFace {
   readonly #ours = new Set<EspAssociation>()
   readonly #unknownAnswers = new TokenBucket(UNKNOWN_ANSWERS, UNKNOWN_ANSWERS)
   #opened: EspAssociation | undefined
-  #deadline: Deadline | undefined
   /** The latest instant that a call brought. */
   #now = instant(0)
 
@@ -64,7 +63,7 @@ export class EspEndpoint implements EspEndpointFace {
       counters: this.counters,
       spis,
       ikeSpis,
-      timers: new Deadlines(),
+      timers: new WakeUps(),
       dice,
       innerMtu: options.innerMtu ?? INNER_MTU,
       tfcPadding: options.tfcPadding ?? 0,
@@ -160,15 +159,11 @@ export class EspEndpoint implements EspEndpointFace {
 
   expire(now: Instant): void {
     this.#now = now
-    for (let due = this.#core.timers.takeDue(now); due !== undefined; due = this.#core.timers.takeDue(now)) due.expire(now)
+    this.#core.timers.expire(now)
   }
 
   deadline(): Deadline | undefined {
-    const earliest = this.#core.timers.earliest
-    if (earliest === undefined) return undefined
-    // Asked after every packet: a new object only where the answer is a new one.
-    if (this.#deadline?.at !== earliest.due) this.#deadline = { at: earliest.due, why: earliest.why }
-    return this.#deadline
+    return this.#core.timers.deadline()
   }
 
   #judged(message: Uint8Array, arrival: Arrival, now: Instant): number {

@@ -1,12 +1,13 @@
 import { DropReason } from '#shared/drop-reason.ts'
 import type { IkeOutput } from '#shared/ikev2/ike-output.ts'
 import type { IkeSa } from '#shared/ikev2/ike-sa.ts'
-import { after, type Instant, milliseconds } from '#shared/time/instant.ts'
+import type { Instant } from '#shared/time/instant.ts'
 import { sameEndpoint } from '#shared/wire/endpoint.ts'
 import type { Endpoint } from './association.ts'
 import type { EspAssociation } from './esp-association.ts'
-import type { EspCore, EspTimer } from './esp-core.ts'
+import type { EspCore } from './esp-core.ts'
 import { sendIke } from './send-ike.ts'
+import { laterThan, type Sleeper } from './wake-ups.ts'
 
 /** Messages that name a half-open IKE SA and do not decrypt, after which it is given up (A-08). */
 const MAX_FAILURES = 3
@@ -21,7 +22,7 @@ export interface Arrival {
  * One IKE SA in the care of an EspEndpoint: passes datagrams in and outputs on, keeps it under its SPIs, wakes it in time. Before it is
  * authenticated it knows its own place, from then on the path of its association decides.
  */
-export class HeldIkeSa implements EspTimer {
+export class HeldIkeSa implements Sleeper {
   due = 0 as Instant
   slot = -1
   readonly sa: IkeSa
@@ -115,8 +116,7 @@ export class HeldIkeSa implements EspTimer {
     if (this.#hasEnded) return
     const deadline = this.sa.deadline()
     if (deadline === undefined) this.#core.timers.cancel(this)
-    // Never at `now` again: what could not be done now is not to be tried in a circle.
-    else this.#core.timers.schedule(this, deadline.at > now ? deadline.at : after(now, milliseconds(1)))
+    else this.#core.timers.schedule(this, laterThan(now, deadline.at))
   }
 
   /** An authentic packet came on one of its Child SAs: hardly ever anything comes out of that. */

@@ -1,5 +1,6 @@
 import { compareBytes } from '#shared/bytes/compare.ts'
 import { DropReason } from '#shared/drop-reason.ts'
+import type { Deadline } from '#shared/machine.ts'
 import { after, type Duration, elapsed, type Instant, milliseconds } from '#shared/time/instant.ts'
 import type { CookieReply } from '#shared/wire/wireguard-cookie.ts'
 import type { Response } from '#shared/wire/wireguard-response.ts'
@@ -17,6 +18,7 @@ import { answer } from './responder.ts'
 import { borrowScratch, returnScratch } from './scratch.ts'
 import { Session } from './session.ts'
 import { SessionSlots } from './session-slots.ts'
+import { firstOf, laterThan, type Sleeper } from './wake-ups.ts'
 import {
   EAGER_RETRY,
   INITIATION_SPACING,
@@ -34,7 +36,7 @@ const EMPTY = new Uint8Array(0)
  *
  *   idle --seal, initiate--> handshaking --response, or the peer's first data--> established --REJECT-AFTER-TIME--> idle
  */
-export class WireguardAssociation implements Association {
+export class WireguardAssociation implements Association, Sleeper {
   readonly id = nextAssociationId()
   readonly suite = 'noise'
   readonly counters: TrafficCounters = {
@@ -262,8 +264,7 @@ export class WireguardAssociation implements Association {
     }
     this.#initiator.expire(now)
     const next = this.#nextDue()
-    // Never at `now` again: whatever could not be done now is not to be tried in a circle.
-    if (next !== undefined) this.#arm(next.at > now ? next.at : after(now, milliseconds(1)))
+    if (next !== undefined) this.#arm(laterThan(now, next.at))
   }
 
   /** What the earliest timer is for. */
@@ -380,21 +381,17 @@ export class WireguardAssociation implements Association {
     if (this.#slots.current?.canSend(now)) this.#sealAndSend(EMPTY, now)
   }
 
-  /** Timers only move earlier here; waking too early is harmless. */
   #arm(at: Instant | undefined): void {
-    if (at !== undefined && (this.slot < 0 || at < this.due)) this.#core.timers.schedule(this, at)
+    this.#core.timers.hasten(this, at)
   }
 
-  #nextDue(): { at: Instant; why: string } | undefined {
-    const timers: readonly [at: Instant | undefined, why: string][] = [
+  #nextDue(): Deadline | undefined {
+    return firstOf([
       [this.#initiator.due, this.#initiator.why],
       [this.#slots.nextExpiry, 'the oldest session ends'],
       [this.#liveness.keepaliveAt, 'an empty packet is owed for data received'],
       [this.#liveness.silentAt, 'handshake, since nothing answers our data'],
       [this.#liveness.persistentAt(this.establishedAt), 'persistent keepalive'],
-    ]
-    let next: { at: Instant; why: string } | undefined
-    for (const [at, why] of timers) if (at !== undefined && (next === undefined || at < next.at)) next = { at, why }
-    return next
+    ])
   }
 }

@@ -13,7 +13,6 @@ import { DropCounters, DropReason } from '#shared/drop-reason.ts'
 import { AditError } from '#shared/errors.ts'
 import type { Deadline } from '#shared/machine.ts'
 import { uniform } from '#shared/time/backoff.ts'
-import { Deadlines } from '#shared/time/deadlines.ts'
 import type { Duration, Instant } from '#shared/time/instant.ts'
 import { classify } from '#shared/wire/demux.ts'
 import { decodeCookieReply } from '#shared/wire/wireguard-cookie.ts'
@@ -29,6 +28,7 @@ import { IndexTable } from './index-table.ts'
 import { Attempt } from './initiator.ts'
 import { PeerKeys } from './peer-keys.ts'
 import { Session } from './session.ts'
+import { WakeUps } from './wake-ups.ts'
 import { WireguardAssociation } from './wireguard-association.ts'
 
 /** What the owner of a responder knows about a key that asks in. */
@@ -75,7 +75,6 @@ export class WireguardEndpoint implements PeerEndpoint<WireguardAssociation> {
   readonly #sources = new SourceLimiter()
   readonly #byKey = new Map<string, WireguardAssociation>()
   #opened: WireguardAssociation | undefined
-  #deadline: Deadline | undefined
 
   constructor(options: WireguardEndpointOptions) {
     const { suite, staticKey, ports } = options
@@ -86,7 +85,7 @@ export class WireguardEndpoint implements PeerEndpoint<WireguardAssociation> {
       ports,
       counters: this.counters,
       indexes: new IndexTable(suite),
-      timers: new Deadlines(),
+      timers: new WakeUps(),
       dice: uniform((length) => suite.random(length)),
       innerMtu: options.innerMtu ?? 1280,
       nextTimestamp: () => options.nextTimestamp(),
@@ -170,15 +169,11 @@ export class WireguardEndpoint implements PeerEndpoint<WireguardAssociation> {
   }
 
   expire(now: Instant): void {
-    for (let due = this.#core.timers.takeDue(now); due !== undefined; due = this.#core.timers.takeDue(now)) due.expire(now)
+    this.#core.timers.expire(now)
   }
 
   deadline(): Deadline | undefined {
-    const earliest = this.#core.timers.earliest
-    if (earliest === undefined) return undefined
-    // Asked after every packet: a new object only where the answer is a new one.
-    if (this.#deadline?.at !== earliest.due) this.#deadline = { at: earliest.due, why: earliest.why }
-    return this.#deadline
+    return this.#core.timers.deadline()
   }
 
   #refuse(reason: number): number {
