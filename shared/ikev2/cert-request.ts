@@ -1,8 +1,8 @@
 import { concat } from '#shared/bytes/concat.ts'
 import { toHex } from '#shared/bytes/hex.ts'
 import type { Suite } from '#shared/crypto/suite.ts'
+import { readable } from '#shared/ikev2/readable.ts'
 import { type Certificate, parseCertificate } from '#shared/pki/certificate.ts'
-import { PkiError } from '#shared/pki/pki-error.ts'
 import { CertEncoding } from '#shared/wire/ike-numbers.ts'
 import type { CertPayload, CertReqPayload, IkePayload } from '#shared/wire/ike-payload/payload.ts'
 
@@ -48,17 +48,8 @@ export function answersRequest(
   suite: Suite,
 ): boolean {
   if (requested === undefined) return true
-  const issuers = chain.slice(1).flatMap((der) => readable(der) ?? [])
+  const issuers = chain.slice(1).flatMap((der) => readable(() => parseCertificate(der)) ?? [])
   return [...issuers, ...(root === undefined ? [] : [root])].some((issuer) => requested.has(toHex(caKeyHash(issuer, suite))))
-}
-
-function readable(der: Uint8Array): Certificate | undefined {
-  try {
-    return parseCertificate(der)
-  } catch (error) {
-    if (error instanceof PkiError) return undefined
-    throw error
-  }
 }
 
 /** One CERT payload a certificate, the leaf's first (RFC 7296 §1.2). */

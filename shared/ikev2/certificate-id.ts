@@ -1,11 +1,11 @@
 import { equalPublic } from '#shared/bytes/equal.ts'
 import { sameId, sameMailbox } from '#shared/ikev2/identity.ts'
+import { readable } from '#shared/ikev2/readable.ts'
 import type { Certificate } from '#shared/pki/certificate.ts'
 import { DerReader } from '#shared/pki/der.ts'
 import { nameKey, parseName } from '#shared/pki/distinguished-name.ts'
 import { type GeneralName, parseGeneralName } from '#shared/pki/general-name.ts'
 import { isHostName } from '#shared/pki/host-name.ts'
-import { PkiError } from '#shared/pki/pki-error.ts'
 import { IdType } from '#shared/wire/ike-numbers.ts'
 import type { IkeId } from '#shared/wire/ike-payload/payload.ts'
 
@@ -56,15 +56,6 @@ function sameGeneralName(a: GeneralName, b: GeneralName): boolean {
   if (a.kind === 'email') return b.kind === 'email' && sameMailbox(a.value, b.value)
   const [idA, idB] = [idOfName(a), idOfName(b)]
   return idA !== undefined && idB !== undefined && sameId(idA, idB)
-}
-
-function readable<T>(read: () => T): T | undefined {
-  try {
-    return read()
-  } catch (error) {
-    if (error instanceof PkiError) return undefined
-    throw error
-  }
 }
 
 /** A host name, mailbox or address as an identity; undefined for a wildcard and for other forms. */

@@ -3,8 +3,9 @@ import { idText } from '#shared/ikev2/identity.ts'
 import { nameText } from '#shared/ikev2/name-text.ts'
 import type { NegotiationFailure } from '#shared/ikev2/negotiation-failure.ts'
 import type { AuthenticationRefusal } from '#shared/ikev2/peer-authentication.ts'
+import { readable } from '#shared/ikev2/readable.ts'
 import { type Certificate, parseCertificate } from '#shared/pki/certificate.ts'
-import { PkiError, type PkiErrorCode } from '#shared/pki/pki-error.ts'
+import type { PkiError, PkiErrorCode } from '#shared/pki/pki-error.ts'
 import type { WallTime } from '#shared/time/instant.ts'
 import type { IkeId } from '#shared/wire/ike-payload/payload.ts'
 
@@ -111,7 +112,7 @@ export function explainCertificate(
   const judged = judgedAt === undefined ? '' : `, judged at ${day(judgedAt)}`
   const early = error.code === 'not-yet-valid'
   return failureRecord('auth', early ? 'clock' : 'certificate-refused', at, {
-    offered: chain.flatMap((der) => describe(readable(der)) ?? []),
+    offered: chain.flatMap((der) => describe(readable(() => parseCertificate(der))) ?? []),
     message: `${which} was refused because ${step}: ${error.message}${dates}${judged}`,
     mendHere: early ? "set this machine's clock: timedatectl set-ntp true" : wordsOf(at).certificate,
     mendThere: there,
@@ -120,21 +121,12 @@ export function explainCertificate(
 
 /** The certificate whose date the error speaks of; else the leaf, of which all other refusals tell most. */
 function culprit({ code, message }: PkiError, chain: readonly Uint8Array[]): Certificate | undefined {
-  const certificates = chain.map(readable)
+  const certificates = chain.map((der) => readable(() => parseCertificate(der)))
   const [leaf] = certificates
   if (code !== 'expired' && code !== 'not-yet-valid') return leaf
   const date = (one: Certificate | undefined): string | undefined =>
     one === undefined ? undefined : iso(code === 'expired' ? one.notAfter : one.notBefore)
   return certificates.find((one) => one !== undefined && message.includes(date(one) ?? '\n')) ?? leaf
-}
-
-function readable(der: Uint8Array): Certificate | undefined {
-  try {
-    return parseCertificate(der)
-  } catch (error) {
-    if (error instanceof PkiError) return undefined
-    throw error
-  }
 }
 
 function describe(certificate: Certificate): string

@@ -2,8 +2,8 @@ import { equalPublic } from '#shared/bytes/equal.ts'
 import { fromHex, toHex } from '#shared/bytes/hex.ts'
 import { AditError } from '#shared/errors.ts'
 import { nameText, parseNameText } from '#shared/ikev2/name-text.ts'
+import { readable } from '#shared/ikev2/readable.ts'
 import { nameKey, parseName } from '#shared/pki/distinguished-name.ts'
-import { PkiError } from '#shared/pki/pki-error.ts'
 import { IdType } from '#shared/wire/ike-numbers.ts'
 import type { IkeId } from '#shared/wire/ike-payload/payload.ts'
 import { formatAddress, tryParseAddress } from '#shared/wire/ip-address.ts'
@@ -129,12 +129,7 @@ export function sameMailbox(a: string, b: string): boolean {
 }
 
 function sameName(a: Uint8Array, b: Uint8Array): boolean {
-  try {
-    return nameKey(parseName(a)) === nameKey(parseName(b))
-  } catch (error) {
-    if (error instanceof PkiError) return false
-    throw error
-  }
+  return readable(() => nameKey(parseName(a)) === nameKey(parseName(b))) === true
 }
 
 /** A map's key: equal for identities that `sameId` holds equal. */
@@ -150,12 +145,7 @@ function keyOf({ type, data }: IkeId): string {
     return at > 0 ? text.slice(0, at) + lowerCase(text.slice(at)) : text
   }
   if (type !== IdType.DerAsn1Dn) return toHex(data)
-  try {
-    return nameKey(parseName(data))
-  } catch (error) {
-    if (error instanceof PkiError) return `#${toHex(data)}`
-    throw error
-  }
+  return readable(() => nameKey(parseName(data))) ?? `#${toHex(data)}`
 }
 
 /** ASCII letters alone: `toLowerCase` would make a `k` of the Kelvin sign. */

@@ -1,7 +1,7 @@
+import { readable } from '#shared/ikev2/readable.ts'
 import { Tag } from '#shared/pki/der.ts'
 import { element, oid, sequence, setOf, utf8String } from '#shared/pki/der-writer.ts'
-import { type NameAttribute, nameKey, parseName } from '#shared/pki/distinguished-name.ts'
-import { PkiError } from '#shared/pki/pki-error.ts'
+import { type NameAttribute, nameKey, parseName, type RelativeName } from '#shared/pki/distinguished-name.ts'
 
 /**
  * Distinguished names as strongSwan prints and reads them: `CN=pump, O=adit`, in the order of their encoding, with its short names of
@@ -40,18 +40,14 @@ const ia5Types: readonly string[] = ['1.2.840.113549.1.9.1', '1.2.840.113549.1.9
 const plainValue = /^(?![ =#])[\p{L}\p{M}\p{N}\p{P}\p{S} ]+(?<! )$/u
 
 /** Undefined where the name has no text that is read as the same name again, or is no name at all. */
-export function nameText(der: Uint8Array): string | undefined {
-  try {
-    const name = parseName(der)
-    const parts = name.map(([attribute, ...more]) => (more.length > 0 ? undefined : attributeText(attribute)))
-    if (parts.length === 0 || parts.includes(undefined)) return undefined
-    const text = parts.join(', ')
-    const again = parseNameText(text)
-    return again !== undefined && nameKey(parseName(again)) === nameKey(name) ? text : undefined
-  } catch (error) {
-    if (error instanceof PkiError) return undefined
-    throw error
-  }
+export const nameText = (der: Uint8Array): string | undefined => readable(() => textOf(parseName(der)))
+
+function textOf(name: readonly RelativeName[]): string | undefined {
+  const parts = name.map(([attribute, ...more]) => (more.length > 0 ? undefined : attributeText(attribute)))
+  if (parts.length === 0 || parts.includes(undefined)) return undefined
+  const text = parts.join(', ')
+  const again = parseNameText(text)
+  return again !== undefined && nameKey(parseName(again)) === nameKey(name) ? text : undefined
 }
 
 function attributeText(attribute: NameAttribute | undefined): string | undefined {
