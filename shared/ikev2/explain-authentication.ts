@@ -105,14 +105,15 @@ export function explainCertificate(
   at: Circumstance,
   judgedAt?: WallTime,
 ): NegotiationFailure {
-  const certificate = culprit(error, chain)
+  const certificates = chain.map((der) => readable(() => parseCertificate(der)))
+  const certificate = culprit(error, certificates)
   const [step, there] = remedies[error.code] ?? ['it breaks a rule of RFC 5280', anew]
   const which = certificate === undefined ? 'the certificate, which cannot be read,' : `the certificate ${describe(certificate)}`
   const dates = certificate === undefined ? '' : `; valid from ${day(certificate.notBefore)} to ${day(certificate.notAfter)}`
   const judged = judgedAt === undefined ? '' : `, judged at ${day(judgedAt)}`
   const early = error.code === 'not-yet-valid'
   return failureRecord('auth', early ? 'clock' : 'certificate-refused', at, {
-    offered: chain.flatMap((der) => describe(readable(() => parseCertificate(der))) ?? []),
+    offered: certificates.flatMap((one) => describe(one) ?? []),
     message: `${which} was refused because ${step}: ${error.message}${dates}${judged}`,
     mendHere: early ? "set this machine's clock: timedatectl set-ntp true" : wordsOf(at).certificate,
     mendThere: there,
@@ -120,8 +121,7 @@ export function explainCertificate(
 }
 
 /** The certificate whose date the error speaks of; else the leaf, of which all other refusals tell most. */
-function culprit({ code, message }: PkiError, chain: readonly Uint8Array[]): Certificate | undefined {
-  const certificates = chain.map((der) => readable(() => parseCertificate(der)))
+function culprit({ code, message }: PkiError, certificates: readonly (Certificate | undefined)[]): Certificate | undefined {
   const [leaf] = certificates
   if (code !== 'expired' && code !== 'not-yet-valid') return leaf
   const date = (one: Certificate | undefined): string | undefined =>
