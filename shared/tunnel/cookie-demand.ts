@@ -7,13 +7,12 @@
  */
 import { IKE_HEADER_LENGTH, IKE_MAJOR_VERSION } from '#shared/wire/ike-header.ts'
 import { HeaderFlag, NotifyType, PayloadType } from '#shared/wire/ike-numbers.ts'
+import { NOTIFY_HEADER_LENGTH } from '#shared/wire/ike-payload/notify.ts'
 import { PAYLOAD_HEADER_LENGTH } from '#shared/wire/ike-payloads.ts'
 import { IKE_COOKIE_LENGTH } from './ike-cookie.ts'
 
-/** Bytes of a notification's fields before its data, where it has no SPI. */
-const NOTIFY_FIELDS = 4
-const NOTIFY_LENGTH = PAYLOAD_HEADER_LENGTH + NOTIFY_FIELDS + IKE_COOKIE_LENGTH
-const COOKIE_AT = IKE_HEADER_LENGTH + PAYLOAD_HEADER_LENGTH + NOTIFY_FIELDS
+const NOTIFY_LENGTH = PAYLOAD_HEADER_LENGTH + NOTIFY_HEADER_LENGTH + IKE_COOKIE_LENGTH
+const COOKIE_AT = IKE_HEADER_LENGTH + PAYLOAD_HEADER_LENGTH + NOTIFY_HEADER_LENGTH
 
 /** Bytes. */
 export const COOKIE_DEMAND_LENGTH = IKE_HEADER_LENGTH + NOTIFY_LENGTH

@@ -4,13 +4,9 @@
  */
 import { IKE_HEADER_LENGTH, IKE_MAJOR_VERSION } from '#shared/wire/ike-header.ts'
 import { ExchangeType, HeaderFlag, NotifyType, PayloadType } from '#shared/wire/ike-numbers.ts'
+import { NONCE_MAX_LENGTH, NONCE_MIN_LENGTH } from '#shared/wire/ike-payload/nonce.ts'
+import { NOTIFY_HEADER_LENGTH } from '#shared/wire/ike-payload/notify.ts'
 import { MAX_PAYLOADS, PAYLOAD_HEADER_LENGTH } from '#shared/wire/ike-payloads.ts'
-
-/** Bytes: a notification's fields before its data, where it has no SPI. */
-const NOTIFY_FIELDS = 4
-/** Bytes of a nonce (RFC 7296 §3.9). */
-const NONCE_MIN = 16
-const NONCE_MAX = 256
 
 /** The header is whole, of our version, and as long as the datagram. */
 export function isIkeMessage(message: Uint8Array): boolean {
@@ -33,8 +29,8 @@ export const initiatorSpiOf = (message: Uint8Array): Uint8Array => message.subar
 export function cookieOf(message: Uint8Array): Uint8Array | undefined {
   if (message[16] !== PayloadType.Notify) return undefined
   const body = bodyAt(message, IKE_HEADER_LENGTH)
-  if (body === undefined || body.length < NOTIFY_FIELDS || body[1] !== 0) return undefined
-  return ((body[2]! << 8) | body[3]!) === NotifyType.Cookie ? body.subarray(NOTIFY_FIELDS) : undefined
+  if (body === undefined || body.length < NOTIFY_HEADER_LENGTH || body[1] !== 0) return undefined
+  return ((body[2]! << 8) | body[3]!) === NotifyType.Cookie ? body.subarray(NOTIFY_HEADER_LENGTH) : undefined
 }
 
 /** The nonce of a first message; undefined where the chain of payloads is broken, or has none of a right size. */
@@ -44,7 +40,7 @@ export function nonceOf(message: Uint8Array): Uint8Array | undefined {
   for (let count = 0; next !== PayloadType.None && count < MAX_PAYLOADS; count++) {
     const body = bodyAt(message, at)
     if (body === undefined) return undefined
-    if (next === PayloadType.Nonce) return body.length >= NONCE_MIN && body.length <= NONCE_MAX ? body : undefined
+    if (next === PayloadType.Nonce) return body.length >= NONCE_MIN_LENGTH && body.length <= NONCE_MAX_LENGTH ? body : undefined
     next = message[at]!
     at += PAYLOAD_HEADER_LENGTH + body.length
   }

@@ -8,13 +8,11 @@ import { notify } from '#shared/ikev2/notify.ts'
 import { IKE_HEADER_LENGTH, IKE_MAJOR_VERSION, NON_ESP_MARKER } from '#shared/wire/ike-header.ts'
 import { encodeIkeMessage, type IkeHeaderFields } from '#shared/wire/ike-message.ts'
 import { ExchangeType, HeaderFlag, NotifyType, PayloadType } from '#shared/wire/ike-numbers.ts'
+import { NOTIFY_HEADER_LENGTH } from '#shared/wire/ike-payload/notify.ts'
 import { PAYLOAD_HEADER_LENGTH } from '#shared/wire/ike-payloads.ts'
 
-/** Bytes of a notification without SPI before its data. */
-const NOTIFY_FIELDS = 4
-
 /** Bytes of the longest of them, marker included: a shorter ESP packet gets no answer, which would be the longer one (DESIGN D7). */
-export const UNKNOWN_SA_LENGTH = NON_ESP_MARKER.length + IKE_HEADER_LENGTH + PAYLOAD_HEADER_LENGTH + NOTIFY_FIELDS + 4
+export const UNKNOWN_SA_LENGTH = NON_ESP_MARKER.length + IKE_HEADER_LENGTH + PAYLOAD_HEADER_LENGTH + NOTIFY_HEADER_LENGTH + 4
 
 /** To whoever may have an association with us from before we started. */
 export const announcedLoss = (suite: Suite): Uint8Array => encodeIkeMessage(oneWay(suite), [notify(NotifyType.InvalidIkeSpi)])
@@ -25,7 +23,7 @@ export const unknownChild = (suite: Suite, spi: number): Uint8Array =>
 
 /** Whether an IKE message for none of our SAs, or an unprotected one for one of them, is such a word. */
 export function isUnknownSa(message: Uint8Array): boolean {
-  const end = IKE_HEADER_LENGTH + PAYLOAD_HEADER_LENGTH + NOTIFY_FIELDS
+  const end = IKE_HEADER_LENGTH + PAYLOAD_HEADER_LENGTH + NOTIFY_HEADER_LENGTH
   if (message.length < end || message.length > UNKNOWN_SA_LENGTH || message[16] !== PayloadType.Notify) return false
   const type = (message[end - 2]! << 8) | message[end - 1]!
   return type === NotifyType.InvalidIkeSpi || type === NotifyType.InvalidSpi

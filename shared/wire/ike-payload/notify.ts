@@ -10,7 +10,8 @@ import { NotifyType } from '../ike-numbers.ts'
 import { WireError } from '../wire-error.ts'
 import type { NotifyPayload } from './payload.ts'
 
-const HEADER_LENGTH = 4
+/** Bytes before SPI and data. */
+export const NOTIFY_HEADER_LENGTH = 4
 
 /** Bytes of data that a notification must have; of a type that is not here, any number. */
 const dataLengths: Readonly<Record<number, readonly [least: number, most: number]>> = {
@@ -55,4 +56,4 @@ export function encodeNotify(payload: NotifyPayload, out: Uint8Array, at = 0): n
   return new Writer(out, at).u8(protocol).u8(spi.length).u16(type).bytes(spi).bytes(data).at - at
 }
 
-export const lengthOfNotify = (payload: NotifyPayload): number => HEADER_LENGTH + payload.spi.length + payload.data.length
+export const lengthOfNotify = (payload: NotifyPayload): number => NOTIFY_HEADER_LENGTH + payload.spi.length + payload.data.length
