@@ -78,7 +78,7 @@ function idOfName(name: GeneralName): IkeId | undefined {
  * configured, then the alternative names in their order.
  */
 export function idsOfCertificate(certificate: Certificate): IkeId[] {
-  const subject: IkeId[] = certificate.subjectKey === '' ? [] : [{ type: IdType.DerAsn1Dn, data: certificate.subject }]
+  const subject: IkeId[] = certificate.subjectKey === '' ? [] : [subjectIkeId(certificate)]
   const names = certificate.extensions.subjectAltNames?.names ?? []
   return [...subject, ...names.flatMap((name) => idOfName(name) ?? [])]
 }

@@ -1,4 +1,3 @@
-import { equalPublic } from '#shared/bytes/equal.ts'
 import { fromHex, toHex } from '#shared/bytes/hex.ts'
 import { AditError } from '#shared/errors.ts'
 import { nameText, parseNameText } from '#shared/ikev2/name-text.ts'
@@ -107,51 +106,36 @@ function checked(type: number, data: Uint8Array, text: string): IkeId {
 }
 
 /** FQDN and the host of a mailbox whatever the case of letters; names by RFC 5280 §7.1; all else byte for byte. */
-export function sameId(a: IkeId, b: IkeId): boolean {
-  if (a.type !== b.type) return false
-  if (equalPublic(a.data, b.data)) return true
-  switch (a.type) {
-    case IdType.Fqdn:
-      return lower(a.data) === lower(b.data)
-    case IdType.Rfc822:
-      return sameMailbox(latin(a.data), latin(b.data))
-    case IdType.DerAsn1Dn:
-      return sameName(a.data, b.data)
-    default:
-      return false
-  }
-}
-
-/** Local parts keep their case, hosts do not. */
-export function sameMailbox(a: string, b: string): boolean {
-  const [atA, atB] = [a.lastIndexOf('@'), b.lastIndexOf('@')]
-  return atA > 0 && a.slice(0, atA) === b.slice(0, atB) && lowerCase(a.slice(atA)) === lowerCase(b.slice(atB))
-}
-
-function sameName(a: Uint8Array, b: Uint8Array): boolean {
-  return readable(() => nameKey(parseName(a)) === nameKey(parseName(b))) === true
-}
+export const sameId = (a: IkeId, b: IkeId): boolean => a.type === b.type && keyOf(a) === keyOf(b)
 
 /** A map's key: equal for identities that `sameId` holds equal. */
-export function idKey(id: IkeId): string {
-  return `${id.type}:${keyOf(id)}`
-}
+export const idKey = (id: IkeId): string => `${id.type}:${keyOf(id)}`
 
 function keyOf({ type, data }: IkeId): string {
-  if (type === IdType.Fqdn) return lower(data)
-  if (type === IdType.Rfc822) {
-    const text = latin(data)
-    const at = text.lastIndexOf('@')
-    return at > 0 ? text.slice(0, at) + lowerCase(text.slice(at)) : text
+  switch (type) {
+    case IdType.Fqdn:
+      return lowerCase(latin(data))
+    case IdType.Rfc822:
+      return mailboxKey(latin(data))
+    case IdType.DerAsn1Dn:
+      return readable(() => nameKey(parseName(data))) ?? `#${toHex(data)}`
+    default:
+      return toHex(data)
   }
-  if (type !== IdType.DerAsn1Dn) return toHex(data)
-  return readable(() => nameKey(parseName(data))) ?? `#${toHex(data)}`
+}
+
+/** Two mailboxes, which both have a local part, are one. */
+export const sameMailbox = (a: string, b: string): boolean => a.lastIndexOf('@') > 0 && mailboxKey(a) === mailboxKey(b)
+
+/** Local parts keep their case, hosts do not. */
+function mailboxKey(text: string): string {
+  const at = text.lastIndexOf('@')
+  return at > 0 ? text.slice(0, at) + lowerCase(text.slice(at)) : text
 }
 
 /** ASCII letters alone: `toLowerCase` would make a `k` of the Kelvin sign. */
 const lowerCase = (text: string): string => text.replace(/[A-Z]/g, (c) => c.toLowerCase())
 const latin = (data: Uint8Array): string => Buffer.from(data.buffer, data.byteOffset, data.length).toString('latin1')
-const lower = (data: Uint8Array): string => lowerCase(latin(data))
 const utf8 = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text, 'utf8'))
 
 /** Undefined unless every byte is a printable ASCII character. */
