@@ -8,10 +8,10 @@ import { notify } from '#shared/ikev2/notify.ts'
 import { SkEnvelope } from '#shared/ikev2/sk-envelope.ts'
 import { seconds } from '#shared/time/instant.ts'
 import { decodeIkeHeader } from '#shared/wire/ike-header.ts'
-import { decodeIkeMessage, encodeIkeMessage } from '#shared/wire/ike-message.ts'
+import { decodeIkeMessage, encodeIkeMessage, type IkeHeaderFields } from '#shared/wire/ike-message.ts'
 import { ExchangeType, NotifyType } from '#shared/wire/ike-numbers.ts'
 import type { IkePayload } from '#shared/wire/ike-payload/payload.ts'
-import { type Parcel, seeded, TwoEnds } from './two-ends.ts'
+import { type Parcel, seeded, TwoEnds, type TwoEndsOptions } from './two-ends.ts'
 import { assertWorking } from './working.ts'
 
 /** The envelopes of both ends of a town, newest first, taken as they are made: a test that plays a peer with keys seals with them. */
@@ -31,7 +31,6 @@ function withEnvelopes<T>(play: (envelopes: SkEnvelope[]) => T): T {
 
 /** A request that `from` seals though its machine never would. */
 function forged(
-  town: TwoEnds,
   envelope: SkEnvelope,
   like: Parcel,
   messageId: number,
@@ -40,7 +39,16 @@ function forged(
 ): Parcel {
   const header = { ...decodeIkeHeader(like.datagram), exchange, messageId }
   const [datagram] = envelope.seal(header, payloads)
-  return { ...like, datagram: datagram!, exchange, messageId, sentAt: town.now }
+  return { ...like, datagram: datagram!, exchange, messageId }
+}
+
+/** What `a` says first, taken apart, and what `b` makes of a message like it. */
+function firstMessage(options: TwoEndsOptions = {}) {
+  const town = new TwoEnds(options)
+  town.initiate()
+  const judge = (header: IkeHeaderFields, payloads: readonly IkePayload[]) =>
+    readInitRequest(town.b.context, encodeIkeMessage(header, payloads), town.a.endpoint)
+  return { town, judge, ...decodeIkeMessage(town.hold('a').datagram) }
 }
 
 describe('repetition', () => {
@@ -169,37 +177,27 @@ describe('strangers', () => {
   })
 
   test('A-15 a public value that is none gets no answer', () => {
-    const town = new TwoEnds({ cheap: false })
-    town.initiate()
-    const first = town.hold('a')
-    const { header, payloads } = decodeIkeMessage(first.datagram)
+    const { town, header, payloads, judge } = firstMessage({ cheap: false })
     const zero = payloads.map((payload) => (payload.kind === 'ke' ? { ...payload, data: new Uint8Array(32) } : payload))
-    const verdict = readInitRequest(town.b.context, encodeIkeMessage(header, zero), town.a.endpoint)
+    const verdict = judge(header, zero)
     assert.ok(verdict.kind === 'accepted')
     assert.equal(IkeSa.respond(town.b.context, verdict.request, town.now), undefined)
   })
 
   test('A-18 first messages with payloads missing or doubled are dropped', () => {
-    const town = new TwoEnds()
-    town.initiate()
-    const { header, payloads } = decodeIkeMessage(town.hold('a').datagram)
+    const { header, payloads, judge } = firstMessage()
     for (const [i, payload] of payloads.entries()) {
       if (payload.kind === 'notify') continue
-      const without = encodeIkeMessage(header, payloads.toSpliced(i, 1))
-      const twice = encodeIkeMessage(header, payloads.toSpliced(i, 0, payload))
-      for (const datagram of [without, twice])
-        assert.equal(readInitRequest(town.b.context, datagram, town.a.endpoint).kind, 'dropped', payload.kind)
+      const without = payloads.toSpliced(i, 1)
+      const twice = payloads.toSpliced(i, 0, payload)
+      for (const changed of [without, twice]) assert.equal(judge(header, changed).kind, 'dropped', payload.kind)
     }
   })
 
   test('a message of a newer version is told so, of an older one dropped', () => {
-    const town = new TwoEnds()
-    town.initiate()
-    const { header, payloads } = decodeIkeMessage(town.hold('a').datagram)
-    const of = (majorVersion: number) =>
-      readInitRequest(town.b.context, encodeIkeMessage({ ...header, majorVersion }, payloads), town.a.endpoint)
-    assert.equal(of(3).kind, 'answered')
-    assert.equal(of(1).kind, 'dropped')
+    const { header, payloads, judge } = firstMessage()
+    assert.equal(judge({ ...header, majorVersion: 3 }, payloads).kind, 'answered')
+    assert.equal(judge({ ...header, majorVersion: 1 }, payloads).kind, 'dropped')
   })
 })
 
@@ -213,7 +211,7 @@ describe('peers with keys', () => {
       const auth = town.hold('a')
       const [ofA] = envelopes
       for (const exchange of [ExchangeType.CreateChildSa, ExchangeType.Informational]) {
-        const early = forged(town, ofA!, auth, 1, exchange, [{ kind: 'delete', protocol: 1, spis: [] }])
+        const early = forged(ofA!, auth, 1, exchange, [{ kind: 'delete', protocol: 1, spis: [] }])
         assert.equal(town.deliver(early), DropReason.UnknownKind)
       }
       assert.equal(town.b.ike.state, 'half-open')
@@ -231,11 +229,8 @@ describe('peers with keys', () => {
       town.a.ike.probe(town.now)
       const next = town.hold('a')
       for (const ahead of [1, 2, 100, 0xffff])
-        assert.equal(
-          town.deliver(forged(town, ofA, next, next.messageId + ahead, ExchangeType.Informational, [])),
-          DropReason.Replayed,
-        )
-      assert.equal(town.deliver(forged(town, ofA, next, 0, ExchangeType.Informational, [])), DropReason.Replayed)
+        assert.equal(town.deliver(forged(ofA, next, next.messageId + ahead, ExchangeType.Informational, [])), DropReason.Replayed)
+      assert.equal(town.deliver(forged(ofA, next, 0, ExchangeType.Informational, [])), DropReason.Replayed)
       assert.equal(town.wire.length, 0)
       assert.equal(town.deliver(next), 0)
     })
@@ -267,7 +262,7 @@ describe('peers with keys', () => {
       const ofA = envelopes.at(-1)!
       const like = town.hold('a')
       const refusal = [notify(NotifyType.AuthenticationFailed)]
-      town.deliver(forged(town, ofA, like, like.messageId, ExchangeType.Informational, refusal))
+      town.deliver(forged(ofA, like, like.messageId, ExchangeType.Informational, refusal))
       assert.equal(town.hold('b').isAnswer, true)
       assert.deepEqual(town.b.failures(), ['auth peer-refused-us'])
       assert.equal(town.b.closedWhy(), 'gone')

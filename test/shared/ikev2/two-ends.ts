@@ -20,7 +20,7 @@ import { toySuite } from './toy-suite.ts'
 /** Two IKE machines on a wire of ours, in virtual time: messages are held, dropped, doubled and crossed as a test likes. */
 
 export type Side = 'a' | 'b'
-const otherSide = { a: 'b', b: 'a' } as const
+export const otherSide = { a: 'b', b: 'a' } as const
 
 /** A message on its way. */
 export interface Parcel {
@@ -29,7 +29,6 @@ export interface Parcel {
   readonly exchange: number
   readonly messageId: number
   readonly isAnswer: boolean
-  readonly sentAt: number
 }
 
 export const fqdn = (name: string): IkeId => ({ type: IdType.Fqdn, data: Uint8Array.from(Buffer.from(name)) })
@@ -243,7 +242,7 @@ export class TwoEnds {
   #parcel(from: Side, datagram: Uint8Array): Parcel {
     const { exchange, messageId, flags } = decodeIkeHeader(datagram)
     const isAnswer = (flags & HeaderFlag.Response) !== 0
-    return { from, datagram, exchange, messageId, isAnswer, sentAt: this.now }
+    return { from, datagram, exchange, messageId, isAnswer }
   }
 
   /** Takes the oldest message of that side off the wire. */
