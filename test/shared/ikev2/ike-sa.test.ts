@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { TwoEnds } from './two-ends.ts'
+import { otherSide, TwoEnds } from './two-ends.ts'
 import { assertWorking } from './working.ts'
 
 describe('two IKE machines', () => {
@@ -46,7 +46,7 @@ describe('two IKE machines', () => {
       town.end(side).ike.close(town.now)
       town.settle()
       assert.equal(town.end(side).closedWhy(), 'local')
-      assert.equal(town.end(side === 'a' ? 'b' : 'a').closedWhy(), 'gone')
+      assert.equal(town.end(otherSide[side]).closedWhy(), 'gone')
     })
   }
 })
