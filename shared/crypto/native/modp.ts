@@ -2,6 +2,7 @@ import crypto from 'node:crypto'
 import { plainView } from '#shared/bytes/view.ts'
 import { checkModpPrivate, checkModpPublic } from '../modp-checks.ts'
 import type { DiffieHellman, KeyPair, ModpGroup } from '../suite.ts'
+import { padded } from './padded.ts'
 
 /** OpenSSL's groups, which know the primes by name and so need no test of them. */
 const names: Readonly<Record<ModpGroup, string>> = { 14: 'modp14', 15: 'modp15', 16: 'modp16' }
@@ -55,12 +56,4 @@ function safePrimeGroup(name: string): DiffieHellman {
       return padded((objects.get(pair) ?? adopt(pair)).computeSecret(publicKey), size)
     },
   }
-}
-
-/** RFC 7296 §2.14: numbers of the group keep their leading zeros. */
-function padded(digits: Uint8Array, size: number): Uint8Array {
-  if (digits.length === size) return plainView(digits)
-  const out = new Uint8Array(size)
-  out.set(digits, size - digits.length)
-  return out
 }

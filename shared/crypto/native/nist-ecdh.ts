@@ -1,6 +1,7 @@
 import crypto from 'node:crypto'
 import { plainView } from '#shared/bytes/view.ts'
 import { CryptoError, type DiffieHellman, type KeyPair } from '../suite.ts'
+import { padded } from './padded.ts'
 
 /** ECDH over the NIST curves (RFC 5903): uncompressed points in, the x coordinate out. */
 export const ecdhP256: DiffieHellman = nistCurve('P-256', 'prime256v1', 32)
@@ -13,9 +14,7 @@ function nistCurve(title: string, opensslName: string, size: number): DiffieHell
   const objects = new WeakMap<KeyPair, crypto.ECDH>()
 
   const pairOf = (ecdh: crypto.ECDH): KeyPair => {
-    const digits = ecdh.getPrivateKey()
-    const pair = { publicKey: plainView(ecdh.getPublicKey()), privateKey: padded(digits, size) }
-    digits.fill(0)
+    const pair = { publicKey: plainView(ecdh.getPublicKey()), privateKey: padded(ecdh.getPrivateKey(), size) }
     objects.set(pair, ecdh)
     return pair
   }
@@ -57,11 +56,4 @@ function nistCurve(title: string, opensslName: string, size: number): DiffieHell
       }
     },
   }
-}
-
-/** OpenSSL gives numbers without leading zeros. */
-function padded(digits: Uint8Array, size: number): Uint8Array {
-  const out = new Uint8Array(size)
-  out.set(digits, size - digits.length)
-  return out
 }
