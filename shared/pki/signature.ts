@@ -1,5 +1,5 @@
 import { constants, createPublicKey, type JsonWebKey, type KeyObject, verify } from 'node:crypto'
-import { bufferView } from '#shared/bytes/view.ts'
+import { toBase64url } from '#shared/bytes/base64.ts'
 import { isUnsafeEd25519Key } from '#shared/crypto/ed25519-keys.ts'
 import { DerReader, readSmallInteger, Tag } from '#shared/pki/der.ts'
 import { algorithms } from '#shared/pki/oids.ts'
@@ -105,15 +105,13 @@ function keyObjectOf(key: PublicKey): KeyObject {
   return object
 }
 
-const text = (bytes: Uint8Array): string => bufferView(bytes).toString('base64url')
-
 /** As a JSON Web Key (RFC 7518 §6, RFC 8037), which OpenSSL takes in a third of the time that SubjectPublicKeyInfo takes. */
 function jwkOf(key: PublicKey): JsonWebKey {
-  if (key.kind === 'rsa') return { kty: 'RSA', n: text(key.modulus), e: text(key.exponent) }
-  if (key.kind === 'ed25519') return { kty: 'OKP', crv: 'Ed25519', x: text(key.key) }
+  if (key.kind === 'rsa') return { kty: 'RSA', n: toBase64url(key.modulus), e: toBase64url(key.exponent) }
+  if (key.kind === 'ed25519') return { kty: 'OKP', crv: 'Ed25519', x: toBase64url(key.key) }
   const middle = (1 + key.point.length) / 2
   const crv = key.kind === 'p256' ? 'P-256' : 'P-384'
-  return { kty: 'EC', crv, x: text(key.point.subarray(1, middle)), y: text(key.point.subarray(middle)) }
+  return { kty: 'EC', crv, x: toBase64url(key.point.subarray(1, middle)), y: toBase64url(key.point.subarray(middle)) }
 }
 
 /** True where `signature` over `message` is by `key`. Never throws on a stranger's bytes. */

@@ -2,13 +2,6 @@ import crypto from 'node:crypto'
 import { bufferView } from '#shared/bytes/view.ts'
 import type { KeyPair } from '../suite.ts'
 
-/**
- * Raw keys enter OpenSSL as JSON Web Keys (RFC 7517, RFC 8037): Node builds those straight from the raw numbers, while DER goes
- * through OpenSSL's decoder search (one sitting, X25519: a public key 15 us as JWK, 179 us as SPKI; a private one 92 us, 1019 us as
- * PKCS#8).
- */
-export const base64url = (bytes: Uint8Array): string => bufferView(bytes).toString('base64url')
-
 /** Decodes into memory of its own, so that a secret never lies in Node's shared buffer pool. */
 export function fromBase64url(text: string, length: number): Uint8Array {
   const out = new Uint8Array(length)
@@ -16,6 +9,11 @@ export function fromBase64url(text: string, length: number): Uint8Array {
   return out
 }
 
+/**
+ * Raw keys enter OpenSSL as JSON Web Keys (RFC 7517, RFC 8037): Node builds those straight from the raw numbers, while DER goes
+ * through OpenSSL's decoder search (one sitting, X25519: a public key 15 us as JWK, 179 us as SPKI; a private one 92 us, 1019 us as
+ * PKCS#8).
+ */
 export function importPublic(jwk: crypto.webcrypto.JsonWebKey): crypto.KeyObject {
   return crypto.createPublicKey({ key: jwk as crypto.JsonWebKey, format: 'jwk' })
 }

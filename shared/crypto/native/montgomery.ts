@@ -1,11 +1,12 @@
 import crypto from 'node:crypto'
+import { toBase64url } from '#shared/bytes/base64.ts'
 import { equalPublic } from '#shared/bytes/equal.ts'
 import { CryptoError, type DiffieHellman, type KeyPair } from '../suite.ts'
-import { base64url, fromBase64url, importPrivate, importPublic, seededPair } from './jwk.ts'
+import { fromBase64url, importPrivate, importPublic, seededPair } from './jwk.ts'
 
 const length = 32
 /** OpenSSL takes an OKP private key by `d` alone and computes the public half; Node wants the field to be there all the same. */
-const anyPublic = base64url(new Uint8Array(length))
+const anyPublic = toBase64url(new Uint8Array(length))
 
 /** The KeyObject of a pair that was made here, so that a static key is imported once. Dies with its pair. */
 const privateObjects = new WeakMap<KeyPair, crypto.KeyObject>()
@@ -22,7 +23,7 @@ export const x25519: DiffieHellman = {
   pair(privateKey) {
     if (privateKey.length !== length)
       throw new CryptoError('length', `an X25519 private key has 32 bytes, not ${privateKey.length}`)
-    return pairOf(importPrivate({ kty: 'OKP', crv: 'X25519', x: anyPublic, d: base64url(privateKey) }))
+    return pairOf(importPrivate({ kty: 'OKP', crv: 'X25519', x: anyPublic, d: toBase64url(privateKey) }))
   },
 
   shared(pair, publicKey) {
@@ -48,7 +49,7 @@ const last = { bytes: new Uint8Array(0), object: undefined as crypto.KeyObject |
 
 function publicObject(publicKey: Uint8Array): crypto.KeyObject {
   if (last.object !== undefined && equalPublic(last.bytes, publicKey)) return last.object
-  const object = importPublic({ kty: 'OKP', crv: 'X25519', x: base64url(publicKey) })
+  const object = importPublic({ kty: 'OKP', crv: 'X25519', x: toBase64url(publicKey) })
   last.bytes = Uint8Array.from(publicKey)
   last.object = object
   return object
@@ -64,7 +65,7 @@ function pairOf(key: crypto.KeyObject): KeyPair {
 /** A pair that came from elsewhere (a file, another provider). */
 function adopt(pair: KeyPair): crypto.KeyObject {
   if (pair.privateKey.length !== length) throw new CryptoError('length', 'an X25519 private key has 32 bytes')
-  const key = importPrivate({ kty: 'OKP', crv: 'X25519', x: anyPublic, d: base64url(pair.privateKey) })
+  const key = importPrivate({ kty: 'OKP', crv: 'X25519', x: anyPublic, d: toBase64url(pair.privateKey) })
   privateObjects.set(pair, key)
   return key
 }

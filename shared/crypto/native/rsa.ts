@@ -1,8 +1,9 @@
 import crypto from 'node:crypto'
+import { toBase64url } from '#shared/bytes/base64.ts'
 import { plainView } from '#shared/bytes/view.ts'
 import { hashLengths } from '../hash-sizes.ts'
 import { CryptoError, type RsaHash, type RsaPadding, type RsaPrivateKey, type RsaPublicKey, type RsaSigner } from '../suite.ts'
-import { base64url, importPrivate, importPublic } from './jwk.ts'
+import { importPrivate, importPublic } from './jwk.ts'
 
 /** OpenSSL's forms of keys, for as long as the keys live. */
 const publicObjects = new WeakMap<RsaPublicKey, crypto.KeyObject>()
@@ -33,7 +34,7 @@ function options(padding: RsaPadding, hash: RsaHash): { padding: number; saltLen
 function publicObject(key: RsaPublicKey): crypto.KeyObject {
   let object = publicObjects.get(key)
   if (object === undefined) {
-    object = importPublic({ kty: 'RSA', n: base64url(key.modulus), e: base64url(key.exponent) })
+    object = importPublic({ kty: 'RSA', n: toBase64url(key.modulus), e: toBase64url(key.exponent) })
     publicObjects.set(key, object)
   }
   return object
@@ -45,14 +46,14 @@ function privateObject(key: RsaPrivateKey): crypto.KeyObject {
   if (object === undefined) {
     object = importPrivate({
       kty: 'RSA',
-      n: base64url(key.modulus),
-      e: base64url(key.exponent),
-      d: base64url(key.privateExponent),
-      p: base64url(key.prime1),
-      q: base64url(key.prime2),
-      dp: base64url(key.exponent1),
-      dq: base64url(key.exponent2),
-      qi: base64url(key.coefficient),
+      n: toBase64url(key.modulus),
+      e: toBase64url(key.exponent),
+      d: toBase64url(key.privateExponent),
+      p: toBase64url(key.prime1),
+      q: toBase64url(key.prime2),
+      dp: toBase64url(key.exponent1),
+      dq: toBase64url(key.exponent2),
+      qi: toBase64url(key.coefficient),
     })
     privateObjects.set(key, object)
   }

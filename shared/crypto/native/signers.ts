@@ -1,8 +1,9 @@
 import crypto from 'node:crypto'
+import { toBase64url } from '#shared/bytes/base64.ts'
 import { plainView } from '#shared/bytes/view.ts'
 import { isUnsafeEd25519Key } from '../ed25519-keys.ts'
 import { CryptoError, type DiffieHellman, type KeyPair, type Signer } from '../suite.ts'
-import { base64url, fromBase64url, importPrivate, importPublic, seededPair } from './jwk.ts'
+import { fromBase64url, importPrivate, importPublic, seededPair } from './jwk.ts'
 import { ecdhP256, ecdhP384 } from './nist-ecdh.ts'
 
 /** The imported private half of a pair; dies with it. */
@@ -28,16 +29,18 @@ export const ed25519: Signer = {
   },
   pair(privateKey) {
     if (privateKey.length !== 32) throw new CryptoError('length', `an Ed25519 private key has 32 bytes, not ${privateKey.length}`)
-    return ed25519Pair(importPrivate({ kty: 'OKP', crv: 'Ed25519', x: base64url(new Uint8Array(32)), d: base64url(privateKey) }))
+    return ed25519Pair(
+      importPrivate({ kty: 'OKP', crv: 'Ed25519', x: toBase64url(new Uint8Array(32)), d: toBase64url(privateKey) }),
+    )
   },
   sign(pair, message) {
-    const jwk = () => ({ kty: 'OKP', crv: 'Ed25519', x: base64url(pair.publicKey), d: base64url(pair.privateKey) })
+    const jwk = () => ({ kty: 'OKP', crv: 'Ed25519', x: toBase64url(pair.publicKey), d: toBase64url(pair.privateKey) })
     return plainView(crypto.sign(null, message, privateObject(pair, jwk)))
   },
   verify(publicKey, message, signature) {
     if (publicKey.length !== 32 || signature.length !== 64 || isUnsafeEd25519Key(publicKey)) return false
     try {
-      const key = importPublic({ kty: 'OKP', crv: 'Ed25519', x: base64url(publicKey) })
+      const key = importPublic({ kty: 'OKP', crv: 'Ed25519', x: toBase64url(publicKey) })
       return crypto.verify(null, message, key, signature)
     } catch {
       return false
@@ -62,14 +65,14 @@ function ecdsa(crv: 'P-256' | 'P-384', curve: DiffieHellman, digest: string, dsa
   const publicJwk = (point: Uint8Array) => ({
     kty: 'EC',
     crv,
-    x: base64url(point.subarray(1, 1 + size)),
-    y: base64url(point.subarray(1 + size)),
+    x: toBase64url(point.subarray(1, 1 + size)),
+    y: toBase64url(point.subarray(1 + size)),
   })
   return {
     generate: () => curve.generate(),
     pair: (privateKey) => curve.pair(privateKey),
     sign(pair, message) {
-      const key = privateObject(pair, () => ({ ...publicJwk(pair.publicKey), d: base64url(pair.privateKey) }))
+      const key = privateObject(pair, () => ({ ...publicJwk(pair.publicKey), d: toBase64url(pair.privateKey) }))
       return plainView(crypto.sign(digest, message, { key, dsaEncoding }))
     },
     verify(publicKey, message, signature) {
