@@ -1,4 +1,5 @@
 import type { Suite } from '#shared/crypto/suite.ts'
+import { ikeSpiOf } from '#shared/ikev2/spi.ts'
 
 /** Our SPIs of IKE SAs: 64 random bits, never 0 (RFC 7296 §3.1), unique (A-29). One IKE SA has two of them for a while after a rekey. */
 export class IkeSpiTable<T> {
@@ -16,9 +17,8 @@ export class IkeSpiTable<T> {
   /** An SPI that nobody has; it is taken by `index`. */
   pick(): bigint {
     for (;;) {
-      const bytes = this.#suite.random(8)
-      const spi = new DataView(bytes.buffer, bytes.byteOffset, 8).getBigUint64(0)
-      if (spi !== 0n && !this.#bySpi.has(spi)) return spi
+      const spi = ikeSpiOf(this.#suite.random(8))
+      if (spi !== undefined && !this.#bySpi.has(spi)) return spi
     }
   }
 

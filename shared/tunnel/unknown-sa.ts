@@ -5,6 +5,7 @@
  */
 import type { Suite } from '#shared/crypto/suite.ts'
 import { notify } from '#shared/ikev2/notify.ts'
+import { espSpiBytes } from '#shared/ikev2/spi.ts'
 import { IKE_HEADER_LENGTH, IKE_MAJOR_VERSION, NON_ESP_MARKER } from '#shared/wire/ike-header.ts'
 import { encodeIkeMessage, type IkeHeaderFields } from '#shared/wire/ike-message.ts'
 import { ExchangeType, HeaderFlag, NotifyType, PayloadType } from '#shared/wire/ike-numbers.ts'
@@ -19,7 +20,7 @@ export const announcedLoss = (suite: Suite): Uint8Array => encodeIkeMessage(oneW
 
 /** In answer to an ESP packet with an SPI that is none of ours. */
 export const unknownChild = (suite: Suite, spi: number): Uint8Array =>
-  encodeIkeMessage(oneWay(suite), [notify(NotifyType.InvalidSpi, Uint8Array.of(spi >>> 24, spi >>> 16, spi >>> 8, spi))])
+  encodeIkeMessage(oneWay(suite), [notify(NotifyType.InvalidSpi, espSpiBytes(spi))])
 
 /** Whether an IKE message for none of our SAs, or an unprotected one for one of them, is such a word. */
 export function isUnknownSa(message: Uint8Array): boolean {
