@@ -13,6 +13,8 @@ export class Directory {
   readonly #byPskKey = new Map<string, Principal>()
   /** PSK peers by the IKE identity that they claim. */
   readonly #byIdentity = new Map<string, Principal>()
+  /** Few among many: every negotiation of IPsec asks for all of them. */
+  readonly #sites = new Map<number, Principal>()
 
   byId(id: number): Principal | undefined {
     return this.#byId.get(id)
@@ -49,10 +51,8 @@ export class Directory {
   }
 
   /** Unrevoked principals with networks behind them. */
-  *sites(): Iterable<Principal> {
-    for (const principal of this.#byId.values()) {
-      if (principal.subnets.length > 0 && principal.revokedAt === undefined) yield principal
-    }
+  sites(): Iterable<Principal> {
+    return this.#sites.values()
   }
 
   *all(kind?: PrincipalKind): Iterable<Principal> {
@@ -73,6 +73,8 @@ export class Directory {
     if (principal.tunnelKey) this.#byTunnelKey.set(principal.tunnelKey, principal)
     for (const address of principal.addresses) this.#byAddress.set(address, principal)
     for (const key of principal.identityKeys) this.#bySpki.set(key, principal)
+    if (principal.subnets.length > 0 && principal.revokedAt === undefined) this.#sites.set(principal.id, principal)
+    else this.#sites.delete(principal.id)
     claim(this.#byName, `${principal.kind} ${principal.name}`, principal)
     if (principal.ipsec?.pskKey !== undefined) {
       this.#byPskKey.set(principal.ipsec.pskKey, principal)
