@@ -74,13 +74,13 @@ export class ChildLifecycle {
     state.timers.cancel(rekeyTimer(child))
     state.timers.cancel(expiryTimer(child))
     const { successor } = child
-    if (successor !== undefined && state.children.inbound(successor.inboundSpi) === successor) this.use(successor)
+    if (successor !== undefined && state.children.has(successor)) this.use(successor)
     state.emit({ kind: 'child-down', inboundSpi: child.inboundSpi, why: successor === undefined ? why : 'rekeyed' })
     if (state.children.lasting.length === 0) this.#actions.childrenLost(now)
   }
 
   /** An authentic packet came on it: the peer sends with it, so it may be sent with. */
   heard(child: ChildSa): void {
-    if (!child.inUse && (child.standing === 'live' || child.standing === 'rekeying')) this.use(child)
+    if (!child.inUse && child.lasts) this.use(child)
   }
 }

@@ -146,14 +146,7 @@ export function makeChild(state: IkeState, generation: Generation, agreed: Agree
   const [outbound, inbound] = initiator ? [material.initiator, material.responder] : [material.responder, material.initiator]
   const [localSelectors, remoteSelectors] = [selectors.local.map(copied), selectors.remote.map(copied)]
   return {
-    child: new ChildSa({
-      inboundSpi,
-      outboundSpi,
-      initiator,
-      algorithms: { ...chosen, spi: new Uint8Array() },
-      localSelectors,
-      remoteSelectors,
-    }),
+    child: new ChildSa({ inboundSpi, outboundSpi, localSelectors, remoteSelectors }),
     keys: {
       inbound: { spi: inboundSpi, ...inbound },
       outbound: { spi: outboundSpi, ...outbound },

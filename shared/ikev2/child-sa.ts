@@ -1,5 +1,5 @@
 import type { Instant } from '#shared/time/instant.ts'
-import type { Proposal, TrafficSelector } from '#shared/wire/ike-payload/payload.ts'
+import type { TrafficSelector } from '#shared/wire/ike-payload/payload.ts'
 
 /**
  *   live ──> rekeying: our request to replace it is under way
@@ -12,10 +12,6 @@ export interface ChildFacts {
   /** The peer sends with this one; it is our choice. */
   readonly inboundSpi: number
   readonly outboundSpi: number
-  /** Whether we began the exchange that made it. */
-  readonly initiator: boolean
-  /** What was agreed on, one transform a type. */
-  readonly algorithms: Proposal
   readonly localSelectors: readonly TrafficSelector[]
   readonly remoteSelectors: readonly TrafficSelector[]
 }
@@ -38,15 +34,16 @@ export class ChildSa {
   get inboundSpi(): number {
     return this.facts.inboundSpi
   }
+
+  /** It is not on its way out. */
+  get lasts(): boolean {
+    return this.standing === 'live' || this.standing === 'rekeying'
+  }
 }
 
 /** The Child SAs of one association, oldest first. */
 export class ChildTable {
   readonly #children = new Map<number, ChildSa>()
-
-  get size(): number {
-    return this.#children.size
-  }
 
   get spis(): readonly number[] {
     return [...this.#children.keys()]
@@ -54,11 +51,16 @@ export class ChildTable {
 
   /** Those that are not on their way out. */
   get lasting(): readonly ChildSa[] {
-    return [...this.#children.values()].filter(({ standing }) => standing === 'live' || standing === 'rekeying')
+    return [...this.#children.values()].filter(({ lasts }) => lasts)
   }
 
   inbound(spi: number): ChildSa | undefined {
     return this.#children.get(spi)
+  }
+
+  /** Whether it is still there, and no other one under its SPI. */
+  has(child: ChildSa): boolean {
+    return this.#children.get(child.inboundSpi) === child
   }
 
   /** By the SPI that the peer chose. */

@@ -66,7 +66,7 @@ export class Children implements ChildActions, ChildTaskActions {
   /** An authentic packet came on it. */
   heard(inboundSpi: number): void {
     const child = this.#state.children.inbound(inboundSpi)
-    if (child !== undefined && !child.inUse) this.lifecycle.heard(child)
+    if (child !== undefined) this.lifecycle.heard(child)
   }
 
   /** Who began the association wants one at all times. */

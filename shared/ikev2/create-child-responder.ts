@@ -127,10 +127,9 @@ export class CreateChildResponder {
       const mayCome = this.#state.earlyDeletes !== undefined
       return mayCome ? notify(NotifyType.TemporaryFailure) : notifyChild(NotifyType.ChildSaNotFound, rekey.spi.slice())
     }
-    const isLeaving = child.standing === 'closing' || child.standing === 'replaced'
     const ours = this.#state.childRekeying
     const isCrossed = ours?.child === child && ours.theirs !== undefined
-    return isLeaving || isCrossed ? notify(NotifyType.TemporaryFailure) : child
+    return !child.lasts || isCrossed ? notify(NotifyType.TemporaryFailure) : child
   }
 
   #install(made: MadeChild, old: ChildSa | undefined, nonces: Nonces, now: Instant): void {

@@ -76,8 +76,7 @@ export class CreateChildTask implements Task {
     const { context, state, childPolicy: policy, children } = this.#state
     const { replaces, selectors } = this.#wish
     if (policy === undefined || state !== 'established') return undefined
-    if (replaces !== undefined && (children.inbound(replaces.inboundSpi) !== replaces || replaces.standing !== 'live'))
-      return undefined
+    if (replaces !== undefined && (!children.has(replaces) || replaces.standing !== 'live')) return undefined
     if (replaces === undefined && isServed(this.#state, selectors)) return undefined
     const group = this.#wish.group ?? groupsOf(policy.proposals)[0]
     const offer = offerChild(this.#state, policy.proposals, selectors, group === 0 ? undefined : group)
@@ -150,7 +149,7 @@ export class CreateChildTask implements Task {
     nonces: readonly [Uint8Array, Uint8Array],
     now: Instant,
   ): void {
-    const theirsLives = theirs !== undefined && this.#state.children.inbound(theirs.child.inboundSpi) === theirs.child
+    const theirsLives = theirs !== undefined && this.#state.children.has(theirs.child)
     if (theirsLives && isRedundant(nonces, theirs.nonces)) {
       this.#delete(child, now)
       this.#yieldTo({ child: old }, theirs.child, now)
@@ -159,13 +158,13 @@ export class CreateChildTask implements Task {
     this.#lifecycle.use(child)
     if (theirsLives) this.#lifecycle.replaced(theirs.child, child, now)
     old.successor = child
-    if (this.#state.children.inbound(old.inboundSpi) === old) this.#delete(old, now)
+    if (this.#state.children.has(old)) this.#delete(old, now)
   }
 
   /** The peer's rekey stands; it deletes the old one. */
   #yieldTo({ child: old }: ChildRekeying, theirs: ChildSa, now: Instant): void {
-    if (this.#state.children.inbound(theirs.inboundSpi) !== theirs) return
-    if (this.#state.children.inbound(old.inboundSpi) === old) this.#lifecycle.replaced(old, theirs, now)
+    if (!this.#state.children.has(theirs)) return
+    if (this.#state.children.has(old)) this.#lifecycle.replaced(old, theirs, now)
     else this.#lifecycle.use(theirs)
   }
 
@@ -176,7 +175,7 @@ export class CreateChildTask implements Task {
       return
     }
     if (rekeying.theirs !== undefined) this.#yieldTo(rekeying, rekeying.theirs.child, now)
-    else if (this.#state.children.inbound(rekeying.child.inboundSpi) === rekeying.child) this.#delete(rekeying.child, now)
+    else if (this.#state.children.has(rekeying.child)) this.#delete(rekeying.child, now)
   }
 
   #delete(child: ChildSa, now: Instant): void {
@@ -211,7 +210,7 @@ export class CreateChildTask implements Task {
 
   /** The peer does not know the one that we wanted to replace: without a word it goes, and another is made from scratch (§2.25). */
   #replaceLost(old: ChildSa, selectors: SelectorPair, spi: Uint8Array, now: Instant): void {
-    const known = this.#state.children.inbound(old.inboundSpi) === old
+    const known = this.#state.children.has(old)
     if (!known || (spi.length > 0 && espSpiOf(spi) !== old.inboundSpi)) return
     const task = new CreateChildTask(this.#state, this.#lifecycle, this.#actions, { replaces: undefined, selectors })
     this.#actions.next(task)

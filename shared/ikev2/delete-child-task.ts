@@ -28,7 +28,7 @@ export class DeleteChildTask implements Task {
   }
 
   begin(): IkePayload[] | undefined {
-    if (this.#state.children.inbound(this.#child.inboundSpi) !== this.#child) return undefined
+    if (!this.#state.children.has(this.#child)) return undefined
     return [deleteChild(this.#child.inboundSpi)]
   }
 

@@ -11,7 +11,6 @@ import type { Nonces } from './key-material.ts'
 import { NamedTimers } from './named-timers.ts'
 import type { NegotiationFailure } from './negotiation-failure.ts'
 import type { NoncePair } from './nonce-order.ts'
-import type { OwnWords } from './own-words.ts'
 import { noAbilities, type PeerAbilities } from './peer-abilities.ts'
 import type { AuthenticatedPeer, ChildPolicy, PeerGrant } from './peer-policy.ts'
 
@@ -95,11 +94,6 @@ export class IkeState {
 
   get current(): Generation {
     return this.generations[0]!
-  }
-
-  /** For the records of failures. */
-  get words(): OwnWords | undefined {
-    return this.context.words
   }
 
   /** What our Child SAs may look like; undefined before the peer is known, or in a childless association. */
