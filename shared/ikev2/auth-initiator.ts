@@ -21,6 +21,7 @@ import { redirected } from './redirect.ts'
 import { resumptionMic } from './signed-octets.ts'
 import type { Task } from './task.ts'
 import { takeTicket } from './ticket-issue.ts'
+import { pairOf } from './traffic-selectors.ts'
 import { admitPeer, octetsOf, verifyPeer } from './verify-peer.ts'
 
 /** What IKE_AUTH asks of the machine around it, at either end. */
@@ -160,8 +161,7 @@ export class AuthInitiator implements Task {
   #childOffer(): ChildOffer | undefined {
     const { child } = this.#initiation
     if (child === undefined) return undefined
-    const selectors = { local: child.localSelectors, remote: child.remoteSelectors }
-    return offerChild(this.#state, child.proposals, selectors, undefined)
+    return offerChild(this.#state, child.proposals, pairOf(child), undefined)
   }
 
   #takeConfiguration(answer: readonly IkePayload[]): void {

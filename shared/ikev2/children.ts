@@ -11,7 +11,7 @@ import type { IkeState } from './ike-state.ts'
 import { RetryLater } from './retry-later.ts'
 import { espSpiText } from './spi.ts'
 import type { Task } from './task.ts'
-import type { SelectorPair } from './traffic-selectors.ts'
+import { pairOf, type SelectorPair } from './traffic-selectors.ts'
 
 /** A Child SA that was lost is made again after so long, and by chance up to twice that. */
 const AGAIN = seconds(0.5)
@@ -42,7 +42,7 @@ export class Children implements ChildActions, ChildTaskActions {
   rekeyChild(inboundSpi: number, now: Instant): void {
     const child = this.#state.children.inbound(inboundSpi)
     if (child?.standing !== 'live') return
-    enqueue(this.#state, this.#task(child, selectorsOf(child)), now)
+    enqueue(this.#state, this.#task(child, pairOf(child.facts)), now)
   }
 
   /**
@@ -113,7 +113,7 @@ export class Children implements ChildActions, ChildTaskActions {
 
   get #wanted(): SelectorPair | undefined {
     const policy = this.#state.childPolicy
-    return policy === undefined ? undefined : { local: policy.localSelectors, remote: policy.remoteSelectors }
+    return policy === undefined ? undefined : pairOf(policy)
   }
 
   #task(replaces: ChildSa | undefined, selectors: SelectorPair): CreateChildTask {
@@ -127,5 +127,3 @@ export class Children implements ChildActions, ChildTaskActions {
     return waits || isServed(this.#state, wanted)
   }
 }
-
-const selectorsOf = ({ facts }: ChildSa): SelectorPair => ({ local: facts.localSelectors, remote: facts.remoteSelectors })

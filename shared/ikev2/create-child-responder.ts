@@ -16,7 +16,7 @@ import { payloadOf } from './payload-of.ts'
 import { RekeyIkeTask } from './rekey-ike-task.ts'
 import { idOf, selectProposal } from './select-proposal.ts'
 import { espSpiBytes, espSpiOf } from './spi.ts'
-import { narrowPair } from './traffic-selectors.ts'
+import { narrowPair, pairOf } from './traffic-selectors.ts'
 
 /** The answer to a request for a Child SA, and what it made. */
 export type ChildAnswer = { readonly payloads: IkePayload[]; readonly made: MadeChild } | { readonly error: NotifyPayload }
@@ -54,9 +54,10 @@ export function answerChild(
   const group = inAuth ? 0 : idOf(chosen, TransformType.KeyExchange)
   if (group !== 0 && ke?.group !== group) return { error: invalidKe(group) }
   const offered = { local: parts.tsR.selectors, remote: parts.tsI.selectors }
-  const selectors = narrowPair(offered, { local: policy.localSelectors, remote: policy.remoteSelectors })
+  const allowed = pairOf(policy)
+  const selectors = narrowPair(offered, allowed)
   if (selectors === undefined) {
-    state.fail(explainSelectors(stage, offered, { local: policy.localSelectors, remote: policy.remoteSelectors }, state))
+    state.fail(explainSelectors(stage, offered, allowed, state))
     return { error: notify(NotifyType.TsUnacceptable) }
   }
   const share = group === 0 ? undefined : makeShare(state.context.suite, group)

@@ -15,11 +15,11 @@ import { NONCE_LENGTH } from './numbers.ts'
 import { payloadOf } from './payload-of.ts'
 import { espSpiBytes, espSpiOf, espSpiText } from './spi.ts'
 import type { Task } from './task.ts'
-import { isNarrowed, type SelectorPair, singlePair } from './traffic-selectors.ts'
+import { isNarrowed, pairOf, type SelectorPair, singlePair } from './traffic-selectors.ts'
 
 /** Whether a Child SA for that traffic, as far as the peer grants it, is there and lasts. */
 export const isServed = (state: IkeState, wanted: SelectorPair): boolean =>
-  state.children.lasting.some(({ facts }) => isNarrowed({ local: facts.localSelectors, remote: facts.remoteSelectors }, wanted))
+  state.children.lasting.some(({ facts }) => isNarrowed(pairOf(facts), wanted))
 
 /** What the making of a Child SA asks of the machine around it. */
 export interface ChildTaskActions {

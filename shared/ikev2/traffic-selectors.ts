@@ -103,6 +103,15 @@ export interface SelectorPair {
   readonly remote: readonly TrafficSelector[]
 }
 
+/** Of a Child SA, or of what policy says of one. */
+export const pairOf = ({
+  localSelectors: local,
+  remoteSelectors: remote,
+}: {
+  readonly localSelectors: readonly TrafficSelector[]
+  readonly remoteSelectors: readonly TrafficSelector[]
+}): SelectorPair => ({ local, remote })
+
 /**
  * Narrows both sides together: a selector whose address family or protocol has no counterpart on the other side admits no packet and is
  * left out. Undefined: TS_UNACCEPTABLE.
