@@ -175,7 +175,7 @@ export class EspAssociation implements Association, Sleeper {
   }
 
   setEndpoint(endpoint: Endpoint, now: Instant): void {
-    this.#data.path.set({ address: endpoint.address, port: endpoint.port })
+    this.#data.path.set(endpoint)
     if (this.#data.isAwaited) this.#demand(now)
   }
 

@@ -204,7 +204,7 @@ export class EspDataPath {
   /** The peer has shown that it receives there. */
   moveTo(to: Endpoint): void {
     const from = this.path.endpoint
-    this.path.set({ address: to.address, port: to.port })
+    this.path.set(to)
     if (from !== undefined && !sameEndpoint(from, to)) this.#owner.roamed(from, to)
   }
 

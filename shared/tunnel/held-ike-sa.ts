@@ -2,8 +2,7 @@ import { DropReason } from '#shared/drop-reason.ts'
 import type { IkeOutput } from '#shared/ikev2/ike-output.ts'
 import type { IkeSa } from '#shared/ikev2/ike-sa.ts'
 import type { Instant } from '#shared/time/instant.ts'
-import { sameEndpoint } from '#shared/wire/endpoint.ts'
-import type { Endpoint } from './association.ts'
+import { copyEndpoint, type Endpoint, sameEndpoint } from '#shared/wire/endpoint.ts'
 import type { EspAssociation } from './esp-association.ts'
 import type { EspCore } from './esp-core.ts'
 import { sendIke } from './send-ike.ts'
@@ -152,10 +151,11 @@ export class HeldIkeSa implements Sleeper {
 
   #follow(arrival: Arrival, bytes: number, now: Instant): void {
     const { from, bare } = arrival
-    if (bare) this.#bareAt = { address: from.address, port: from.port }
+    const place = copyEndpoint(from)
+    if (bare) this.#bareAt = place
     else if (sameEndpoint(this.#bareAt, from)) this.#bareAt = undefined
     this.#isAnswered = true
-    this.#place = { address: from.address, port: from.port }
+    this.#place = place
     if (this.isAuthenticated) this.association?.heardIke(this, from, bytes, now)
   }
 

@@ -4,6 +4,7 @@ import { IkeSa } from '#shared/ikev2/ike-sa.ts'
 import { readInitRequest } from '#shared/ikev2/init-request.ts'
 import type { Instant } from '#shared/time/instant.ts'
 import { TokenBucket } from '#shared/time/token-bucket.ts'
+import { copyEndpoint } from '#shared/wire/endpoint.ts'
 import { COOKIE_DEMAND_LENGTH, writeCookieDemand } from './cookie-demand.ts'
 import type { EspCore } from './esp-core.ts'
 import type { EspEndpointOptions } from './esp-options.ts'
@@ -96,7 +97,7 @@ export class IkeDoor {
     }
     const sa = IkeSa.respond(context, verdict.request, now)
     if (sa === undefined) return DropReason.LowOrderPoint
-    const place = { address: arrival.from.address, port: arrival.from.port }
+    const place = copyEndpoint(arrival.from)
     const held = new HeldIkeSa(this.#core, sa, { initiator: false, proven, place, bare: arrival.bare })
     this.#halfOpen.set(key, held)
     this.#keys.set(held, key)

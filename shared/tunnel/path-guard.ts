@@ -1,4 +1,4 @@
-import { type Endpoint, sameEndpoint } from './association.ts'
+import { copyEndpoint, type Endpoint, sameEndpoint } from '#shared/wire/endpoint.ts'
 import { AMPLIFICATION } from './wireguard-constants.ts'
 
 /**
@@ -18,8 +18,8 @@ export class PathGuard {
 
   /** The owner's word: needs no proof. */
   set(endpoint: Endpoint | undefined): void {
-    this.#endpoint = endpoint
-    this.#proven = endpoint
+    this.#endpoint = endpoint && copyEndpoint(endpoint)
+    this.#proven = this.#endpoint
     this.#budget = Number.POSITIVE_INFINITY
   }
 
@@ -30,7 +30,7 @@ export class PathGuard {
   received(from: Endpoint, bytes: number, newest: boolean): Endpoint | undefined {
     const endpoint = this.#endpoint
     if (endpoint === undefined) {
-      if (newest) this.set(copyOf(from))
+      if (newest) this.set(from)
       return undefined
     }
     if (from.port === endpoint.port && from.address === endpoint.address) {
@@ -38,7 +38,7 @@ export class PathGuard {
       return undefined
     }
     if (!newest) return undefined
-    this.#endpoint = copyOf(from)
+    this.#endpoint = copyEndpoint(from)
     this.#budget = sameEndpoint(from, this.#proven) ? Number.POSITIVE_INFINITY : AMPLIFICATION * bytes
     return endpoint
   }
@@ -64,6 +64,3 @@ export class PathGuard {
     this.#budget = Number.POSITIVE_INFINITY
   }
 }
-
-/** Shells may reuse the object that they describe senders with. */
-const copyOf = ({ address, port }: Endpoint): Endpoint => ({ address, port })

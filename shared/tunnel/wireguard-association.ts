@@ -201,7 +201,7 @@ export class WireguardAssociation implements Association, Sleeper {
     this.#lastResponse = { local, mac1 }
     this.#authenticated(now)
     // A peer of whom we know a place keeps it until his first data comes: this message may have been relayed by anyone.
-    if (this.#path.endpoint === undefined) this.#path.set({ address: from.address, port: from.port })
+    if (this.#path.endpoint === undefined) this.#path.set(from)
     this.#initiator.yieldTo(now)
     this.#arm(session.expiresAt)
     this.transmit(reply.message, from, now)
@@ -248,7 +248,7 @@ export class WireguardAssociation implements Association, Sleeper {
   }
 
   setEndpoint(endpoint: Endpoint, now: Instant): void {
-    this.#path.set({ address: endpoint.address, port: endpoint.port })
+    this.#path.set(endpoint)
     if ((this.#queue?.length ?? 0) > 0) this.#demand(now)
   }
 

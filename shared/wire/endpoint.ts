@@ -4,5 +4,8 @@ export interface Endpoint {
   readonly port: number
 }
 
+/** Shells may reuse the object that they describe senders with: what is kept is a copy. */
+export const copyEndpoint = ({ address, port }: Endpoint): Endpoint => ({ address, port })
+
 export const sameEndpoint = (a: Endpoint | undefined, b: Endpoint | undefined): boolean =>
   a !== undefined && b !== undefined && a.port === b.port && a.address === b.address
