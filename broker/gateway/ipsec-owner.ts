@@ -53,8 +53,8 @@ export class IpsecOwner implements IkeOwner {
 
   /** By the name that the peer gives it, or by the peer that has to use one. */
   ppk(id: IkeId): { key: Uint8Array; mandatory: boolean } | undefined {
-    const { peerSecrets } = this.#options.registry
-    const owner = id.type === IdType.KeyId ? peerSecrets.ownerOfPpk(utf8(id)) : this.#claimant(id)?.id
+    const { directory, peerSecrets } = this.#options.registry
+    const owner = id.type === IdType.KeyId ? peerSecrets.ownerOfPpk(utf8(id)) : directory.claimant(idText(id))?.id
     const found = owner === undefined ? undefined : peerSecrets.ppkOf(owner)
     return found && { key: found.key, mandatory: true }
   }
@@ -75,13 +75,6 @@ export class IpsecOwner implements IkeOwner {
       return refusal(`${formatProposal(chosen)} is not among what ${told} may use`, mend, `proposals = ${may}`)
     }
     return this.#grant(principal, peer)
-  }
-
-  /** Who bears the identity, proven or not: a peer with a pre-shared key, or the device that a certificate calls so. */
-  #claimant(id: IkeId): Principal | undefined {
-    const { directory } = this.#options.registry
-    const text = idText(id)
-    return directory.byIkeIdentity(text) ?? directory.byName('device', text.replace(/^CN=/i, '').toLowerCase())
   }
 
   #bySharedKey({ id }: AuthenticatedPeer): Principal | Refusal {

@@ -50,6 +50,13 @@ export class Directory {
     return this.#byIdentity.get(text.toLowerCase())
   }
 
+  /** Who bears an IKE identity (as text), proven or not: the PSK peer that claims it, or whom a certificate calls so. */
+  claimant(identity: string): Principal | undefined {
+    const name = /^(?:CN=)?([a-z0-9-]{1,63})$/i.exec(identity)?.[1]?.toLowerCase()
+    const named = name === undefined ? undefined : (this.byName('device', name) ?? this.byName('operator', name))
+    return this.byIkeIdentity(identity) ?? named
+  }
+
   /** Unrevoked principals with networks behind them. */
   sites(): Iterable<Principal> {
     return this.#sites.values()

@@ -74,11 +74,12 @@ export class NegotiationStore {
     })
   }
 
-  /** Notes a failure. `principalId`: whose it was, where more is known than the claimed identity. Waits for nothing. */
-  record(failure: NegotiationFailure, principalId: number | undefined = this.#claimant(failure.claimedId)?.id): void {
-    const { clock, log } = this.#context
+  /** Notes a failure. Waits for nothing. */
+  record(failure: NegotiationFailure): void {
+    const { clock, directory, log } = this.#context
     const now = clock.now()
-    const { from, stage, code, message } = failure
+    const { from, claimedId, stage, code, message } = failure
+    const principalId = claimedId === undefined ? undefined : directory.claimant(claimedId)?.id
     const times = this.#admit(`${principalId ?? ''} ${from?.address ?? ''} ${stage} ${code}`, clip(message), now)
     if (times === undefined) return
     const row = {
@@ -128,15 +129,6 @@ export class NegotiationStore {
   /** Resolves when every failure so far is on disk. */
   drained(): Promise<void> {
     return this.#batcher.drained()
-  }
-
-  /** Who bears the identity that was claimed. */
-  #claimant(identity: string | undefined): Principal | undefined {
-    if (identity === undefined) return undefined
-    const { directory } = this.#context
-    const name = /^(?:CN=)?([a-z0-9-]{1,63})$/i.exec(identity)?.[1]?.toLowerCase()
-    const byName = name === undefined ? undefined : (directory.byName('device', name) ?? directory.byName('operator', name))
-    return directory.byIkeIdentity(identity) ?? byName
   }
 
   /** How often this kind has happened since its last row; undefined where it is not to be written now. */

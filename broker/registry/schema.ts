@@ -70,7 +70,7 @@ export interface NegotiationRow {
   at: number
   /** The peer, where it is known. */
   principal_id: number | null
-  /** "address:port". */
+  /** Address without port. */
   source: string | null
   /** So often since the row before of the same kind. */
   times: number

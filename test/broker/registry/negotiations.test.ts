@@ -29,7 +29,7 @@ test('a failure is kept whole, found by its peer, its address and its time, and 
   clock.ms += 1_000
   registry.negotiations.record(failure({ stage: 'auth', code: 'psk-mismatch', claimedId: 'RTR.example' }))
   registry.negotiations.record(failure({ stage: 'auth', code: 'refused', claimedId: 'CN=stranger, O=else' }))
-  registry.negotiations.record(failure({ stage: 'child', code: 'selectors-unacceptable', from: undefined }), peer.id)
+  registry.negotiations.record(failure({ stage: 'child', code: 'selectors-unacceptable', claimedId: 'plant-a', from: undefined }))
   const { negotiations } = await fixture.reopen()
   const codes = async (query: Parameters<typeof negotiations.query>[0]) =>
     (await negotiations.query(query)).map(({ failure: { code } }) => code)
@@ -50,7 +50,7 @@ test('P-10 strangers fill neither the disk nor the table: repeats are counted, r
   const { registry, clock } = fixture
   const { negotiations } = registry
   const peer = await registry.ipsecPeers.add({ name: 'plant-a', proof: { psk: nativeSuite.random(32) } })
-  negotiations.record(failure({ code: 'clock' }), peer.id)
+  negotiations.record(failure({ code: 'clock', claimedId: 'plant-a' }))
   for (let n = 0; n < 50; n++) negotiations.record(failure())
   clock.ms += 10_000
   negotiations.record(failure({ offered: Array.from({ length: 900 }, () => 'x'.repeat(9_000)), claimedId: 'y'.repeat(5_000) }))
@@ -75,7 +75,7 @@ test('P-10 strangers fill neither the disk nor the table: repeats are counted, r
   assert.equal((await negotiations.query({ principalId: peer.id })).length, 1)
   for (let n = 0; n < 1_100; n++) {
     clock.ms += 10_000
-    negotiations.record(failure({ code: 'clock' }), peer.id)
+    negotiations.record(failure({ code: 'clock', claimedId: 'plant-a' }))
   }
   await negotiations.drained()
   assert.equal((await negotiations.query({ limit: 2_000 })).length, 1_000)
