@@ -103,7 +103,7 @@ export async function assembleGateway(
     clock,
     timers,
     bind: options.bind,
-    bindBare: ipsec?.settings.port500,
+    bindBare: options.ipsec?.settings.port500,
     filter: new FlowFilter(
       policy,
       suite.random(4).reduce((seed, byte) => (seed << 8) | byte, 0),

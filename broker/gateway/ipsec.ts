@@ -37,7 +37,7 @@ export interface IpsecSettings {
 type IkeParts = 'ike' | 'authorities' | 'judgeIkePeer' | 'judgedIkePeer' | 'refreshIkeCertificate' | 'openTicketKeys'
 
 export interface IpsecOptions {
-  registry: Pick<Registry, 'directory' | 'policy' | 'fleet' | 'certificates' | 'peerSecrets' | 'negotiations'>
+  registry: Pick<Registry, 'directory' | 'fleet' | 'certificates' | 'peerSecrets' | 'negotiations'>
   authority: Pick<AuthorityFace, IkeParts>
   settings: IpsecSettings
   suite: Suite
@@ -81,10 +81,6 @@ export class Ipsec {
 
   static async open(options: IpsecOptions): Promise<Ipsec> {
     return new Ipsec(options, await options.authority.openTicketKeys())
-  }
-
-  get settings(): IpsecSettings {
-    return this.#options.settings
   }
 
   /** After `listen`. */
@@ -195,10 +191,12 @@ export class Ipsec {
   #proposals(): Proposal[] {
     const { settings, registry } = this.#options
     const all = new Map(settings.ikeProposals.map((proposal) => [formatProposal(proposal), proposal]))
+    // Many peers name the same few.
+    const texts = new Set<string>()
     for (const { ipsec, revokedAt } of registry.directory.all()) {
-      if (ipsec === undefined || revokedAt !== undefined) continue
-      for (const proposal of parseProposals(ipsec.ikeProposals, ProtocolId.Ike)) all.set(formatProposal(proposal), proposal)
+      if (revokedAt === undefined) for (const text of ipsec?.ikeProposals ?? []) texts.add(text)
     }
+    for (const proposal of parseProposals([...texts], ProtocolId.Ike)) all.set(formatProposal(proposal), proposal)
     return [...all.values()]
   }
 

@@ -8,7 +8,7 @@ export class TakenTimestamps {
   readonly #taken: Map<string, Uint8Array>
   readonly #unwritten = new Map<string, Uint8Array>()
 
-  constructor(records: readonly TimestampRecord[] = []) {
+  private constructor(records: readonly TimestampRecord[]) {
     this.#taken = new Map(records.map(({ tunnelKey, timestamp }) => [tunnelKey, timestamp]))
   }
 
