@@ -16,21 +16,31 @@ import {
 import type { PrfFunction } from './signed-octets.ts'
 import { SkEnvelope } from './sk-envelope.ts'
 
+/** What an exchange agreed on, before there are keys. */
+interface Agreed {
+  readonly chosen: Proposal
+  readonly algorithms: IkeAlgorithms
+  readonly prf: PrfFunction
+}
+
+function agreed(suite: Suite, chosen: Proposal): Agreed {
+  const algorithms = ikeAlgorithms(chosen)
+  return { chosen, algorithms, prf: prfFunction(suite, algorithms.prf) }
+}
+
 /** What one exchange agreed on for an IKE SA: algorithms, keys, and the envelope that they make. */
 export class GenerationSecrets {
   /** As the exchange chose it, one transform a type. */
   readonly chosen: Proposal
-  readonly algorithms: IkeAlgorithms
   readonly prf: PrfFunction
   readonly envelope: SkEnvelope
   #keys: IkeKeys
 
-  constructor(suite: Suite, chosen: Proposal, keys: IkeKeys, isInitiator: boolean) {
+  constructor(suite: Suite, { chosen, algorithms, prf }: Agreed, keys: IkeKeys, isInitiator: boolean) {
     this.chosen = chosen
-    this.algorithms = ikeAlgorithms(chosen)
-    this.prf = prfFunction(suite, this.algorithms.prf)
+    this.prf = prf
     this.#keys = keys
-    this.envelope = new SkEnvelope(suite, this.algorithms, keys, isInitiator)
+    this.envelope = new SkEnvelope(suite, algorithms, keys, isInitiator)
   }
 
   get keys(): IkeKeys {
@@ -66,13 +76,13 @@ export interface KeyInputs {
 
 /** Of the first exchange (RFC 7296 §2.14). */
 export function initialSecrets(suite: Suite, chosen: Proposal, inputs: KeyInputs): GenerationSecrets {
-  const prf = prfFunction(suite, ikeAlgorithms(chosen).prf)
-  return derive(suite, chosen, skeyseed(prf, inputs.nonces, inputs.shared), inputs)
+  const on = agreed(suite, chosen)
+  return derive(suite, on, skeyseed(on.prf, inputs.nonces, inputs.shared), inputs)
 }
 
 /** Of a rekey of `old` (RFC 7296 §2.18). */
 export function rekeyedSecrets(suite: Suite, old: GenerationSecrets, chosen: Proposal, inputs: KeyInputs): GenerationSecrets {
-  return derive(suite, chosen, rekeyedSkeyseed(old.prf, old.keys.d, inputs.shared, inputs.nonces), inputs)
+  return derive(suite, agreed(suite, chosen), rekeyedSkeyseed(old.prf, old.keys.d, inputs.shared, inputs.nonces), inputs)
 }
 
 /** Of a session resumed with SK_d and the algorithms of an earlier one (RFC 5723 §5.1). */
@@ -82,18 +92,17 @@ export function resumedSecrets(
   d: Uint8Array,
   inputs: Omit<KeyInputs, 'shared'>,
 ): GenerationSecrets {
-  const prf = prfFunction(suite, ikeAlgorithms(chosen).prf)
-  return derive(suite, chosen, resumedSkeyseed(prf, d, inputs.nonces), inputs)
+  const on = agreed(suite, chosen)
+  return derive(suite, on, resumedSkeyseed(on.prf, d, inputs.nonces), inputs)
 }
 
 function derive(
   suite: Suite,
-  chosen: Proposal,
+  on: Agreed,
   seed: Uint8Array,
   { shared, nonces, spis, isInitiator }: Omit<KeyInputs, 'shared'> & { readonly shared?: Uint8Array },
 ): GenerationSecrets {
-  const algorithms = ikeAlgorithms(chosen)
-  const keys = deriveIkeKeys(prfFunction(suite, algorithms.prf), algorithms, seed, nonces, spis)
+  const keys = deriveIkeKeys(on.prf, on.algorithms, seed, nonces, spis)
   wipe(seed, shared)
-  return new GenerationSecrets(suite, chosen, keys, isInitiator)
+  return new GenerationSecrets(suite, on, keys, isInitiator)
 }
