@@ -23,6 +23,7 @@ import { type Endpoint, sameEndpoint } from './association.ts'
 import { EspAssociation } from './esp-association.ts'
 import type { EspCore } from './esp-core.ts'
 import type { EspEndpointFace, EspEndpointOptions, EspPeerOptions } from './esp-options.ts'
+import type { EspSession } from './esp-session.ts'
 import { isFirstMessage, isIkeMessage } from './first-message.ts'
 import type { Arrival, HeldIkeSa } from './held-ike-sa.ts'
 import { IkeDoor } from './ike-door.ts'
@@ -54,20 +55,20 @@ export class EspEndpoint implements EspEndpointFace {
   constructor(options: EspEndpointOptions) {
     const { suite, ports } = options
     this.#options = options
-    const dice = uniform((length) => suite.random(length))
-    const spis: EspCore['spis'] = new SpiTable(suite)
-    const ikeSpis = new IkeSpiTable<HeldIkeSa>(suite)
-    this.#core = {
+    const own = {
       suite,
+      dice: uniform((length) => suite.random(length)),
+      spis: new SpiTable<EspSession<HeldIkeSa>>(suite),
+      ikeSpis: new IkeSpiTable<HeldIkeSa>(suite),
+    }
+    this.#core = {
+      ...own,
       ports,
       counters: this.counters,
-      spis,
-      ikeSpis,
       timers: new WakeUps(),
-      dice,
       innerMtu: options.innerMtu ?? INNER_MTU,
       tfcPadding: options.tfcPadding ?? 0,
-      context: this.#contextOf(options.ike, dice, spis, ikeSpis),
+      context: contextOf(options.ike, own),
       onFailure: (failure) => options.onFailure(failure),
       admitted: (grant) => this.#admitted(grant),
       settled: (held) => this.#door.settled(held),
@@ -94,7 +95,7 @@ export class EspEndpoint implements EspEndpointFace {
   }
 
   setIke(ike: EspEndpointOptions['ike']): void {
-    this.#core.context = this.#contextOf(ike, this.#core.dice, this.#core.spis, this.#core.ikeSpis)
+    this.#core.context = contextOf(ike, this.#core)
   }
 
   addPeer(options: EspPeerOptions, now: Instant): EspAssociation {
@@ -157,6 +158,10 @@ export class EspEndpoint implements EspEndpointFace {
     return length
   }
 
+  announceLoss(to: Endpoint): void {
+    sendIke(this.#options.ports, announcedLoss(this.#core.suite), to, false, undefined)
+  }
+
   expire(now: Instant): void {
     this.#now = now
     this.#core.timers.expire(now)
@@ -180,10 +185,6 @@ export class EspEndpoint implements EspEndpointFace {
     const isFromInitiator = (message[19]! & HeaderFlag.Initiator) !== 0
     const held = this.#core.ikeSpis.get(view.getBigUint64(isFromInitiator ? 8 : 0))
     return held === undefined ? DropReason.UnknownReceiver : held.receive(message, arrival, now)
-  }
-
-  announceLoss(to: Endpoint): void {
-    sendIke(this.#options.ports, announcedLoss(this.#core.suite), to, false, undefined)
   }
 
   /** A peer's, from before we started: it is told, so that it need not find out by our silence. */
@@ -215,22 +216,21 @@ export class EspEndpoint implements EspEndpointFace {
     this.#byKey.set(peerKey, association)
     return association
   }
+}
 
-  #contextOf(
-    ike: EspEndpointOptions['ike'],
-    dice: IkeContext['dice'],
-    spis: EspCore['spis'],
-    ikeSpis: EspCore['ikeSpis'],
-  ): IkeContext {
-    return {
-      ...ike,
-      suite: this.#options.suite,
-      dice,
-      // A getter of the owner's stays one.
-      wall: () => ike.wall(),
-      newSpi: () => ikeSpis.pick(),
-      newEspSpi: () => spis.reserve(),
-      releaseEspSpi: (spi) => spis.unreserve(spi),
-    }
+/** What the owner gives, and what is the endpoint's own to give. */
+function contextOf(
+  ike: EspEndpointOptions['ike'],
+  { suite, dice, spis, ikeSpis }: Pick<EspCore, 'suite' | 'dice' | 'spis' | 'ikeSpis'>,
+): IkeContext {
+  return {
+    ...ike,
+    suite,
+    dice,
+    // A getter of the owner's stays one.
+    wall: () => ike.wall(),
+    newSpi: () => ikeSpis.pick(),
+    newEspSpi: () => spis.reserve(),
+    releaseEspSpi: (spi) => spis.unreserve(spi),
   }
 }
