@@ -66,10 +66,9 @@ export class EspInitiator {
   }
 
   get due(): Instant | undefined {
-    const { quiet } = this.#attempt ?? {}
     if (this.#attempt === undefined) return this.#nextAt
     if (this.#needlessBy !== undefined) return this.#needlessBy
-    if (quiet) return after(this.#begunAt!, CALL_TIME)
+    if (this.#attempt.quiet) return after(this.#begunAt!, CALL_TIME)
     return this.#forever ? undefined : after(this.#demandedAt!, ATTEMPT_TIME)
   }
 
@@ -174,8 +173,8 @@ export class EspInitiator {
   }
 
   #isSilentFor(span: Duration, now: Instant): boolean {
-    const { sentAt } = this.#attempt ?? {}
-    return sentAt === undefined || elapsed(sentAt, now) >= milliseconds(span)
+    const sentAt = this.#attempt?.sentAt
+    return sentAt === undefined || elapsed(sentAt, now) >= span
   }
 
   #isWanted(now: Instant): boolean {

@@ -130,10 +130,8 @@ export class EspSlots<S extends EspSession> {
   }
 
   expire(now: Instant): void {
-    if (!this.#slots.some(({ forgetAt }) => forgetAt !== undefined && now >= forgetAt)) return
-    const isOver = ({ forgetAt }: Slot<S>): boolean => forgetAt !== undefined && now >= forgetAt
-    for (const slot of this.#slots) if (isOver(slot)) this.#forget(slot)
-    this.#slots = this.#slots.filter((slot) => !isOver(slot))
+    const over = this.#slots.filter(({ forgetAt }) => forgetAt !== undefined && now >= forgetAt)
+    for (const { session } of over) this.drop(session.inboundSpi)
   }
 
   /** When the first of the retired ones is forgotten. */

@@ -49,14 +49,12 @@ export class IkeSaSlots {
     return !stays
   }
 
-  /** It has ended. Returns whether it was the current one; another one that still lives takes its place. */
-  remove(held: HeldIkeSa): boolean {
-    const was = this.#current?.held === held
+  /** It has ended. Where it was the current one, another one that still lives takes its place. */
+  remove(held: HeldIkeSa): void {
     this.#slots = this.#slots.filter((slot) => slot.held !== held)
-    if (!was) return false
+    if (this.#current?.held !== held) return
     this.#current = this.#slots.at(-1)
     if (this.#current !== undefined) this.#current.closeAt = undefined
-    return true
   }
 
   /** Takes the next one that is to be closed by now. */
