@@ -11,7 +11,7 @@ import { type GenerationSecrets, initialSecrets, resumedSecrets } from './genera
 import type { Initiation } from './ike-context.ts'
 import type { IkeState } from './ike-state.ts'
 import { natDetection, signatureHashes } from './init-answer.ts'
-import { agree, groupsOf, type KeyShare, keyPayload, makeShare } from './key-share.ts'
+import { groupsOf, type KeyShare, keyPayload, makeShare, sharedWith } from './key-share.ts'
 import { findError, findNotify, hasNotify, notify, wantedGroup } from './notify.ts'
 import { NONCE_LENGTH } from './numbers.ts'
 import { payloadOf } from './payload-of.ts'
@@ -139,8 +139,8 @@ export class InitInitiator {
     const { chosen } = verdict
     const share = this.#share!
     if (idOf(chosen, TransformType.KeyExchange) !== share.group) return 'it chose another group than that of the key exchange'
-    // The private half is kept: a forged public value must not spend it.
-    const shared = agree(suite, { ...share, pair: { ...share.pair, privateKey: share.pair.privateKey.slice() } }, ke)
+    // A forged public value must not spend the private half.
+    const shared = sharedWith(suite, share, ke)
     if (shared === undefined) return 'its public value is none of that group'
     wipe(share.pair.privateKey)
     return initialSecrets(suite, { ...chosen, spi: new Uint8Array() }, { shared, nonces, spis, isInitiator: true })

@@ -22,12 +22,19 @@ export const keyPayload = (share: KeyShare): KePayload => ({ kind: 'ke', group: 
 /** The shared secret; undefined where the peer's value is of another group, or no public value of it. Our half is wiped. */
 export function agree(suite: Suite, share: KeyShare, theirs: KePayload): Uint8Array | undefined {
   try {
+    return sharedWith(suite, share, theirs)
+  } finally {
+    wipe(share.pair.privateKey)
+  }
+}
+
+/** The same, for a value that anybody may have sent: our half is kept for a better one. */
+export function sharedWith(suite: Suite, share: KeyShare, theirs: KePayload): Uint8Array | undefined {
+  try {
     return theirs.group === share.group ? group(share.group, suite)!.shared(share.pair, theirs.data) : undefined
   } catch (error) {
     if (error instanceof CryptoError) return undefined
     throw error
-  } finally {
-    wipe(share.pair.privateKey)
   }
 }
 
