@@ -17,7 +17,7 @@ import { purposes } from '#shared/pki/oids.ts'
 import { systemClock } from '#shared/platform/clock.ts'
 import { PortableEngine } from '#shared/platform/portable-engine.ts'
 import { systemTimers } from '#shared/platform/timers.ts'
-import type { Endpoint } from '#shared/tunnel/association.ts'
+import type { Endpoint, TunnelEvent } from '#shared/tunnel/association.ts'
 import type { EspAssociation } from '#shared/tunnel/esp-association.ts'
 import { EspEndpoint } from '#shared/tunnel/esp-endpoint.ts'
 import type { Configuration, EspPorts } from '#shared/tunnel/esp-options.ts'
@@ -41,30 +41,31 @@ export interface CallerOptions {
   esp?: readonly string[]
   settings?: Partial<IkeSettings>
   lifetime?: Partial<Lifetime>
-  /** Begins without a Child SA. */
-  childless?: boolean
+  /** Of the hosts behind it: those that the gateway assigns, unless given. */
+  addresses?: readonly string[]
 }
 
 const gatewayKey = 'a'.repeat(64)
 
-/** Our esp endpoint as the initiator, in this process, on a real UDP socket, with our netstack at the addresses that the gateway assigns. */
+/** Our esp endpoint as the initiator, in this process, on a real UDP socket, with our netstack behind it. */
 export class IpsecCaller {
+  readonly events: TunnelEvent[] = []
   readonly failures: NegotiationFailure[] = []
   configuration: Configuration | undefined
   association!: EspAssociation
-  #endpoint!: EspEndpoint
-  #engine!: PortableEngine
-  #netstack!: Netstack
+  endpoint!: EspEndpoint
+  engine!: PortableEngine
+  netstack!: Netstack
 
   static async start(t: Pick<TestContext, 'after'>, options: CallerOptions): Promise<IpsecCaller> {
     const caller = new IpsecCaller()
     t.after(() => caller.stop())
-    await caller.#open(options)
+    await caller.open(options)
     return caller
   }
 
-  get endpoint(): EspEndpoint {
-    return this.#endpoint
+  get isUp(): boolean {
+    return this.association.state === 'established'
   }
 
   /** The inner addresses that the gateway has assigned. */
@@ -76,7 +77,7 @@ export class IpsecCaller {
   async pings(address: string, count = 1, everyMs = 100): Promise<number> {
     const answers: Promise<number | undefined>[] = []
     for (let n = 0; n < count; n++) {
-      answers.push(this.#netstack.ping(address, { timeoutMs: 3_000 }))
+      answers.push(this.netstack.ping(address, { timeoutMs: 3_000 }))
       await new Promise((resolve) => setTimeout(resolve, everyMs))
     }
     return (await Promise.all(answers)).filter((rtt) => rtt !== undefined).length
@@ -84,16 +85,16 @@ export class IpsecCaller {
 
   /** Resolves when data can flow; fails with what failed instead. */
   async up(timeoutMs = 15_000): Promise<void> {
-    await this.until(() => this.association.state === 'established', 'no association', timeoutMs)
+    await this.#until(() => this.isUp, 'no association', timeoutMs)
   }
 
   /** Resolves to the first failure recorded. */
-  async refused(timeoutMs = 15_000): Promise<NegotiationFailure> {
-    await this.until(() => this.failures.length > 0, 'nothing failed', timeoutMs)
+  async refused(): Promise<NegotiationFailure> {
+    await this.#until(() => this.failures.length > 0, 'nothing failed', 15_000)
     return this.failures[0]!
   }
 
-  async until(holds: () => boolean, otherwise: string, timeoutMs: number): Promise<void> {
+  async #until(holds: () => boolean, otherwise: string, timeoutMs: number): Promise<void> {
     for (const end = performance.now() + timeoutMs; !holds(); ) {
       if (performance.now() > end) throw new Error(`${otherwise}: ${JSON.stringify(this.failures)}`)
       await new Promise((resolve) => setTimeout(resolve, 20))
@@ -102,47 +103,48 @@ export class IpsecCaller {
 
   /** Says goodbye. */
   leave(): void {
-    this.#endpoint.removePeer(this.association)
-    this.#engine.kick()
+    this.endpoint.removePeer(this.association)
+    this.engine.kick()
   }
 
   async stop(): Promise<void> {
-    this.#netstack.destroy()
-    await this.#engine.close()
+    this.netstack.destroy()
+    await this.engine.close()
   }
 
-  async #open(options: CallerOptions): Promise<void> {
+  protected async open(options: CallerOptions): Promise<void> {
     const noise = { suite: nativeSuite, staticKey: nativeSuite.x25519.generate(), nextTimestamp: () => new Uint8Array(12) }
-    this.#engine = await PortableEngine.open({
+    this.engine = await PortableEngine.open({
       clock: systemClock,
       timers: systemTimers,
       bind: { address: options.bind, port: 0 },
       filter: new FlowFilter({ permit: () => forever }, 1),
-      event: () => undefined,
+      event: (event) => this.events.push(event),
       noise: (ports) => new WireguardEndpoint({ ...noise, ports }),
       esp: (ports) => this.#listen(options, ports),
-      ports: { deliver: (packet) => this.#netstack.input(packet) },
+      ports: { deliver: (packet) => this.netstack.input(packet) },
     })
-    this.#netstack = new Netstack({
+    this.netstack = new Netstack({
       suite: nativeSuite,
       clock: systemClock,
       addresses: [],
-      transmit: (packet) => this.#engine.send(packet),
-      wake: (at) => this.#engine.driver.wake(at),
+      transmit: (packet) => this.engine.send(packet),
+      wake: (at) => this.engine.driver.wake(at),
     })
-    this.#engine.drive(this.#netstack)
-    const { gateway, gatewayId, childless = false } = options
+    this.engine.drive(this.netstack)
+    if (options.addresses) this.#settleAt(options.addresses)
+    const { gateway, gatewayId } = options
     const initiation = {
       expectedId: parseId(gatewayId),
-      child: childless ? undefined : childPolicy(options),
+      child: childPolicy(options),
       request: { ip4: true, ip6: true, dns: true },
     }
-    this.association = this.#endpoint.addPeer(
+    this.association = this.endpoint.addPeer(
       { peerKey: gatewayKey, endpoint: gateway, initiation, firstContact: true },
       systemClock.now(),
     )
-    for (const prefix of options.remote) this.#engine.plane.routes.insert(prefix, this.association)
-    this.#engine.kick()
+    for (const prefix of options.remote) this.engine.plane.routes.insert(prefix, this.association)
+    this.engine.kick()
   }
 
   #listen(options: CallerOptions, ports: EspPorts): EspEndpoint {
@@ -158,9 +160,15 @@ export class IpsecCaller {
       ppk: () => undefined,
       admit: () => ({ peerKey: gatewayKey, name: 'gateway', child, virtualAddresses: [], dns: [] }),
     }
-    this.#endpoint = new EspEndpoint({
+    this.endpoint = new EspEndpoint({
       suite: nativeSuite,
-      ports: { ...ports, configured: (_, configuration) => this.#configured(configuration) },
+      ports: {
+        ...this.overheard(ports),
+        configured: (_, configuration) => {
+          this.configuration = configuration
+          if (!options.addresses) this.#settleAt(this.addresses)
+        },
+      },
       ike: {
         owner,
         localIds: [parseId(id)],
@@ -173,13 +181,17 @@ export class IpsecCaller {
       },
       onFailure: (failure) => this.failures.push(failure),
     })
-    return this.#endpoint
+    return this.endpoint
   }
 
-  #configured(configuration: Configuration): void {
-    this.configuration = configuration
-    this.#netstack.setAddresses(this.addresses)
-    this.#engine.plane.setLocal(this.addresses)
+  /** What the endpoint speaks through; for who wants to listen to it. */
+  protected overheard(ports: EspPorts): EspPorts {
+    return ports
+  }
+
+  #settleAt(addresses: readonly string[]): void {
+    this.netstack.setAddresses(addresses)
+    this.engine.plane.setLocal(addresses)
   }
 }
 

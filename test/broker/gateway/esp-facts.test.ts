@@ -10,10 +10,10 @@ test('what an IPsec peer’s association stands on: suites, networks, packets; n
   const { principal, credential } = await enlistIpsec(fixture, 'plant', { subnets: ['192.168.1.0/24'] })
   assert.equal(gateway.securityAssociations(principal), undefined)
   const options = { credential, id: 'CN=plant', addresses: principal.addresses }
-  const peer = await IpsecPeer.start(fixture, { ...options, local: [...principal.addresses, '192.168.1.0/24'] })
+  const peer = await IpsecPeer.dial(fixture, { ...options, local: [...principal.addresses, '192.168.1.0/24'] })
   t.after(() => peer.stop())
   await peer.up()
-  assert.equal(await peer.pings(fixture.registry.fleet.broker[0]!), true)
+  assert.equal(await peer.reaches(fixture.registry.fleet.broker[0]!), true)
   const facts = gateway.securityAssociations(principal)
   assert.match(facts?.ike ?? '', /^aes256gcm16-prfsha\d+-x25519$/)
   const [child, ...others] = facts?.childSas ?? []

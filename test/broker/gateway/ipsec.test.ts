@@ -22,7 +22,7 @@ after(async () => {
 const inner6 = (): string => fixture.registry.fleet.broker[0]!
 
 async function dial(options: IpsecPeerOptions): Promise<IpsecPeer> {
-  const peer = await IpsecPeer.start(fixture, options)
+  const peer = await IpsecPeer.dial(fixture, options)
   peers.push(peer)
   return peer
 }
@@ -37,8 +37,8 @@ test('a peer with a certificate of ours is given its addresses, is routed, seen 
   const { principal, credential } = await enlistIpsec(fixture, 'pump')
   const peer = await dial({ credential, id: 'CN=pump', addresses: principal.addresses })
   await peer.up()
-  assert.equal(await peer.pings(inner6()), true)
-  assert.equal(await peer.pings(fixture.registry.fleet.broker[1]!), true)
+  assert.equal(await peer.reaches(inner6()), true)
+  assert.equal(await peer.reaches(fixture.registry.fleet.broker[1]!), true)
   assert.deepEqual(peer.configuration?.addresses, principal.addresses.map(parseAddress))
   const presence = fixture.broker.gateway.presence(principal)
   assert.deepEqual([presence.state, presence.suite], ['up', 'esp'])
@@ -56,7 +56,7 @@ test('a peer with a pre-shared key; the same with a wrong one is refused, and no
   assert.equal(wrong.isUp, false)
   const peer = await dial({ ...options, credential: { kind: 'psk', secret: psk } })
   await peer.up()
-  assert.equal(await peer.pings(inner6()), true)
+  assert.equal(await peer.reaches(inner6()), true)
 })
 
 test('A-24 a known identity with a wrong key and an unknown one meet the same answers, but the record tells them apart', async () => {
@@ -85,7 +85,7 @@ test('revocation ends the tunnel within a second, and lets nobody in again', asy
   await peer.up()
   await fixture.registry.devices.revoke('doomed')
   await eventually(() => !peer.isUp, 1_000, 'the farewell')
-  assert.equal(await peer.pings(inner6(), 300), false)
+  assert.equal(await peer.reaches(inner6(), 300), false)
   assert.equal(fixture.broker.gateway.presence(principal).state, 'never')
   await eventually(async () => (await failures('doomed')).some(({ code }) => code === 'refused'))
   const [failure] = (await failures('doomed')).filter(({ code }) => code === 'refused')
@@ -98,7 +98,7 @@ test('sites: hosts behind two peers meet where a grant says so, and nowhere else
   const local = ['192.168.1.0/24']
   const a = await dial({ credential: here.credential, id: 'CN=plant-a', addresses: ['192.168.1.10'], local, remote })
   await a.up()
-  assert.equal(await a.pings(fixture.registry.fleet.broker[1]!), true, 'a host behind a peer may ping the broker')
+  assert.equal(await a.reaches(fixture.registry.fleet.broker[1]!), true, 'a host behind a peer may ping the broker')
 
   const there = await enlistIpsec(fixture, 'plant-b', { subnets: ['192.168.2.0/24'] })
   const b = await dial({
@@ -109,13 +109,13 @@ test('sites: hosts behind two peers meet where a grant says so, and nowhere else
     remote,
   })
   await b.up()
-  assert.equal(await a.pings('192.168.2.10', 500), false, 'default deny')
+  assert.equal(await a.reaches('192.168.2.10', 500), false, 'default deny')
   const grant = { operators: [], groups: [], tags: [], devices: [], from: ['plant-a'], to: ['plant-b'] }
   const { id } = await fixture.registry.grants.add({ ...grant, ports: [{ from: 443, to: 443 }] }, 'test')
   // The site that was there first has learnt of the second by a renewal of its Child SA.
-  await eventually(() => a.pings('192.168.2.10', 300), 5_000, 'a ping from a to b')
-  assert.equal(await b.pings('192.168.1.10', 300), false, 'a grant is for one direction')
-  assert.equal(await a.pings(there.principal.addresses[1]!, 300), false, 'and not for the router itself')
+  await eventually(() => a.reaches('192.168.2.10', 300), 5_000, 'a ping from a to b')
+  assert.equal(await b.reaches('192.168.1.10', 300), false, 'a grant is for one direction')
+  assert.equal(await a.reaches(there.principal.addresses[1]!, 300), false, 'and not for the router itself')
 
   b.netstack.listen({ port: 443 }, (socket) => socket.on('error', () => undefined).end('hello'))
   const socket = a.netstack.connect({ address: '192.168.2.10', port: 443 })
@@ -131,11 +131,11 @@ test('sites: hosts behind two peers meet where a grant says so, and nowhere else
   }
   await eventually(told, 5_000, 'the audit row')
   await fixture.registry.grants.revoke(id, 'test')
-  assert.equal(await a.pings('192.168.2.10', 500), false)
+  assert.equal(await a.reaches('192.168.2.10', 500), false)
 
   const before = fixture.broker.gateway.counters().drops['selector-refused'] ?? 0
   a.netstack.setAddresses(['192.168.7.7'])
-  assert.equal(await a.pings(fixture.registry.fleet.broker[1]!, 300), false)
+  assert.equal(await a.reaches(fixture.registry.fleet.broker[1]!, 300), false)
   assert.equal(fixture.broker.gateway.counters().drops['selector-refused'] ?? 0, before, 'its own end keeps such packets')
 })
 
@@ -147,7 +147,7 @@ test('a device has one association: the suite in which it came last', async () =
   const before = fixture.broker.gateway.counters().associations
   const peer = await dial({ credential, id: 'both', addresses: principal.addresses })
   await peer.up()
-  assert.equal(await peer.pings(inner6()), true)
+  assert.equal(await peer.reaches(inner6()), true)
   assert.equal(fixture.broker.gateway.counters().associations, before)
   assert.equal(fixture.broker.gateway.presence(principal).suite, 'esp')
   // And back: what the other suite had does not drag the device down as it goes.
@@ -171,7 +171,7 @@ test('a peer is held to the suites of its entry; another may not use them', asyn
   refused.endpoint.removePeer(refused.association)
   const peer = await dial({ ...options, ike: own, esp: ['aes128-sha256'] })
   await peer.up()
-  assert.equal(await peer.pings(inner6()), true)
+  assert.equal(await peer.reaches(inner6()), true)
 })
 
 test('a certificate that is revoked ends the association that stands on it, though its device stays', async () => {
@@ -191,24 +191,23 @@ test('a peer that closes its association is down at once', async () => {
   const { principal, credential } = await enlistIpsec(fixture, 'polite')
   const peer = await dial({ credential, id: 'CN=polite', addresses: principal.addresses })
   await peer.up()
-  peer.endpoint.removePeer(peer.association)
-  peer.engine.kick()
+  peer.leave()
   await eventually(() => fixture.broker.gateway.presence(principal).state === 'down', 1_000, 'down')
 })
 
 test('after a restart of the broker a peer is back with its session ticket, without public-key work', async () => {
   const other = await BrokerFixture.start()
   const { principal, credential } = await enlistIpsec(other, 'faithful')
-  const peer = await IpsecPeer.start(other, { credential, id: 'CN=faithful', addresses: principal.addresses })
+  const peer = await IpsecPeer.dial(other, { credential, id: 'CN=faithful', addresses: principal.addresses })
   await peer.up()
-  assert.equal(await peer.pings(other.registry.fleet.broker[0]!), true)
+  assert.equal(await peer.reaches(other.registry.fleet.broker[0]!), true)
   await eventually(async () => (await other.registry.presence.loadEndpoints()).length === 1)
   await other.restart()
   const from = performance.now()
   await eventually(() => peer.exchanges.includes(ExchangeType.IkeSessionResume), 10_000, 'the resumption')
   await eventually(() => peer.events.filter(({ kind }) => kind === 'established').length === 2, 5_000, 'the session')
   assert.ok(performance.now() - from < 8_000)
-  assert.equal(await peer.pings(other.registry.fleet.broker[0]!), true)
+  assert.equal(await peer.reaches(other.registry.fleet.broker[0]!), true)
   // That the former broker does not answer is all that it has to complain of.
   assert.deepEqual(
     peer.failures.filter(({ code }) => code !== 'timeout'),
@@ -222,7 +221,7 @@ test('bare IKE on a second port is answered there, without a marker', async () =
   const port500 = { address: '127.0.0.1', port: 0 }
   const other = await BrokerFixture.start({ ipsec: { ...config.ipsec!, port500 } })
   const { credential } = await enlistIpsec(other, 'bare')
-  const peer = await IpsecPeer.start(other, { credential, id: 'CN=bare', addresses: ['fd00::5'] })
+  const peer = await IpsecPeer.dial(other, { credential, id: 'CN=bare', addresses: ['fd00::5'] })
   await eventually(() => peer.sent.length > 0)
   await peer.stop()
   const socket = createSocket('udp4')
@@ -240,7 +239,7 @@ test('bare IKE on a second port is answered there, without a marker', async () =
 test('a broker that stops sends its peers to the other gateway', async () => {
   const other = await BrokerFixture.start({ ipsec: { ...config.ipsec!, redirectTo: 'standby.example.net' } })
   const { principal, credential } = await enlistIpsec(other, 'moved')
-  const peer = await IpsecPeer.start(other, { credential, id: 'CN=moved', addresses: principal.addresses })
+  const peer = await IpsecPeer.dial(other, { credential, id: 'CN=moved', addresses: principal.addresses })
   await peer.up()
   await other.broker.drain()
   await eventually(() => peer.redirects.length > 0, 2_000, 'the redirect')
