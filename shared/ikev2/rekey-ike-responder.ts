@@ -46,9 +46,10 @@ export class RekeyIkeResponder {
     const group = idOf(chosen, TransformType.KeyExchange)
     if (group !== ke.group) return [invalidKe(group)]
     const remoteSpi = ikeSpiOf(chosen.spi)
+    if (remoteSpi === undefined) return [notify(NotifyType.InvalidSyntax)]
     const share = makeShare(context.suite, group)
     const shared = agree(context.suite, share, ke)
-    if (remoteSpi === undefined || shared === undefined) return [notify(NotifyType.InvalidSyntax)]
+    if (shared === undefined) return [notify(NotifyType.InvalidSyntax)]
 
     const localSpi = context.newSpi()
     const nonces = { initiator: nonce.nonce.slice(), responder: context.suite.random(NONCE_LENGTH) }

@@ -111,8 +111,8 @@ export class RekeyIkeTask implements Task {
     if ('wrong' in verdict) return verdict.wrong
     const { chosen } = verdict
     const remoteSpi = ikeSpiOf(chosen.spi)
-    const shared =
-      idOf(chosen, TransformType.KeyExchange) === asked.share.group ? agree(context.suite, asked.share, ke) : undefined
+    const isOurGroup = idOf(chosen, TransformType.KeyExchange) === asked.share.group
+    const shared = remoteSpi !== undefined && isOurGroup ? agree(context.suite, asked.share, ke) : undefined
     if (remoteSpi === undefined || shared === undefined) return 'its key exchange is not acceptable'
 
     const next = new Generation(context, asked.localSpi, remoteSpi, true, old.requests.roundTrip)
