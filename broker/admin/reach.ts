@@ -1,5 +1,6 @@
 import type { Config } from '#broker/config.ts'
 import { trySplitListen } from '#broker/config.ts'
+import { endpointText, splitEndpoint } from '#broker/endpoint-text.ts'
 import type { Reach } from './office.ts'
 
 /** Where a broker listens or last listened: "ADDR:PORT" of UDP, and the API's URL. */
@@ -34,7 +35,7 @@ export function apiHosts(config: Config, addresses: readonly string[]): string[]
 /** Host names and addresses that the certificate of the broker's IKE must be good for, the likeliest to be asked for first. */
 export function ikeHosts(config: Config, addresses: readonly string[]): string[] {
   const { id } = config.ipsec
-  const endpoints = config.publicEndpoints.map((endpoint) => endpoint.slice(0, endpoint.lastIndexOf(':')).replace(/^\[|\]$/g, ''))
+  const endpoints = config.publicEndpoints.map((endpoint) => splitEndpoint(endpoint)[0])
   return [...new Set([...(id === undefined ? [] : [id]), ...endpoints, ...apiHosts(config, addresses)])]
 }
 
@@ -46,7 +47,7 @@ function places(listen: string, addresses: readonly string[]): string[] {
   return hosts
     .filter((host) => address !== '0.0.0.0' || !host.includes(':'))
     .slice(0, mostUrls)
-    .map((host) => (host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`))
+    .map((host) => endpointText({ address: host, port }))
 }
 
 const isWildcard = (address: string): boolean => address === '::' || address === '0.0.0.0'

@@ -1,3 +1,5 @@
+import { endpointText, splitEndpoint } from '#broker/endpoint-text.ts'
+
 /** How one request reached us. */
 interface Reached {
   /** The `Host` header: the name or address that the agent itself uses for the broker. */
@@ -16,17 +18,8 @@ export function agentEndpoints(configured: readonly string[], listen: string, re
   const [host, port] = splitEndpoint(listen)
   if (!isWildcard(host)) return [listen]
   const hosts = [splitEndpoint(reached.host)[0], unmapped(reached.localAddress ?? '')]
-  return [...new Set(hosts.filter((name) => name !== ''))].map((name) => `${bracketed(name)}:${port}`)
+  return [...new Set(hosts.filter((name) => name !== ''))].map((name) => endpointText({ address: name, port }))
 }
-
-/** Host (without brackets) and port (empty where there is none). */
-export function splitEndpoint(text: string): [host: string, port: string] {
-  const match = /^(?:\[([^\]]*)\]|([^:]*))(?::(\d+))?$/.exec(text)
-  if (match === null) return [text, '']
-  return [match[1] ?? match[2] ?? '', match[3] ?? '']
-}
-
-export const bracketed = (host: string): string => (host.includes(':') ? `[${host}]` : host)
 
 const isWildcard = (host: string): boolean => host === '0.0.0.0' || host === '::' || host === ''
 

@@ -1,7 +1,7 @@
-import { bracketed, splitEndpoint } from '#broker/api/agent-endpoints.ts'
 import { type ApiParts, buildApiServer } from '#broker/api/api-server.ts'
 import { LongPolls } from '#broker/api/long-poll.ts'
 import { ServerCertificate } from '#broker/api/server-certificate.ts'
+import { endpointText, splitEndpoint } from '#broker/endpoint-text.ts'
 import { AditError } from '#shared/errors.ts'
 import { backgroundTimers, type Timers } from '#shared/platform/timers.ts'
 
@@ -38,7 +38,7 @@ export async function startApi({ timers = backgroundTimers, ...rest }: StartApiO
   const address = app.server.address()
   const taken = typeof address === 'object' && address !== null ? address.port : port
   return {
-    url: `https://${bracketed(host)}:${taken}`,
+    url: `https://${endpointText({ address: host, port: taken })}`,
     async close() {
       renewal.stop()
       stopWatching()

@@ -1,3 +1,4 @@
+import { splitEndpoint } from '#broker/endpoint-text.ts'
 import type { GatewayView } from '#broker/gateway/view.ts'
 import type { NegotiationRecord, NegotiationStore } from '#broker/registry/negotiations.ts'
 import type { Principal } from '#broker/registry/principal.ts'
@@ -26,7 +27,7 @@ export async function failedNegotiation(
   const { state, since, lastAuthentic, endpoint } = gateway.presence(device)
   const heard = state === 'up' ? since : lastAuthentic
   const from = heard === undefined ? device.createdAt : heard - slackMs
-  const found = await registry.negotiations.lastOf(device, { address: endpoint && addressOf(endpoint), since: from })
+  const found = await registry.negotiations.lastOf(device, { address: endpoint && splitEndpoint(endpoint)[0], since: from })
   // What has no name is a guess: worth it only for a peer that speaks IKE and is not there.
   if (found === undefined || (!found.certain && (device.ipsec === undefined || state === 'up'))) return undefined
   return { certain: found.certain, code: found.record.failure.code, ...words(device.name, found.record, found.certain, now) }
@@ -56,5 +57,3 @@ const list = (texts: readonly string[]): string =>
   texts.length === 0 ? 'nothing' : `${texts.slice(0, mostShown).join(', ')}${texts.length > mostShown ? ', …' : ''}`
 
 const sentence = (text: string): string => (/[.!?]$/.test(text) ? text : `${text}.`)
-
-const addressOf = (endpoint: string): string => endpoint.replace(/:\d+$/, '').replace(/^\[|\]$/g, '')

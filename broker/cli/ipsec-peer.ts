@@ -1,3 +1,4 @@
+import { endpointText } from '#broker/endpoint-text.ts'
 import { checkName } from '#shared/enrolment/name.ts'
 import { AditError, toAditError } from '#shared/errors.ts'
 import { encodePem } from '#shared/pki/pem.ts'
@@ -110,9 +111,13 @@ const words = ({ name, ikeId, subnet, reach, suite, esp, tag, endpoint, days, ex
   lasting: expires,
 })
 
-const describe = ({ name, addresses, subnets, broker, folder }: Omit<Answer, 'files'> & { folder: string }): string =>
+const describe = ({
+  name,
+  addresses,
+  subnets,
+  broker: { host, port },
+  folder,
+}: Omit<Answer, 'files'> & { folder: string }): string =>
   `${printable(
-    `${name} is registered (${[...addresses, ...subnets].join(' ')}); what it needs to reach ${at(broker)} is in ${folder}`,
+    `${name} is registered (${[...addresses, ...subnets].join(' ')}); what it needs to reach ${endpointText({ address: host, port })} is in ${folder}`,
   )}\nstrongSwan: swanctl --load-all --file ${printable(folder)}/swanctl.conf && swanctl --initiate --child adit\n`
-
-const at = ({ host, port }: Answer['broker']): string => (host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`)

@@ -1,4 +1,4 @@
-import { endpointText } from '#broker/gateway/endpoint-text.ts'
+import { endpointText } from '#broker/endpoint-text.ts'
 import { type EspFacts, espFacts } from '#broker/gateway/esp-facts.ts'
 import { assembleGateway, type GatewayOptions, type GatewayParts, netstackLimits } from '#broker/gateway/gateway-parts.ts'
 import { type Call, recallKnown } from '#broker/gateway/known-devices.ts'

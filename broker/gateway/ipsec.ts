@@ -1,5 +1,5 @@
+import { endpointText } from '#broker/endpoint-text.ts'
 import { ChildPolicies } from '#broker/gateway/child-policies.ts'
-import { endpointText } from '#broker/gateway/endpoint-text.ts'
 import { IpsecOwner } from '#broker/gateway/ipsec-owner.ts'
 import { Reawakening } from '#broker/gateway/reawakening.ts'
 import type { AuthorityFace } from '#broker/identity/authority.ts'

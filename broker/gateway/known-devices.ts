@@ -1,4 +1,4 @@
-import { parseEndpointText } from '#broker/gateway/endpoint-text.ts'
+import { parseEndpointText } from '#broker/endpoint-text.ts'
 import type { Peers } from '#broker/gateway/peers.ts'
 import type { TakenTimestamps } from '#broker/gateway/taken-timestamps.ts'
 import type { Directory } from '#broker/registry/directory.ts'

@@ -1,4 +1,4 @@
-import { endpointText } from '#broker/gateway/endpoint-text.ts'
+import { endpointText } from '#broker/endpoint-text.ts'
 import type { Presence } from '#broker/gateway/view.ts'
 import type { EndpointRecord } from '#broker/registry/presence.ts'
 import { type Clock, elapsed, minutes, seconds } from '#shared/time/instant.ts'

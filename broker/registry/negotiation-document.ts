@@ -1,3 +1,4 @@
+import { endpointText } from '#broker/endpoint-text.ts'
 import type { Directory } from './directory.ts'
 import type { NegotiationRecord } from './negotiations.ts'
 
@@ -31,7 +32,7 @@ export function describeNegotiation(
     id,
     at: new Date(at).toISOString(),
     peer: (principalId === undefined ? undefined : directory.byId(principalId)?.name) ?? null,
-    from: from === undefined ? null : `${from.address.includes(':') ? `[${from.address}]` : from.address}:${from.port}`,
+    from: from === undefined ? null : endpointText(from),
     claimedId: claimedId ?? null,
     stage,
     code,

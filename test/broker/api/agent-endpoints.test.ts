@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import { agentEndpoints, splitEndpoint } from '#broker/api/agent-endpoints.ts'
+import { agentEndpoints } from '#broker/api/agent-endpoints.ts'
+import { splitEndpoint } from '#broker/endpoint-text.ts'
 
 test('agents are told where to send their datagrams', () => {
   const reached = (host: string, localAddress?: string) => ({ host, localAddress })
