@@ -1,3 +1,4 @@
+import { wordAt } from '#shared/bytes/word.ts'
 import type { InnerPacket } from '#shared/dataplane/inner-packet.ts'
 import type { Instant } from '#shared/time/instant.ts'
 import type { Association } from '#shared/tunnel/association.ts'
@@ -117,11 +118,6 @@ function mix(bytes: Uint8Array, at: number, width: number, start: number): numbe
   for (let i = 0; i < width; i += 4) hash = Math.imul(hash ^ wordAt(bytes, at + i), 0x9e37_79b1) ^ (hash >>> 15)
   hash = Math.imul(hash ^ (hash >>> 16), 0x85eb_ca6b)
   return hash ^ (hash >>> 13)
-}
-
-/** Four bytes in network order as a 32-bit integer. */
-export function wordAt(bytes: Uint8Array, at: number): number {
-  return (bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!
 }
 
 function addressBytes(words: Int32Array, at: number): Uint8Array {

@@ -1,3 +1,4 @@
+import { wordAt } from '#shared/bytes/word.ts'
 import { parseCidr } from '#shared/wire/ip-address.ts'
 
 /**
@@ -154,18 +155,14 @@ function commonBits(a: Node<unknown>, b: Node<unknown>): number {
 }
 
 function loadWords(bytes: Uint8Array, at: number, width: number, key: Int32Array): void {
-  key[0] = word(bytes, at)
+  key[0] = wordAt(bytes, at)
   if (width === 4) {
     key[1] = key[2] = key[3] = 0
     return
   }
-  key[1] = word(bytes, at + 4)
-  key[2] = word(bytes, at + 8)
-  key[3] = word(bytes, at + 12)
-}
-
-function word(bytes: Uint8Array, at: number): number {
-  return (bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!
+  key[1] = wordAt(bytes, at + 4)
+  key[2] = wordAt(bytes, at + 8)
+  key[3] = wordAt(bytes, at + 12)
 }
 
 function prefixOf(cidr: string): { family: 'v4' | 'v6'; key: Int32Array; length: number } {

@@ -1,4 +1,5 @@
-import { type Flow, wordAt } from '#shared/dataplane/flow.ts'
+import { wordAt } from '#shared/bytes/word.ts'
+import type { Flow } from '#shared/dataplane/flow.ts'
 import { type InnerPacket, PacketKind, TcpFlag } from '#shared/dataplane/inner-packet.ts'
 import { foldChecksum, sumWords, swap16 } from '#shared/wire/checksum.ts'
 

@@ -1,3 +1,5 @@
+import { wordAt } from '#shared/bytes/word.ts'
+
 /** SPIs of IKE SAs: 8 bytes on the wire, bigints here. */
 export function ikeSpiBytes(spi: bigint): Uint8Array {
   const bytes = new Uint8Array(8)
@@ -15,7 +17,6 @@ export function ikeSpiOf(bytes: Uint8Array): bigint | undefined {
 /** SPIs of Child SAs: 4 bytes on the wire, numbers here. */
 export const espSpiBytes = (spi: number): Uint8Array => Uint8Array.of(spi >>> 24, spi >>> 16, spi >>> 8, spi)
 
-export const espSpiOf = (bytes: Uint8Array): number | undefined =>
-  bytes.length === 4 ? ((bytes[0]! << 24) | (bytes[1]! << 16) | (bytes[2]! << 8) | bytes[3]!) >>> 0 : undefined
+export const espSpiOf = (bytes: Uint8Array): number | undefined => (bytes.length === 4 ? wordAt(bytes, 0) >>> 0 : undefined)
 
 export const espSpiText = (spi: number): string => spi.toString(16).padStart(8, '0')

@@ -1,4 +1,5 @@
 /** What the counter-mode transforms of ESP share: IVs that are counters, nonces, and the authenticated header. */
+import { writeWord } from '#shared/bytes/word.ts'
 import { ESP_HEADER_LENGTH } from '#shared/wire/esp.ts'
 
 /** Bytes: the last ones of the key material (RFC 4106 §8.1). */
@@ -11,10 +12,7 @@ const shortAad = aad.subarray(0, ESP_HEADER_LENGTH)
 
 /** Writes the packet's 64-bit number as its IV, big-endian: unique under a key that numbers each packet once (RFC 4106 §3.1). */
 export function counterNonce(packet: Uint8Array, sequenceHigh: number): void {
-  packet[8] = sequenceHigh >>> 24
-  packet[9] = sequenceHigh >>> 16
-  packet[10] = sequenceHigh >>> 8
-  packet[11] = sequenceHigh
+  writeWord(packet, 8, sequenceHigh)
   packet[12] = packet[4]!
   packet[13] = packet[5]!
   packet[14] = packet[6]!
@@ -33,9 +31,6 @@ export function headerAad(packet: Uint8Array, sequenceHigh: number, esn: boolean
   for (let i = 0; i < 8; i++) aad[i] = packet[i]!
   if (!esn) return shortAad
   for (let i = 8; i < 12; i++) aad[i] = packet[i - 4]!
-  aad[4] = sequenceHigh >>> 24
-  aad[5] = sequenceHigh >>> 16
-  aad[6] = sequenceHigh >>> 8
-  aad[7] = sequenceHigh
+  writeWord(aad, 4, sequenceHigh)
   return aad
 }

@@ -2,6 +2,7 @@
  * The first message of a stranger (IKE_SA_INIT, IKE_SESSION_RESUME), looked at without decoding it: so many may come that every object
  * counts. What is found is a view of the message.
  */
+import { wordAt } from '#shared/bytes/word.ts'
 import { IKE_HEADER_LENGTH, IKE_MAJOR_VERSION } from '#shared/wire/ike-header.ts'
 import { ExchangeType, HeaderFlag, NotifyType, PayloadType } from '#shared/wire/ike-numbers.ts'
 import { NONCE_MAX_LENGTH, NONCE_MIN_LENGTH } from '#shared/wire/ike-payload/nonce.ts'
@@ -11,7 +12,7 @@ import { MAX_PAYLOADS, PAYLOAD_HEADER_LENGTH } from '#shared/wire/ike-payloads.t
 /** The header is whole, of our version, and as long as the datagram (A-19). */
 export function isIkeMessage(message: Uint8Array): boolean {
   if (message.length < IKE_HEADER_LENGTH || message[17]! >> 4 !== IKE_MAJOR_VERSION) return false
-  return word(message, 24) === message.length
+  return wordAt(message, 24) === message.length
 }
 
 /** Of an IKE message: whether it asks for a new IKE SA. */
@@ -19,7 +20,7 @@ export function isFirstMessage(message: Uint8Array): boolean {
   const exchange = message[18]!
   if (exchange !== ExchangeType.IkeSaInit && exchange !== ExchangeType.IkeSessionResume) return false
   if ((message[19]! & (HeaderFlag.Initiator | HeaderFlag.Response)) !== HeaderFlag.Initiator) return false
-  return word(message, 8) === 0 && word(message, 12) === 0 && word(message, 20) === 0
+  return wordAt(message, 8) === 0 && wordAt(message, 12) === 0 && wordAt(message, 20) === 0
 }
 
 /** The initiator's SPI, 8 bytes. */
@@ -53,6 +54,3 @@ function bodyAt(message: Uint8Array, at: number): Uint8Array | undefined {
   if (length < PAYLOAD_HEADER_LENGTH || at + length > message.length) return undefined
   return message.subarray(at + PAYLOAD_HEADER_LENGTH, at + length)
 }
-
-const word = (bytes: Uint8Array, at: number): number =>
-  ((bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!) >>> 0

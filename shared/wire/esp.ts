@@ -8,6 +8,7 @@
  * Only the low 32 bits of a sequence number travel; with ESN both ends keep the high ones (§2.2.1). IV and ICV belong to the algorithm.
  * Functions on buffers of the caller, for the data lane: no object, nothing thrown. Words are unsigned 32 bits, big-endian.
  */
+import { wordAt, writeWord } from '#shared/bytes/word.ts'
 import { DropReason } from '#shared/drop-reason.ts'
 
 /** Bytes. */
@@ -18,22 +19,14 @@ export const ESP_TRAILER_LENGTH = 2
 /** What a trailer says of the payload. A packet without a next header is a dummy, to be thrown away (§2.6). */
 export const EspNextHeader = { Ipv4: 4, Ipv6: 41, None: 59 } as const
 
-export const espSpiOf = (packet: Uint8Array): number =>
-  ((packet[0]! << 24) | (packet[1]! << 16) | (packet[2]! << 8) | packet[3]!) >>> 0
+export const espSpiOf = (packet: Uint8Array): number => wordAt(packet, 0) >>> 0
 
 /** The low word. */
-export const espSequenceOf = (packet: Uint8Array): number =>
-  ((packet[4]! << 24) | (packet[5]! << 16) | (packet[6]! << 8) | packet[7]!) >>> 0
+export const espSequenceOf = (packet: Uint8Array): number => wordAt(packet, 4) >>> 0
 
 export function putEspHeader(out: Uint8Array, spi: number, sequenceLow: number): void {
-  out[0] = spi >>> 24
-  out[1] = spi >>> 16
-  out[2] = spi >>> 8
-  out[3] = spi
-  out[4] = sequenceLow >>> 24
-  out[5] = sequenceLow >>> 16
-  out[6] = sequenceLow >>> 8
-  out[7] = sequenceLow
+  writeWord(out, 0, spi)
+  writeWord(out, 4, sequenceLow)
 }
 
 /** Bytes of padding, 0..align - 1, with which payload and trailer are a multiple of `align`: a power of two from 4 to 128 (§2.4). */
