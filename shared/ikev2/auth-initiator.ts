@@ -7,6 +7,7 @@ import type { ChildLifecycle } from './child-lifecycle.ts'
 import { type ChildOffer, dropOffer, offerChild, offerPayloads, takeAnswer } from './child-negotiation.ts'
 import { configurationRequest, readConfiguration } from './configuration.ts'
 import { RefuseChildTask } from './delete-child-task.ts'
+import { enqueue } from './exchange.ts'
 import { explainRefusal, explainUnusable } from './explain.ts'
 import { explainOwnKey } from './explain-authentication.ts'
 import type { Generation } from './generation.ts'
@@ -28,7 +29,6 @@ import { admitPeer, octetsOf, verifyPeer } from './verify-peer.ts'
 export interface AuthActions {
   /** The peer is authenticated and let in. Comes before anything is said of Child SAs. */
   established(peer: AuthenticatedPeer, grant: PeerGrant, said: readonly IkePayload[], now: Instant): void
-  last(task: Task, now: Instant): void
   /** We do not accept the peer: it is told so, and the association ends. */
   refuse(failure: NegotiationFailure, now: Instant): void
   /** The Child SA that was wished for has not come about; it is tried again later. */
@@ -182,7 +182,7 @@ export class AuthInitiator implements Task {
     this.#offer = undefined
     if (typeof made === 'string') {
       this.#state.fail(explainUnusable('child', made, this.#state))
-      this.#actions.last(new RefuseChildTask(this.#state, offer.inboundSpi), now)
+      enqueue(this.#state, new RefuseChildTask(this.#state, offer.inboundSpi), now)
       this.#actions.childFailed(now)
       return
     }

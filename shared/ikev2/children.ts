@@ -10,7 +10,6 @@ import type { Generation } from './generation.ts'
 import type { IkeState } from './ike-state.ts'
 import { RetryLater } from './retry-later.ts'
 import { espSpiText } from './spi.ts'
-import type { Task } from './task.ts'
 import { pairOf, type SelectorPair } from './traffic-selectors.ts'
 
 /** A Child SA that was lost is made again after so long, and by chance up to twice that. */
@@ -97,14 +96,6 @@ export class Children implements ChildActions, ChildTaskActions {
   /** The peer makes no Child SA in this IKE SA any more (RFC 7296 §1.3): only another IKE SA helps. One that is there lives out its time. */
   noMore(now: Instant): void {
     if (this.#state.children.lasting.length === 0) this.#giveUp(now)
-  }
-
-  next(task: Task): void {
-    this.#state.current.queue.unshift(task)
-  }
-
-  last(task: Task, now: Instant): void {
-    enqueue(this.#state, task, now)
   }
 
   respond(request: readonly IkePayload[], generation: Generation, now: Instant): IkePayload[] {

@@ -5,6 +5,7 @@ import type { ChildLifecycle } from './child-lifecycle.ts'
 import { type ChildOffer, dropOffer, offerChild, offerPayloads, takeAnswer } from './child-negotiation.ts'
 import type { ChildSa } from './child-sa.ts'
 import { DeleteChildTask, RefuseChildTask } from './delete-child-task.ts'
+import { enqueue, enqueueFirst } from './exchange.ts'
 import { explainRefusal, explainUnusable } from './explain.ts'
 import type { Generation } from './generation.ts'
 import type { ChildRekeying, IkeState } from './ike-state.ts'
@@ -23,9 +24,6 @@ export const isServed = (state: IkeState, wanted: SelectorPair): boolean =>
 
 /** What the making of a Child SA asks of the machine around it. */
 export interface ChildTaskActions {
-  /** A task that goes before all others that wait. */
-  next(task: Task): void
-  last(task: Task, now: Instant): void
   /** The same again, when the peer has had time. */
   retryChild(replaces: ChildSa | undefined, selectors: SelectorPair, now: Instant): void
   childMade(): void
@@ -108,7 +106,7 @@ export class CreateChildTask implements Task {
       responder: theirNonce.nonce,
     })
     if (typeof made === 'string') {
-      this.#actions.last(new RefuseChildTask(this.#state, offer.inboundSpi), now)
+      enqueue(this.#state, new RefuseChildTask(this.#state, offer.inboundSpi), now)
       if (rekeying?.theirs !== undefined) this.#yieldTo(rekeying, rekeying.theirs.child, now)
       this.#unusable(made, now)
       return
@@ -179,20 +177,23 @@ export class CreateChildTask implements Task {
   }
 
   #delete(child: ChildSa, now: Instant): void {
-    this.#actions.last(new DeleteChildTask(this.#state, this.#lifecycle, child), now)
+    enqueue(this.#state, new DeleteChildTask(this.#state, this.#lifecycle, child), now)
+  }
+
+  #next(wish: ChildWish): void {
+    enqueueFirst(this.#state, new CreateChildTask(this.#state, this.#lifecycle, this.#actions, wish))
   }
 
   #refused(error: NotifyPayload, now: Instant): void {
     const { replaces, selectors, group } = this.#wish
     const wanted = error.type === NotifyType.InvalidKePayload ? wantedGroup(error) : undefined
     if (wanted !== undefined && group === undefined && groupsOf(this.#state.childPolicy?.proposals ?? []).includes(wanted)) {
-      this.#actions.next(new CreateChildTask(this.#state, this.#lifecycle, this.#actions, { ...this.#wish, group: wanted }))
+      this.#next({ ...this.#wish, group: wanted })
       return
     }
     const single = error.type === NotifyType.SinglePairRequired ? singlePair(selectors) : undefined
     if (single !== undefined && selectors.local.length + selectors.remote.length > 2) {
-      const wish = { ...this.#wish, selectors: single }
-      this.#actions.next(new CreateChildTask(this.#state, this.#lifecycle, this.#actions, wish))
+      this.#next({ ...this.#wish, selectors: single })
       return
     }
     if (error.type === NotifyType.TemporaryFailure) {
@@ -212,8 +213,7 @@ export class CreateChildTask implements Task {
   #replaceLost(old: ChildSa, selectors: SelectorPair, spi: Uint8Array, now: Instant): void {
     const known = this.#state.children.has(old)
     if (!known || (spi.length > 0 && espSpiOf(spi) !== old.inboundSpi)) return
-    const task = new CreateChildTask(this.#state, this.#lifecycle, this.#actions, { replaces: undefined, selectors })
-    this.#actions.next(task)
+    this.#next({ replaces: undefined, selectors })
     this.#lifecycle.remove(old, 'deleted', now)
   }
 

@@ -16,7 +16,6 @@ import type { NegotiationFailure } from './negotiation-failure.ts'
 import { hasNotify, notify } from './notify.ts'
 import { readAbilities } from './peer-abilities.ts'
 import type { AuthenticatedPeer, PeerGrant } from './peer-policy.ts'
-import type { Task } from './task.ts'
 
 const PROOF = 'proof of the peer'
 
@@ -76,10 +75,6 @@ export class Establishment implements AuthActions {
     const initialContact = state.initiation === undefined && hasNotify(said, NotifyType.InitialContact)
     state.emit({ kind: 'authenticated', peer, grant, initialContact, resumed: state.first?.resumed !== undefined })
     this.#actions.established(now)
-  }
-
-  last(task: Task, now: Instant): void {
-    enqueue(this.#state, task, now)
   }
 
   refuse(failure: NegotiationFailure, now: Instant): void {

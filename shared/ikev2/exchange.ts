@@ -25,6 +25,11 @@ export function enqueue(state: IkeState, task: Task, now: Instant): void {
   if (!state.isExecuting) pump(state, state.current, now)
 }
 
+/** The same before all others that wait. What an answer leads to: it begins once that has been executed. */
+export function enqueueFirst(state: IkeState, task: Task): void {
+  state.current.queue.unshift(task)
+}
+
 /** Begins the next task that waits, if nothing is under way. */
 export function pump(state: IkeState, generation: Generation, now: Instant): void {
   while (generation.secrets !== undefined && generation.requests.outstanding === undefined && state.state !== 'closed') {

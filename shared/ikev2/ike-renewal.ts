@@ -1,6 +1,6 @@
 import { after, type Instant } from '#shared/time/instant.ts'
 import type { IkePayload } from '#shared/wire/ike-payload/payload.ts'
-import { enqueue } from './exchange.ts'
+import { enqueue, enqueueFirst } from './exchange.ts'
 import type { Generation } from './generation.ts'
 import type { IkeState } from './ike-state.ts'
 import { RekeyIkeResponder } from './rekey-ike-responder.ts'
@@ -45,7 +45,7 @@ export class IkeRenewal implements IkeRekeyActions {
   }
 
   rekeyAgain(group: number): void {
-    this.#state.current.queue.unshift(new RekeyIkeTask(this.#state, this, group))
+    enqueueFirst(this.#state, new RekeyIkeTask(this.#state, this, group))
   }
 
   rekeyLater(now: Instant): void {
