@@ -1,3 +1,5 @@
+import { alwaysNamed, namesOf } from '#broker/identity/server-credential.ts'
+import { parseId, sameId } from '#shared/ikev2/identity.ts'
 import { type Certificate, parseCertificate } from '#shared/pki/certificate.ts'
 import { valuesOf } from '#shared/pki/distinguished-name.ts'
 import { names } from '#shared/pki/oids.ts'
@@ -5,7 +7,7 @@ import { decodePem } from '#shared/pki/pem.ts'
 import { PkiError } from '#shared/pki/pki-error.ts'
 import { IdType } from '#shared/wire/ike-numbers.ts'
 import type { IkeId } from '#shared/wire/ike-payload/payload.ts'
-import { formatAddress, tryParseAddress } from '#shared/wire/ip-address.ts'
+import { tryParseAddress } from '#shared/wire/ip-address.ts'
 
 /** How the broker proves itself to IKE peers. */
 export interface IkeIdentity {
@@ -20,9 +22,6 @@ export interface IkeIdentity {
   readonly privateKey: Uint8Array
 }
 
-/** Names that every machine has are no identity. */
-const isOwn = (name: string): boolean => name !== 'localhost' && name !== '127.0.0.1' && name !== '::1'
-
 /** `wanted`: the identity of the configuration; it is one of the certificate's names. Throws PkiError. */
 export function ikeIdentity(pem: { key: string; cert: string }, wanted: string | undefined): IkeIdentity {
   const chain = decodePem('CERTIFICATE', pem.cert).slice(0, -1)
@@ -30,12 +29,13 @@ export function ikeIdentity(pem: { key: string; cert: string }, wanted: string |
   const [privateKey] = decodePem('PRIVATE KEY', pem.key)
   if (leaf === undefined || privateKey === undefined) throw new PkiError('der-malformed', 'no certificate or key in PEM')
   const certificate = parseCertificate(leaf)
-  const alternatives = certificate.extensions.subjectAltNames?.names ?? []
-  const hosts = alternatives.flatMap((name) => (name.kind === 'dns' && isOwn(name.value) ? [name.value] : []))
-  const addresses = alternatives.flatMap((name) => (name.kind === 'ip' && isOwn(formatAddress(name.bytes)) ? [name.bytes] : []))
+  // Names that every machine has are no identity.
+  const own = namesOf(certificate).filter((name) => !alwaysNamed.includes(name))
+  const hosts = own.filter((name) => tryParseAddress(name) === undefined)
+  const addresses = own.filter((name) => tryParseAddress(name) !== undefined)
   const subject: IkeId = { type: IdType.DerAsn1Dn, data: certificate.subject }
-  const others = [...hosts.map(hostId), ...addresses.map(addressId), subject]
-  const asked = wanted === undefined ? [] : [idOf(wanted)]
+  const others = [...[...hosts, ...addresses].map(parseId), subject]
+  const asked = wanted === undefined ? [] : [parseId(wanted)]
   const host = hosts.find((name) => name.includes('.'))
   return {
     id: wanted ?? host ?? `CN=${valuesOf(certificate.subjectName, names.commonName)[0]}`,
@@ -45,17 +45,3 @@ export function ikeIdentity(pem: { key: string; cert: string }, wanted: string |
     privateKey,
   }
 }
-
-const hostId = (host: string): IkeId => ({ type: IdType.Fqdn, data: Buffer.from(host, 'latin1') })
-
-const addressId = (address: Uint8Array): IkeId => ({
-  type: address.length === 4 ? IdType.Ipv4 : IdType.Ipv6,
-  data: address,
-})
-
-function idOf(name: string): IkeId {
-  const address = tryParseAddress(name)
-  return address === undefined ? hostId(name) : addressId(address)
-}
-
-const sameId = (a: IkeId, b: IkeId): boolean => a.type === b.type && Buffer.compare(a.data, b.data) === 0

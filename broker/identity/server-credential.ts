@@ -14,7 +14,8 @@ import { formatAddress, tryParseAddress } from '#shared/wire/ip-address.ts'
 
 /** Life in days; it is re-issued when a third of that is left. */
 const serverDays = 180
-const alwaysNamed = ['localhost', '127.0.0.1', '::1']
+/** Names that every certificate of the broker has. */
+export const alwaysNamed: readonly string[] = ['localhost', '127.0.0.1', '::1']
 
 /** What the certificate is to say beside its hosts, which are in this order. */
 export type ServerWords = (hosts: readonly string[]) => Pick<ServerContent, 'subject' | 'purposes'>
@@ -116,7 +117,8 @@ function hostsOf(names: readonly string[]): string[] {
   return [...new Set(hosts)]
 }
 
-const namesOf = (leaf: Certificate): string[] =>
+/** Host names and literal addresses, in their order. */
+export const namesOf = (leaf: Certificate): string[] =>
   (leaf.extensions.subjectAltNames?.names ?? []).flatMap((name) => {
     if (name.kind === 'dns') return [name.value]
     return name.kind === 'ip' ? [formatAddress(name.bytes)] : []
