@@ -51,9 +51,10 @@ function request(state: IkeState, generation: Generation, task: Task, payloads: 
   send(state, generation.requests.outstanding)
 }
 
-function send(state: IkeState, request: Outstanding | undefined): void {
-  if (request === undefined) return
-  const { to, datagrams } = request
+/** Puts out datagrams of one message. `to`: undefined: along the present path. */
+export function send(state: IkeState, message: Pick<Outstanding, 'datagrams' | 'to'> | undefined): void {
+  if (message === undefined) return
+  const { to, datagrams } = message
   for (const datagram of datagrams) state.emit(to === undefined ? { kind: 'send', datagram } : { kind: 'send', datagram, to })
 }
 
@@ -68,7 +69,7 @@ export function answer(
   const header = generation.header(exchange, generation.answers.expected, true)
   const datagrams = seal(state, generation, header, payloads)
   generation.answers.answered(datagrams, to)
-  for (const datagram of datagrams) state.emit({ kind: 'send', datagram, to })
+  send(state, { datagrams, to })
 }
 
 function seal(

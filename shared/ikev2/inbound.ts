@@ -1,3 +1,4 @@
+import { equalPublic } from '#shared/bytes/equal.ts'
 import { DropReason } from '#shared/drop-reason.ts'
 import type { Instant } from '#shared/time/instant.ts'
 import { type Endpoint, sameEndpoint } from '#shared/wire/endpoint.ts'
@@ -6,7 +7,7 @@ import { ExchangeType, HeaderFlag, NotifyType } from '#shared/wire/ike-numbers.t
 import type { IkePayload } from '#shared/wire/ike-payload/payload.ts'
 import { CriticalPayloadError, decodePayloads } from '#shared/wire/ike-payloads.ts'
 import { WireError } from '#shared/wire/wire-error.ts'
-import { answer, pump } from './exchange.ts'
+import { answer, pump, send } from './exchange.ts'
 import { explainCritical, explainSyntax } from './explain.ts'
 import type { Generation } from './generation.ts'
 import type { IkeState } from './ike-state.ts'
@@ -98,8 +99,8 @@ export class Inbound {
     const { first, state } = this.#state
     const sent = this.#state.generations[0]?.answers.answer
     if (first === undefined || state !== 'half-open' || sent === undefined) return DropReason.UnknownReceiver
-    if (!sameEndpoint(sent.to, from) || !isSame(datagram, first.initiatorMessage)) return DropReason.Replayed
-    for (const bytes of sent.datagrams) this.#state.emit({ kind: 'send', datagram: bytes, to: from })
+    if (!sameEndpoint(sent.to, from) || !equalPublic(datagram, first.initiatorMessage)) return DropReason.Replayed
+    send(this.#state, sent)
     return DropReason.Replayed
   }
 
@@ -128,7 +129,7 @@ export class Inbound {
   #request(datagram: Uint8Array, header: IkeHeader, generation: Generation, from: Endpoint, now: Instant): number {
     const standing = generation.answers.standingOf(header.messageId)
     if (standing === 'out-of-window') return DropReason.Replayed
-    if (standing === 'repeated') return this.#again(datagram, generation, from)
+    if (standing === 'repeated') return this.#again(datagram, header, generation, from)
     const isProven = this.#state.state === 'established' || this.#state.state === 'closing'
     if (!isProven && header.exchange !== ExchangeType.IkeAuth) return DropReason.UnknownKind
     const opened = this.#open(datagram, header, generation, now)
@@ -145,22 +146,22 @@ export class Inbound {
   }
 
   /** The peer did not get our last answer. It proves that it asks by the same message, sealed; a fragment's first stands for all. */
-  #again(datagram: Uint8Array, generation: Generation, from: Endpoint): number {
+  #again(datagram: Uint8Array, header: IkeHeader, generation: Generation, from: Endpoint): number {
     const sent = generation.answers.answer!
-    const outer = outerPayloads(datagram)
+    const outer = outerPayloads(datagram, header)
     const last = outer.at(-1)
     if (last?.kind === 'skf' && last.number !== 1) return DropReason.Replayed
     const opened = generation.secrets!.envelope.open(datagram, outer)
     if (typeof opened === 'number') return opened
     const length = sent.datagrams.reduce((sum, bytes) => sum + bytes.length, 0)
     const mayGo = sameEndpoint(sent.to, from) || length <= AMPLIFICATION * datagram.length
-    if (mayGo) for (const bytes of sent.datagrams) this.#state.emit({ kind: 'send', datagram: bytes, to: from })
+    if (mayGo) send(this.#state, { datagrams: sent.datagrams, to: from })
     return DropReason.Replayed
   }
 
   /** The inside of the message; undefined where fragments are missing. */
   #open(datagram: Uint8Array, header: IkeHeader, generation: Generation, now: Instant): Opened | undefined | DropReason {
-    const outer = outerPayloads(datagram)
+    const outer = outerPayloads(datagram, header)
     const last = outer.at(-1)
     if (last?.kind === 'skf' && !generation.fragments.wants(header, last, now)) return DropReason.Replayed
     const opened = generation.secrets!.envelope.open(datagram, outer)
@@ -209,6 +210,5 @@ export class Inbound {
 const isFirstExchange = ({ exchange }: IkeHeader): boolean =>
   exchange === ExchangeType.IkeSaInit || exchange === ExchangeType.IkeSessionResume
 
-const outerPayloads = (datagram: Uint8Array): IkePayload[] => decodePayloads(datagram[16]!, datagram.subarray(IKE_HEADER_LENGTH))
-
-const isSame = (a: Uint8Array, b: Uint8Array): boolean => a.length === b.length && a.every((byte, i) => byte === b[i])
+const outerPayloads = (datagram: Uint8Array, { firstPayload }: IkeHeader): IkePayload[] =>
+  decodePayloads(firstPayload, datagram.subarray(IKE_HEADER_LENGTH))
