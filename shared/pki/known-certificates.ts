@@ -32,11 +32,7 @@ export class KnownCertificates {
     const handle = handleOf(certificate.der)
     this.#known.delete(handle)
     this.#known.set(handle, certificate)
-    if (this.#known.size <= this.#limit) return
-    for (const oldest of this.#known.keys()) {
-      this.#known.delete(oldest)
-      break
-    }
+    if (this.#known.size > this.#limit) this.#known.delete(this.#known.keys().next().value!)
   }
 }
 
