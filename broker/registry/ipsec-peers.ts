@@ -28,9 +28,9 @@ export interface NewIpsecPeer {
   expiresAt?: number
 }
 
-/** Least length of a pre-shared key: 128 bits. */
+/** Bytes of a secret, from 128 bits. */
 export const leastSecretBytes = 16
-const mostSecretBytes = 256
+export const mostSecretBytes = 256
 
 /** Host names, addresses and mail addresses: what IKE identities of PSK peers look like. */
 const identityPattern = /^[a-z0-9][a-z0-9._-]{0,252}$|^[a-z0-9._+-]{1,64}@[a-z0-9.-]{1,189}$/

@@ -1,3 +1,4 @@
+import { leastSecretBytes, mostSecretBytes } from '#broker/registry/ipsec-peers.ts'
 import { fromHex } from '#shared/bytes/hex.ts'
 import type { Suite } from '#shared/crypto/suite.ts'
 import { AditError } from '#shared/errors.ts'
@@ -10,10 +11,8 @@ export interface PeerSecret {
 
 /** Random bytes behind a secret that we make: 256 bits. */
 const madeBytes = 32
-/** 128 bits at the least: in hex, and of printable text, which has at most 6.6 bits a character. */
-const leastBytes = 16
+/** 128 bits of printable text, which has at most 6.6 a character. */
 const leastCharacters = 20
-const mostCharacters = 256
 /** Fewer different bytes than this are no random ones. */
 const leastDifferent = 8
 
@@ -36,8 +35,8 @@ export function readSecret(what: string, text: string): PeerSecret {
       'Write it in hex behind 0x, or have one made',
     )
   }
-  const short = hex === undefined ? line.length < leastCharacters : bytes.length < leastBytes
-  if (short || line.length > mostCharacters * 2 || bytes.length > mostCharacters) {
+  const short = hex === undefined ? line.length < leastCharacters : bytes.length < leastSecretBytes
+  if (short || line.length > mostSecretBytes * 2 || bytes.length > mostSecretBytes) {
     throw refused(
       what,
       `is too ${short ? 'short' : 'long'}: 128 bits are the least`,
