@@ -5,7 +5,8 @@ import { encodePem } from '#shared/pki/pem.ts'
 import { readIfPresent } from '#shared/platform/files.ts'
 import { printable } from '#shared/terminal/printable.ts'
 import { NewFolder } from './io/new-folder.ts'
-import { type KeyType, keyTypes, makePeerKey } from './io/peer-key.ts'
+import { makePeerKey } from './io/peer-key.ts'
+import { type KeyType, keyTypes } from './key-type.ts'
 import { type Desk, usage } from './verb.ts'
 
 /** What `device add --ipsec` was given. */

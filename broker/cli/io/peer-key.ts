@@ -1,10 +1,7 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type JsonWebKey, type KeyObject, sign } from 'node:crypto'
 import { nativeSuite } from '#shared/crypto/native.ts'
 import { createStockRequest } from '#shared/pki/request.ts'
-
-/** Kinds of key that are made for a stock IPsec peer. */
-export const keyTypes = ['p256', 'p384', 'ed25519', 'rsa3072'] as const
-export type KeyType = (typeof keyTypes)[number]
+import type { KeyType } from '../key-type.ts'
 
 /**
  * A new private key (PKCS#8 in PEM, which every IPsec implementation reads) and a request (PKCS#10 DER) that proves its possession: the

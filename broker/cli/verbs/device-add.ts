@@ -1,5 +1,6 @@
 import { type Command, Option } from 'commander'
 import type { IpsecOptions } from '../ipsec-peer.ts'
+import { keyTypes } from '../key-type.ts'
 import type { Terminal } from '../terminal.ts'
 import { type CommonOptions, collect, count, deskOf, duration, usage, verb } from '../verb.ts'
 
@@ -50,14 +51,7 @@ export function deviceAdd(parent: Command, terminal: Terminal): void {
       '--csr <file>',
       'IPsec: its certificate request, PKCS#10; - reads standard input (default: the key is made into the folder)',
     )
-    .addOption(
-      new Option('--key-type <type>', 'IPsec: kind of the key that is made (default: p256)').choices([
-        'p256',
-        'p384',
-        'ed25519',
-        'rsa3072',
-      ]),
-    )
+    .addOption(new Option('--key-type <type>', 'IPsec: kind of the key that is made (default: p256)').choices(keyTypes))
     .option('--days <n>', 'IPsec: life of its certificate (default: 365)', count)
     .option('--psk <how>', 'IPsec: a pre-shared key in place of a certificate: generate, or - to read it from standard input')
     .option(
