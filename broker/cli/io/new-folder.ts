@@ -11,7 +11,6 @@ export class NewFolder {
   readonly path: string
   readonly #draft: string
   readonly #port: FilePort
-  readonly #made = new Set<string>()
 
   private constructor(path: string, port: FilePort) {
     this.path = path
@@ -34,14 +33,11 @@ export class NewFolder {
 
   /** `path` inside the folder; folders on the way to it are made. */
   async write(path: string, text: string): Promise<void> {
-    const at = join(this.#draft, path)
     await this.makeFolder(dirname(path))
-    await writeDurably(at, text, {}, this.#port)
+    await writeDurably(join(this.#draft, path), text, {}, this.#port)
   }
 
   async makeFolder(path: string): Promise<void> {
-    if (path === '.' || this.#made.has(path)) return
-    this.#made.add(path)
     await makePrivateDirectory(join(this.#draft, path), this.#port)
   }
 
