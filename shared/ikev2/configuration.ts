@@ -1,9 +1,11 @@
+import { isAllZero } from '#shared/bytes/equal.ts'
 import { CpAttribute, CpType } from '#shared/wire/ike-numbers.ts'
 import type { CpPayload } from '#shared/wire/ike-payload/payload.ts'
 import type { Cidr } from '#shared/wire/ip-address.ts'
 
 /** What the configuration payload of IKE_AUTH says (RFC 7296 §3.15): inner addresses and name servers for whoever asks. */
 
+/** The inner addresses and name servers that we ask for. */
 export interface ConfigurationWish {
   readonly ip4: boolean
   readonly ip6: boolean
@@ -91,7 +93,7 @@ export function readConfiguration(reply: CpPayload): Configuration | undefined {
 function isSomebodys(address: Uint8Array): boolean {
   if (address.length === 4) return address[0] !== 0 && address[0] !== 127 && address[0]! < 224
   if (address.length !== 16 || address[0] === 0xff) return false
-  return !address.subarray(0, 15).every((byte) => byte === 0)
+  return !isAllZero(address.subarray(0, 15))
 }
 
 /** IPv4: address and mask; IPv6: address and prefix length. */

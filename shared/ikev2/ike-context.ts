@@ -4,6 +4,7 @@ import { type Duration, hours, minutes, seconds, type WallTime } from '#shared/t
 import type { Endpoint } from '#shared/wire/endpoint.ts'
 import type { IkeId, Proposal } from '#shared/wire/ike-payload/payload.ts'
 import type { Credential } from './authentication.ts'
+import type { ConfigurationWish } from './configuration.ts'
 import type { ResumptionTicket } from './ike-output.ts'
 import type { OwnWords } from './own-words.ts'
 import type { ChildPolicy, IkeOwner } from './peer-policy.ts'
@@ -88,8 +89,7 @@ export interface Initiation {
   readonly credential?: Credential
   /** The first Child SA; it is made again whenever it is lost. Undefined: childless (RFC 6023), if the peer agrees. */
   readonly child: ChildPolicy | undefined
-  /** The inner addresses and name servers that we ask for. */
-  readonly request?: ConfigurationRequest
+  readonly request?: ConfigurationWish
   /** This is the first association with the peer since we started: it may forget older ones. */
   readonly initialContact: boolean
   /** From an earlier association with this peer: spares both ends the public-key work if the peer still takes it. */
@@ -98,10 +98,4 @@ export interface Initiation {
   readonly redirectedFrom?: string
   /** Postquantum pre-shared key (RFC 8784) and the name by which the peer knows it. */
   readonly ppk?: { readonly id: Uint8Array; readonly key: Uint8Array; readonly mandatory: boolean }
-}
-
-export interface ConfigurationRequest {
-  readonly ip4: boolean
-  readonly ip6: boolean
-  readonly dns: boolean
 }

@@ -5,7 +5,7 @@ import type { IkePayload, KePayload, NotifyPayload, Proposal } from '#shared/wir
 import { lengthOfPayloads } from '#shared/wire/ike-payloads.ts'
 import { certRequest } from './cert-request.ts'
 import { hasNotify, notify } from './notify.ts'
-import { acceptedHashes } from './signature-scheme.ts'
+import { acceptedHashes, encodeHashAlgorithms } from './signature-scheme.ts'
 
 /** Of a NAT detection hash, bytes. */
 const NAT_HASH_LENGTH = 20
@@ -21,7 +21,7 @@ export const natDetection = (suite: Pick<Suite, 'random'>): NotifyPayload[] => [
 
 /** The hashes that we take signatures over (RFC 7427 §4). */
 export const signatureHashes = (): NotifyPayload =>
-  notify(NotifyType.SignatureHashAlgorithms, Uint8Array.from(acceptedHashes.flatMap((hash) => [hash >> 8, hash & 0xff])))
+  notify(NotifyType.SignatureHashAlgorithms, encodeHashAlgorithms(acceptedHashes))
 
 /**
  * The answer to a first message (`agreed` undefined: to one that resumes a session). Extensions are named only where the request is
