@@ -8,12 +8,8 @@ export type RequestStanding = 'fresh' | 'repeated' | 'out-of-window'
  * the same bytes as before, and the last answer is forgotten when the next request is executed (P-28).
  */
 export class AnswerCache {
-  #expected: number
+  #expected = 0
   #answer: { readonly datagrams: readonly Uint8Array[]; readonly to: Endpoint } | undefined
-
-  constructor(expected = 0) {
-    this.#expected = expected
-  }
 
   /** The message ID of the next request that is executed. */
   get expected(): number {

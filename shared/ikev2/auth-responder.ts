@@ -42,7 +42,7 @@ export class AuthResponder {
     this.#actions = actions
   }
 
-  /** The payloads of the answer; undefined in place of them: the peer is refused, `refusal` is the answer. */
+  /** The payloads of the answer, and whether the peer is in. */
   respond(request: readonly IkePayload[], generation: Generation, now: Instant): { answer: IkePayload[]; admitted: boolean } {
     const idI = payloadOf(request, 'id-i')
     const auth = payloadOf(request, 'auth')

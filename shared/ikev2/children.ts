@@ -18,8 +18,8 @@ const AGAIN = seconds(0.5)
 /** The Child SAs of one association: what is wished for them, and what becomes of it. */
 export class Children implements ChildActions, ChildTaskActions {
   readonly lifecycle: ChildLifecycle
-  readonly responder: CreateChildResponder
   readonly #state: IkeState
+  readonly #responder: CreateChildResponder
   readonly #retry: RetryLater
   /** The association is of no use any more: it has to be begun anew. */
   readonly #giveUp: (now: Instant) => void
@@ -29,7 +29,7 @@ export class Children implements ChildActions, ChildTaskActions {
     this.#giveUp = giveUp
     this.#retry = new RetryLater(state)
     this.lifecycle = new ChildLifecycle(state, this)
-    this.responder = new CreateChildResponder(state, this.lifecycle)
+    this.#responder = new CreateChildResponder(state, this.lifecycle)
   }
 
   /** One as policy has it, unless there is one already. */
@@ -99,7 +99,7 @@ export class Children implements ChildActions, ChildTaskActions {
   }
 
   respond(request: readonly IkePayload[], generation: Generation, now: Instant): IkePayload[] {
-    return this.responder.respond(request, generation, now)
+    return this.#responder.respond(request, generation, now)
   }
 
   get #wanted(): SelectorPair | undefined {

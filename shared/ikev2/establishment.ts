@@ -1,6 +1,6 @@
 import { after, type Instant } from '#shared/time/instant.ts'
 import type { IkeHeader } from '#shared/wire/ike-header.ts'
-import { ExchangeType, NotifyType } from '#shared/wire/ike-numbers.ts'
+import { NotifyType } from '#shared/wire/ike-numbers.ts'
 import type { IkePayload } from '#shared/wire/ike-payload/payload.ts'
 import { type AuthActions, AuthInitiator } from './auth-initiator.ts'
 import { AuthResponder } from './auth-responder.ts'
@@ -101,6 +101,5 @@ export class Establishment implements AuthActions {
   }
 }
 
-/** Whether a request may be executed before the peer has proven who it is. */
-export const isFirstProof = (exchange: number, state: IkeState): boolean =>
-  exchange === ExchangeType.IkeAuth && state.state === 'half-open' && state.first !== undefined
+/** Whether IKE_AUTH is what the peer is to ask next. */
+export const awaitsProof = (state: IkeState): boolean => state.state === 'half-open' && state.first !== undefined

@@ -26,7 +26,7 @@ export class Generation {
   /** Whether we began the exchange that made it: decides flags and keys, whoever began the association. */
   readonly isInitiator: boolean
   readonly requests: RequestWindow
-  readonly answers: AnswerCache
+  readonly answers = new AnswerCache()
   readonly fragments = new FragmentBuffer()
   standing: GenerationStanding = 'current'
   secrets: GenerationSecrets | undefined
@@ -46,8 +46,7 @@ export class Generation {
     this.localSpi = localSpi
     this.remoteSpi = remoteSpi
     this.isInitiator = isInitiator
-    this.requests = new RequestWindow(context.settings, context.dice, 0, roundTrip)
-    this.answers = new AnswerCache()
+    this.requests = new RequestWindow(context.settings, context.dice, roundTrip)
   }
 
   get initiatorSpi(): bigint {

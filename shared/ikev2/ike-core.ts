@@ -5,7 +5,7 @@ import { ExchangeType, NotifyType } from '#shared/wire/ike-numbers.ts'
 import type { IkePayload } from '#shared/wire/ike-payload/payload.ts'
 import { isChildOffer } from './child-negotiation.ts'
 import { Children } from './children.ts'
-import { Establishment, isFirstProof } from './establishment.ts'
+import { awaitsProof, Establishment } from './establishment.ts'
 import { enqueue, hasten, pump, repeatDue, repetitionDue, resendAll } from './exchange.ts'
 import { explainRefusal } from './explain.ts'
 import type { Generation } from './generation.ts'
@@ -126,7 +126,7 @@ export class IkeCore {
 
   #execute({ exchange, payloads: request, from }: PeerRequest, generation: Generation, now: Instant): Executed | undefined {
     if (exchange === ExchangeType.IkeAuth)
-      return isFirstProof(exchange, this.state) ? this.#establishment.authRequest(request, generation, now) : undefined
+      return awaitsProof(this.state) ? this.#establishment.authRequest(request, generation, now) : undefined
     if (exchange === ExchangeType.CreateChildSa) return { answer: this.#createChildSa(request, generation, now) }
     if (exchange !== ExchangeType.Informational) return undefined
     return this.#inform(request, from, generation, now)

@@ -32,15 +32,14 @@ export interface Outstanding {
 export class RequestWindow {
   readonly #settings: IkeSettings
   readonly #dice: Dice
-  #nextId: number
+  #nextId = 0
   #outstanding: Outstanding | undefined
   #roundTrip: Duration | undefined
   #isMeasured = false
 
-  constructor(settings: IkeSettings, dice: Dice, nextId = 0, roundTrip?: Duration) {
+  constructor(settings: IkeSettings, dice: Dice, roundTrip?: Duration) {
     this.#settings = settings
     this.#dice = dice
-    this.#nextId = nextId
     this.#roundTrip = roundTrip
   }
 
