@@ -158,7 +158,6 @@ export function makeChild(state: IkeState, generation: Generation, agreed: Agree
       esn: algorithms.esn,
       localSelectors,
       remoteSelectors,
-      initiator,
       tfcRefused: state.abilities.tfcRefused,
     },
   }

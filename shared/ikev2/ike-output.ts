@@ -22,8 +22,6 @@ export interface ChildSaKeys {
   readonly esn: boolean
   readonly localSelectors: readonly TrafficSelector[]
   readonly remoteSelectors: readonly TrafficSelector[]
-  /** Whether we began the exchange that made it: decides which of two simultaneous ones stays. */
-  readonly initiator: boolean
   /** The peer cannot take TFC padding (ESP_TFC_PADDING_NOT_SUPPORTED). */
   readonly tfcRefused: boolean
 }

@@ -33,8 +33,6 @@ export class EspSession<Owner = unknown> {
   readonly owner: Owner
   readonly inboundSpi: number
   readonly outboundSpi: number
-  /** Whether we began the exchange that made it. */
-  readonly initiator: boolean
   readonly createdAt: Instant
   readonly algorithms: EspAlgorithms
   readonly esn: boolean
@@ -63,7 +61,6 @@ export class EspSession<Owner = unknown> {
     this.owner = owner
     this.inboundSpi = keys.inbound.spi
     this.outboundSpi = keys.outbound.spi
-    this.initiator = keys.initiator
     this.createdAt = now
     this.algorithms = keys.algorithms
     this.esn = keys.esn

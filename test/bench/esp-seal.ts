@@ -106,7 +106,6 @@ function sessionOf(algorithms: EspAlgorithms, encryption: number, integrity: num
     esn: true,
     localSelectors: [],
     remoteSelectors: [],
-    initiator: true,
     tfcRefused: false,
   }
   return new EspSession(nativeSuite, undefined, keys, defaultChildLifetime, () => 0, instant(0))

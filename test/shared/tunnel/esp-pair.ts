@@ -31,7 +31,6 @@ export function espPair({ esn = true, lifetime, algorithms = aes256gcm, keyBytes
     esn,
     localSelectors: [selector('0.0.0.0/0'), selector('::/0')],
     remoteSelectors: [selector('0.0.0.0/0'), selector('::/0')],
-    initiator: own,
     tfcRefused: false,
   })
   const limits = { ...defaultChildLifetime, ...lifetime }
