@@ -1,6 +1,6 @@
 import { escapeText } from '#shared/enrolment/name.ts'
 import { AditError } from '#shared/errors.ts'
-import { type Cidr, contains, formatCidr, overlaps, parseCidr } from '#shared/wire/ip-address.ts'
+import { type Cidr, formatCidr, overlaps, parseCidr, sameAddress } from '#shared/wire/ip-address.ts'
 import type { Fleet } from './fleet.ts'
 import type { WriteTransaction } from './store-context.ts'
 
@@ -88,6 +88,6 @@ function mask({ address, prefix }: Cidr): Cidr {
   return { address: masked, prefix }
 }
 
-const same = (a: Cidr, b: Cidr): boolean => a.prefix === b.prefix && contains({ ...a, prefix: a.address.length * 8 }, b.address)
+const same = (a: Cidr, b: Cidr): boolean => a.prefix === b.prefix && sameAddress(a.address, b.address)
 
 const usage = (message: string, mend: string): AditError => new AditError('usage', message, mend)
