@@ -4,10 +4,11 @@
  */
 import { equalConstantTime } from '#shared/bytes/equal.ts'
 import type { Suite } from '#shared/crypto/suite.ts'
-import { elapsed, type Instant } from '#shared/time/instant.ts'
+import type { Instant } from '#shared/time/instant.ts'
 import { COOKIE_REPLY_LENGTH, type CookieReply, encodeCookieReply } from '#shared/wire/wireguard-cookie.ts'
 import type { Endpoint } from './association.ts'
-import { COOKIE_REFRESH_TIME, LABEL_COOKIE, LABEL_MAC1 } from './wireguard-constants.ts'
+import { CookieSecrets } from './cookie-secrets.ts'
+import { LABEL_COOKIE, LABEL_MAC1 } from './wireguard-constants.ts'
 
 /** Bytes. */
 const MAC_LENGTH = 16
@@ -44,15 +45,13 @@ export class CookieJar {
   readonly #suite: Suite
   readonly #mac1Key: Uint8Array
   readonly #cookieKey: Uint8Array
-  #secret: Uint8Array
-  #previous: Uint8Array | undefined
-  #madeAt: Instant | undefined
+  readonly #secrets: CookieSecrets
 
   constructor(suite: Suite, publicKey: Uint8Array) {
     this.#suite = suite
     this.#mac1Key = mac1KeyOf(suite, publicKey)
     this.#cookieKey = cookieKeyOf(suite, publicKey)
-    this.#secret = suite.random(32)
+    this.#secrets = new CookieSecrets(suite)
   }
 
   /** Whether the sender knows our public key. No DH happens before this (A-01). */
@@ -64,13 +63,11 @@ export class CookieJar {
 
   /** Whether the sender has received, at this very address and port, a cookie of our secret or of the one before (A-04). */
   verifyMac2(message: Uint8Array, from: Endpoint, now: Instant): Mac2 {
-    this.#rotate(now)
     const at = message.length - MAC_LENGTH
     const mac2 = message.subarray(at)
     if (mac2.every((byte) => byte === 0)) return 'absent'
     const body = message.subarray(0, at)
-    for (const secret of [this.#secret, this.#previous]) {
-      if (secret === undefined) continue
+    for (const secret of this.#secrets.at(now)) {
       const mac = this.#suite.blake2s(MAC_LENGTH, this.#cookieFor(secret, from), body)
       if (equalConstantTime(mac, mac2)) return 'valid'
     }
@@ -79,12 +76,12 @@ export class CookieJar {
 
   /** A cookie reply (64 bytes, less than either message) to a handshake message with index `receiver` of its sender. */
   reply(message: Uint8Array, receiver: number, from: Endpoint, now: Instant): Uint8Array {
-    this.#rotate(now)
+    const [secret] = this.#secrets.at(now)
     const at = message.length - 2 * MAC_LENGTH
     const nonce = this.#suite.random(NONCE_LENGTH)
     const cookie = new Uint8Array(2 * MAC_LENGTH)
     const aead = this.#suite.xchacha20poly1305.key(this.#cookieKey)
-    aead.seal(nonce, message.subarray(at, at + MAC_LENGTH), this.#cookieFor(this.#secret, from), cookie)
+    aead.seal(nonce, message.subarray(at, at + MAC_LENGTH), this.#cookieFor(secret, from), cookie)
     const out = new Uint8Array(COOKIE_REPLY_LENGTH)
     encodeCookieReply({ receiver, nonce, cookie }, out)
     return out
@@ -92,15 +89,5 @@ export class CookieJar {
 
   #cookieFor(secret: Uint8Array, from: Endpoint): Uint8Array {
     return this.#suite.blake2s(MAC_LENGTH, secret, text.encode(`${from.address}|${from.port}`))
-  }
-
-  /** Cookies live as long as the next secret: 120 to 240 s. */
-  #rotate(now: Instant): void {
-    this.#madeAt ??= now
-    const age = elapsed(this.#madeAt, now)
-    if (age < COOKIE_REFRESH_TIME) return
-    this.#previous = age < 2 * COOKIE_REFRESH_TIME ? this.#secret : undefined
-    this.#secret = this.#suite.random(32)
-    this.#madeAt = now
   }
 }
