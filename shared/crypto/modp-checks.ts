@@ -14,9 +14,8 @@ export function checkModpPublic(publicKey: Uint8Array, prime: Uint8Array): void 
   const [ours, theirs] = [publicKey[difference] as number, prime[difference] as number]
   if (difference === last && ours === theirs - 1) throw new CryptoError('low-order', 'the public value is p-1')
   if (ours >= theirs) throw new CryptoError('off-curve', 'the public value is not below the prime')
-  let high = 0
-  for (let i = 0; i < last; i++) high |= publicKey[i] as number
-  if (high === 0 && (publicKey[last] as number) <= 1) throw new CryptoError('low-order', 'the public value is 0 or 1')
+  if (isAllZero(publicKey.subarray(0, last)) && (publicKey[last] as number) <= 1)
+    throw new CryptoError('low-order', 'the public value is 0 or 1')
 }
 
 /** A private exponent is any number but 0, as long as the prime at most. */
