@@ -1,11 +1,6 @@
 import type { Endpoint } from '#shared/wire/endpoint.ts'
 import { tryParseAddress } from '#shared/wire/ip-address.ts'
 
-/** "address:port", or "[address]:port" of IPv6; a host name stands as an address does. */
-export function endpointText({ address, port }: { address: string; port: number | string }): string {
-  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`
-}
-
 /** Host (without brackets) and port (empty where there is none). */
 export function splitEndpoint(text: string): [host: string, port: string] {
   const match = /^(?:\[([^\]]*)\]|([^:]*))(?::(\d+))?$/.exec(text)

@@ -5,6 +5,7 @@ import type { Tunnel } from '#agent/io/tunnel.ts'
 import { version } from '#shared/platform/version.ts'
 import type { Instant } from '#shared/time/instant.ts'
 import type { Endpoint, SuiteName } from '#shared/tunnel/association.ts'
+import { endpointText } from '#shared/wire/endpoint.ts'
 import type { StorageStatus } from './reading-store.ts'
 import type { ServiceStatus } from './service-host.ts'
 
@@ -93,9 +94,4 @@ export function statusOf(parts: StatusParts): DeviceStatus {
   }
 }
 
-const textOf = (endpoint: Endpoint | undefined): string | null =>
-  endpoint === undefined
-    ? null
-    : endpoint.address.includes(':')
-      ? `[${endpoint.address}]:${endpoint.port}`
-      : `${endpoint.address}:${endpoint.port}`
+const textOf = (endpoint: Endpoint | undefined): string | null => (endpoint === undefined ? null : endpointText(endpoint))

@@ -1,6 +1,7 @@
 import type { Config } from '#broker/config.ts'
 import { trySplitListen } from '#broker/config.ts'
-import { endpointText, splitEndpoint } from '#broker/endpoint-text.ts'
+import { splitEndpoint } from '#broker/endpoint-text.ts'
+import { endpointText } from '#shared/wire/endpoint.ts'
 import type { Reach } from './office.ts'
 
 /** Where a broker listens or last listened: "ADDR:PORT" of UDP, and the API's URL. */

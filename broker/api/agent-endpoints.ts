@@ -1,4 +1,5 @@
-import { endpointText, splitEndpoint } from '#broker/endpoint-text.ts'
+import { splitEndpoint } from '#broker/endpoint-text.ts'
+import { endpointText } from '#shared/wire/endpoint.ts'
 
 /** How one request reached us. */
 interface Reached {

@@ -1,9 +1,10 @@
 import { type ApiParts, buildApiServer } from '#broker/api/api-server.ts'
 import { LongPolls } from '#broker/api/long-poll.ts'
 import { ServerCertificate } from '#broker/api/server-certificate.ts'
-import { endpointText, splitEndpoint } from '#broker/endpoint-text.ts'
+import { splitEndpoint } from '#broker/endpoint-text.ts'
 import { AditError } from '#shared/errors.ts'
 import { backgroundTimers, type Timers } from '#shared/platform/timers.ts'
+import { endpointText } from '#shared/wire/endpoint.ts'
 
 export interface StartApiOptions extends Omit<ApiParts, 'waiting'> {
   timers?: Timers

@@ -1,4 +1,3 @@
-import { endpointText } from '#broker/endpoint-text.ts'
 import { type EspFacts, espFacts } from '#broker/gateway/esp-facts.ts'
 import { assembleGateway, type GatewayOptions, type GatewayParts, netstackLimits } from '#broker/gateway/gateway-parts.ts'
 import { type Call, recallKnown } from '#broker/gateway/known-devices.ts'
@@ -10,6 +9,7 @@ import type { TcpSocket } from '#shared/netstack/netstack.ts'
 import type { Timer } from '#shared/platform/timers.ts'
 import { hours, seconds } from '#shared/time/instant.ts'
 import type { Association, TunnelEvent } from '#shared/tunnel/association.ts'
+import { endpointText } from '#shared/wire/endpoint.ts'
 
 /** How often what has changed is taken up and written, presence is judged and lost bindings are noticed. */
 const upkeepEvery = seconds(5)

@@ -1,4 +1,3 @@
-import { endpointText } from '#broker/endpoint-text.ts'
 import { ChildPolicies } from '#broker/gateway/child-policies.ts'
 import { IpsecOwner } from '#broker/gateway/ipsec-owner.ts'
 import { Reawakening } from '#broker/gateway/reawakening.ts'
@@ -19,6 +18,7 @@ import type { Association, Endpoint } from '#shared/tunnel/association.ts'
 import type { EspAssociation } from '#shared/tunnel/esp-association.ts'
 import { EspEndpoint } from '#shared/tunnel/esp-endpoint.ts'
 import type { EspEndpointOptions, EspPorts } from '#shared/tunnel/esp-options.ts'
+import { endpointText } from '#shared/wire/endpoint.ts'
 import { ProtocolId } from '#shared/wire/ike-numbers.ts'
 import type { Proposal } from '#shared/wire/ike-payload/payload.ts'
 

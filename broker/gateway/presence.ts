@@ -1,8 +1,8 @@
-import { endpointText } from '#broker/endpoint-text.ts'
 import type { Presence } from '#broker/gateway/view.ts'
 import type { EndpointRecord } from '#broker/registry/presence.ts'
 import { type Clock, elapsed, minutes, seconds } from '#shared/time/instant.ts'
 import type { Association, SuiteName } from '#shared/tunnel/association.ts'
+import { endpointText } from '#shared/wire/endpoint.ts'
 
 /** An idle agent sends an authenticated packet each minute; two lost ones and a half are silence enough (DESIGN D7). */
 export const evidenceLife = seconds(150)

@@ -1,4 +1,4 @@
-import { endpointText } from '#broker/endpoint-text.ts'
+import { endpointText } from '#shared/wire/endpoint.ts'
 import type { Directory } from './directory.ts'
 import type { NegotiationRecord } from './negotiations.ts'
 

@@ -9,3 +9,7 @@ export const copyEndpoint = ({ address, port }: Endpoint): Endpoint => ({ addres
 
 export const sameEndpoint = (a: Endpoint | undefined, b: Endpoint | undefined): boolean =>
   a !== undefined && b !== undefined && a.port === b.port && a.address === b.address
+
+/** `address:port`, or `[address]:port` of IPv6; a host name stands as an address does. */
+export const endpointText = ({ address, port }: { address: string; port: number | string }): string =>
+  address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`

@@ -1,5 +1,4 @@
 import { once } from 'node:events'
-import { isIP } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { Tunnel } from '#agent/io/tunnel.ts'
 import type { OperatorTunnel } from '#agent/operator/io/tunnel-server.ts'
@@ -11,6 +10,7 @@ import { AditError } from '#shared/errors.ts'
 import { readIfPresent, writeDurably } from '#shared/platform/files.ts'
 import type { Timers } from '#shared/platform/timers.ts'
 import { type Clock, elapsed, seconds } from '#shared/time/instant.ts'
+import { endpointText } from '#shared/wire/endpoint.ts'
 
 /** How long a tunnel may take to come up before a command gives up on it. */
 const upPatience = seconds(15)
@@ -77,10 +77,7 @@ export class BrokerTunnel implements OperatorTunnel {
     return {
       state: core.state,
       pid: process.pid,
-      endpoint:
-        endpoint === undefined
-          ? null
-          : `${isIP(endpoint.address) === 6 ? `[${endpoint.address}]` : endpoint.address}:${endpoint.port}`,
+      endpoint: endpoint === undefined ? null : endpointText(endpoint),
       sinceSeconds: Math.round(elapsed(core.since, this.#options.clock.now()) / 1000),
       evidenceAgeSeconds: heard === undefined ? null : Math.round(elapsed(heard, this.#options.clock.now()) / 1000),
       addresses: this.#options.tunnel.config?.inner.addresses ?? [],

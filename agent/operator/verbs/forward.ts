@@ -4,6 +4,7 @@ import { listenForward } from '#agent/operator/io/forward-listener.ts'
 import { reachableAddress } from '#agent/operator/reachable-device.ts'
 import { checkName } from '#shared/enrolment/name.ts'
 import { AditError, toAditError } from '#shared/errors.ts'
+import { endpointText } from '#shared/wire/endpoint.ts'
 
 export interface ForwardOptions {
   local: readonly string[]
@@ -48,7 +49,7 @@ async function tellWhere(
   device: string,
   devicePort: number,
 ): Promise<void> {
-  const where = `${address.includes(':') ? `[${address}]` : address}:${port}`
+  const where = endpointText({ address, port })
   if (context.json) await context.write(`${JSON.stringify({ event: 'listening', listen: where, device, port: devicePort })}\n`)
   else context.note(`${where} leads to port ${devicePort} of ${device}. Ctrl-C ends it.`)
 }
