@@ -3,12 +3,10 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { askBroker } from '#broker/admin/io/admin-client.ts'
 import type { BrokerStatus } from '#broker/broker.ts'
+import { processorMicrosOf } from '#test/lab/processor-time.ts'
 import { Program } from '#test/lab/program.ts'
 
 const root = join(import.meta.dirname, '..', '..')
-
-/** Of the kernel's accounts in /proc/PID/stat: clock ticks a second (sysconf(_SC_CLK_TCK) is 100 on every Linux that Node knows). */
-const ticksPerSecond = 100
 
 /** The broker as it is shipped (`make build`), a process of its own, seen from outside. */
 export class BundledBroker {
@@ -54,9 +52,7 @@ export class BundledBroker {
 
   /** Microseconds of processor that it has used, all threads, user and system. */
   get cpuMicros(): number {
-    // proc(5): utime and stime are fields 14 and 15; the name before them may hold anything.
-    const fields = readFileSync(`/proc/${this.#program.pid}/stat`, 'utf8').split(') ')[1]!.split(' ')
-    return ((Number(fields[11]) + Number(fields[12])) * 1_000_000) / ticksPerSecond
+    return processorMicrosOf(this.#program.pid)
   }
 
   async kill(): Promise<void> {

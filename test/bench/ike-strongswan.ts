@@ -22,13 +22,13 @@ export async function run(): Promise<BenchRow[]> {
   try {
     const gateway = await StrongswanGateway.open(t)
     await gateway.configure({ proposals: 'aes256gcm16-prfsha256-x25519', esp: 'aes256gcm16-x25519-noesn' })
-    const before = gateway.processorSeconds
+    const before = gateway.swan.processorSeconds
     for (let n = 0; n < handshakes; n++) {
       const caller = await gateway.call(itself, { ike: ['aes256gcm16-prfsha256-x25519'], esp: ['aes256gcm16-x25519-noesn'] })
       caller.leave()
       await caller.stop()
     }
-    const rate = handshakes / (gateway.processorSeconds - before)
+    const rate = handshakes / (gateway.swan.processorSeconds - before)
     return [{ figure: 'strongSwan: the same as responder, x25519, its processor time', value: rate, unit: 'per second' }]
   } finally {
     for (const end of endings.reverse()) await end()

@@ -1,13 +1,12 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import { equalPublic } from '#shared/bytes/equal.ts'
-import type { IkeHeaderFields } from '#shared/wire/ike-message.ts'
 import { decodeIkeMessage, encodeIkeMessage } from '#shared/wire/ike-message.ts'
 import { PayloadType } from '#shared/wire/ike-numbers.ts'
 import type { IkePayload } from '#shared/wire/ike-payload/payload.ts'
 import { decodePayloads, encodePayloads } from '#shared/wire/ike-payloads.ts'
 import { chain } from '#test/shared/wire/ike-payload/payload-form.ts'
-import { sampleMessages } from '#test/shared/wire/sample-messages.ts'
+import { sampleHeader, sampleMessages } from '#test/shared/wire/sample-messages.ts'
 import { type FuzzTarget, fuzz } from './fuzz.ts'
 import { grammarChain, grammars } from './ike-grammar.ts'
 
@@ -26,16 +25,6 @@ function sayAgain(payloads: readonly IkePayload[]): void {
 function isSayable(payload: IkePayload): boolean {
   if (payload.kind === 'sa') return !payload.proposals.some(({ transforms }) => transforms.some((one) => one.unknownAttribute))
   return !('selectors' in payload) || payload.selectors.length > 0
-}
-
-const header: IkeHeaderFields = {
-  initiatorSpi: 1n,
-  responderSpi: 2n,
-  majorVersion: 2,
-  minorVersion: 0,
-  exchange: 35,
-  flags: 8,
-  messageId: 1,
 }
 
 const payloadTargets = Object.entries(PayloadType)
@@ -68,7 +57,7 @@ const targets: readonly FuzzTarget[] = [
   },
   {
     name: 'message',
-    seeds: sampleMessages.map(({ payloads }) => encodeIkeMessage(header, payloads)),
+    seeds: sampleMessages.map(({ payloads }) => encodeIkeMessage(sampleHeader, payloads)),
     run: (input) => sayAgain(decodeIkeMessage(withLength(input)).payloads),
   },
 ]

@@ -14,24 +14,14 @@ import { instant } from '#shared/time/instant.ts'
 import { espTransform } from '#shared/tunnel/esp-transform.ts'
 import { checkTrailer, putEspHeader, writeTrailer } from '#shared/wire/esp.ts'
 import { encodeIkeHeader, IKE_HEADER_LENGTH } from '#shared/wire/ike-header.ts'
-import { decodeIkeMessage, type IkeHeaderFields } from '#shared/wire/ike-message.ts'
+import { decodeIkeMessage } from '#shared/wire/ike-message.ts'
 import { Encryption, Integrity, PayloadType, ProtocolId } from '#shared/wire/ike-numbers.ts'
 import type { SkfPayload } from '#shared/wire/ike-payload/payload.ts'
 import { decodePayloads, encodePayloads } from '#shared/wire/ike-payloads.ts'
-import { sampleMessages } from '#test/shared/wire/sample-messages.ts'
+import { sampleHeader, sampleMessages } from '#test/shared/wire/sample-messages.ts'
 import { fuzz } from './fuzz.ts'
 import { grammarChain } from './ike-grammar.ts'
 import { pick, randomBytes, roll } from './mutate.ts'
-
-const header: IkeHeaderFields = {
-  initiatorSpi: 1n,
-  responderSpi: 2n,
-  majorVersion: 2,
-  minorVersion: 0,
-  exchange: 35,
-  flags: 8,
-  messageId: 1,
-}
 
 /** A run seals or opens. */
 const share = 0.3
@@ -54,7 +44,7 @@ for (const name of suites) {
     const body = IKE_HEADER_LENGTH + 4
     const room = sender.alignBytes - 1 - ((inside.length + sender.alignBytes - 1) % sender.alignBytes)
     const message = new Uint8Array(body + sender.ivBytes + inside.length + room + sender.icvBytes)
-    encodeIkeHeader({ ...header, firstPayload: PayloadType.Sk, length: message.length }, message)
+    encodeIkeHeader({ ...sampleHeader, firstPayload: PayloadType.Sk, length: message.length }, message)
     message.set(
       [first, 0, (message.length - IKE_HEADER_LENGTH) >> 8, (message.length - IKE_HEADER_LENGTH) & 0xff],
       IKE_HEADER_LENGTH,
@@ -128,7 +118,7 @@ test('P-13 A-20 fragments in any order, number and time: bounded memory, and a w
       now += wait * 10
       const count = 1 + (total % 16)
       const fragment: SkfPayload = { kind: 'skf', first: 0, number: 1 + (number % count), total: count, body: new Uint8Array(1) }
-      const at = { ...header, messageId: id % 3, flags: flags & 0x28, firstPayload: PayloadType.Skf, length: 100 }
+      const at = { ...sampleHeader, messageId: id % 3, flags: flags & 0x28, firstPayload: PayloadType.Skf, length: 100 }
       const piece = { first: 0, bytes: new Uint8Array(size === 255 ? 60_000 : size) }
       const wanted = buffer.wants(at, fragment, instant(now))
       const result = buffer.add(at, fragment, piece, instant(now))

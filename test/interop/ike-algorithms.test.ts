@@ -1,19 +1,10 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
+import { formatCidr, parseCidr } from '#shared/wire/ip-address.ts'
 import { connectionSetting, edits, IpsecTown, type StrongswanPeer, setting } from '#test/lab/ipsec-town.ts'
+import { ikeProposals } from '#test/lab/strongswan.ts'
 
 /** Each cipher, PRF, group and kind of certificate that we offer, against strongSwan's own implementation of it, which begins. */
-
-/** IKE proposals in strongSwan's words: every encryption, PRF and group once. */
-const ikeProposals = [
-  'aes256gcm16-prfsha256-x25519',
-  'aes128gcm16-prfsha384-ecp256',
-  'chacha20poly1305-prfsha512-ecp384',
-  'aes256-sha256-prfsha256-ecp521',
-  'aes128-sha384-prfsha384-modp2048',
-  'aes256-sha512-prfsha512-modp3072',
-  'aes256-sha256-modp4096',
-]
 
 const espProposals = [
   'aes256gcm16-x25519-noesn',
@@ -92,10 +83,7 @@ test('strongSwan with every algorithm', async (t) => {
     const said = await peer.swan.sas()
     const [, local = '', remote = ''] = / {4}local {2}(.*)\n {4}remote (.*)/.exec(said) ?? []
     const { addresses } = await owned(town, 'pump')
-    assert.deepEqual(
-      local.trim().split(' ').sort(),
-      addresses.map((address) => `${address}/${address.includes(':') ? 128 : 32}`).sort(),
-    )
+    assert.deepEqual(local.trim().split(' ').sort(), addresses.map((address) => formatCidr(parseCidr(address))).sort())
     assert.doesNotMatch(remote, /(^| )(0\.0\.0\.0|::)\/0/)
     for (const address of town.inner) assert.equal(await peer.host.pings(address, 2), 2)
   })

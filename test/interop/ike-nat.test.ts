@@ -13,7 +13,7 @@ for (const kind of ['easy', 'symmetric'] as const) {
     const peer = await town.peer(t, 'pump', { host: network.dev, endpoint })
     await peer.up()
     for (const address of town.inner) assert.equal(await peer.host.pings(address, 3), 3)
-    const spi = await peer.ikeSpi()
+    const spi = await peer.swan.ikeSpi()
 
     await t.test('P-06 the NAT forgets its mappings: data flows on from a new one', async (t) => {
       network.forget()
@@ -23,7 +23,7 @@ for (const kind of ['easy', 'symmetric'] as const) {
     await t.test('P-06 the provider gives another public address: the broker follows the data', async (t) => {
       network.renumber()
       t.diagnostic(`data flows after ${await peer.reaches(inner, 8_000)} ms`)
-      assert.equal(await peer.ikeSpi(), spi, 'by the same IKE SA')
+      assert.equal(await peer.swan.ikeSpi(), spi, 'by the same IKE SA')
       assert.equal((await peer.swan.ctl('--rekey', '--ike', 'adit')).status, 0, 'IKE follows too')
       assert.equal(await peer.host.pings(inner, 3), 3)
     })

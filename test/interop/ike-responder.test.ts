@@ -1,22 +1,12 @@
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { milliseconds, seconds } from '#shared/time/instant.ts'
+import { seconds } from '#shared/time/instant.ts'
 import type { IpsecCaller } from '#test/lab/ipsec-caller.ts'
-import { type KeyKind, testCa } from '#test/lab/strongswan.ts'
+import { ikeProposals, type KeyKind, testCa } from '#test/lab/strongswan.ts'
 import { certificateOf, credentialOf, inner, psk, StrongswanGateway } from '#test/lab/strongswan-gateway.ts'
 
 /** strongSwan as the gateway, our esp endpoint as the one that begins: what our agent does with any IKEv2 gateway. */
-
-const ikeProposals = [
-  'aes256gcm16-prfsha256-x25519',
-  'aes128gcm16-prfsha384-ecp256',
-  'chacha20poly1305-prfsha512-ecp384',
-  'aes256-sha256-prfsha256-ecp521',
-  'aes128-sha384-prfsha384-modp2048',
-  'aes256-sha512-prfsha512-modp3072',
-  'aes256-sha256-modp4096',
-]
 
 const espProposals = [
   'aes256gcm16-x25519-noesn',
@@ -110,15 +100,11 @@ test('strongSwan as the responder', async (t) => {
   await t.test(
     'P-27 rekeying of both SAs by both ends at once, every two or three seconds: no inner packet is lost',
     async (t) => {
-      await gateway.configure({ esp: 'aes256gcm16-x25519-noesn', rekey: '2s', life: '60s' })
-      const caller = await gateway.call(t, {
-        settings: { ikeSoftTime: seconds(2), ikeHardTime: seconds(60), rekeySpacing: milliseconds(500) },
-        lifetime: { softTime: seconds(2), hardTime: seconds(60) },
-      })
+      const caller = await gateway.callRekeying(t)
       const sent = 300
-      const spi = await gateway.ikeSpi()
+      const spi = await gateway.swan.ikeSpi()
       assert.equal(await caller.pings(inner[0]!, sent), sent)
-      assert.notEqual(await gateway.ikeSpi(), spi)
+      assert.notEqual(await gateway.swan.ikeSpi(), spi)
       await gateway.settles()
       assert.deepEqual(caller.failures, [])
     },

@@ -24,6 +24,7 @@ import type { Configuration, EspPorts } from '#shared/tunnel/esp-options.ts'
 import { WireguardEndpoint } from '#shared/tunnel/wireguard-endpoint.ts'
 import { ProtocolId } from '#shared/wire/ike-numbers.ts'
 import { formatAddress, parseCidr } from '#shared/wire/ip-address.ts'
+import { seen } from '#test/lab/seen.ts'
 
 export interface CallerOptions {
   /** Its literal outer address; the port is any. */
@@ -94,11 +95,9 @@ export class IpsecCaller {
     return this.failures[0]!
   }
 
-  async #until(holds: () => boolean, otherwise: string, timeoutMs: number): Promise<void> {
-    for (const end = performance.now() + timeoutMs; !holds(); ) {
-      if (performance.now() > end) throw new Error(`${otherwise}: ${JSON.stringify(this.failures)}`)
-      await new Promise((resolve) => setTimeout(resolve, 20))
-    }
+  async #until(holds: () => boolean, what: string, timeoutMs: number): Promise<void> {
+    const otherwise = (): string => `${what}: ${JSON.stringify(this.failures)}`
+    await seen(holds, Boolean, { timeoutMs, everyMs: 20, otherwise })
   }
 
   /** Says goodbye. */

@@ -1,9 +1,10 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
-import { setTimeout as wait } from 'node:timers/promises'
+import type { NegotiationDocument } from '#broker/registry/negotiation-document.ts'
 import { Fleet } from '#test/lab/fleet.ts'
 import { type Host, Internet } from '#test/lab/namespaces.ts'
+import { seen } from '#test/lab/seen.ts'
 import { Strongswan, type StrongswanOptions } from '#test/lab/strongswan.ts'
 
 export interface TownOptions {
@@ -17,31 +18,25 @@ export interface TownOptions {
 export class IpsecTown {
   readonly internet: Internet
   readonly srv: Host
-  #fleet: Fleet | undefined
-  #inner: string[] = []
+  readonly fleet: Fleet
+  /** The broker's inner addresses. */
+  readonly inner: readonly string[]
   #hosts = 0
 
-  private constructor(internet: Internet, srv: Host) {
+  private constructor(internet: Internet, srv: Host, fleet: Fleet, inner: readonly string[]) {
     this.internet = internet
     this.srv = srv
+    this.fleet = fleet
+    this.inner = inner
   }
 
   static async open(t: Pick<TestContext, 'after'>, { config, srv }: TownOptions = {}): Promise<IpsecTown> {
     const internet = Internet.open(t)
-    const town = new IpsecTown(internet, srv ?? internet.host('srv'))
-    const options = { prefix: town.srv.prefix, listen: ':4500', api: '127.0.0.1:8443' }
-    town.#fleet = await Fleet.start(t, { ...options, ...(config !== undefined && { config }) })
-    town.#inner = (await town.fleet.admin<{ inner: string[] }>('status')).inner
-    return town
-  }
-
-  get fleet(): Fleet {
-    return this.#fleet!
-  }
-
-  /** The broker's inner addresses. */
-  get inner(): readonly string[] {
-    return this.#inner
+    const host = srv ?? internet.host('srv')
+    const options = { prefix: host.prefix, listen: ':4500', api: '127.0.0.1:8443' }
+    const fleet = await Fleet.start(t, { ...options, ...(config !== undefined && { config }) })
+    const { inner } = await fleet.admin<{ inner: string[] }>('status')
+    return new IpsecTown(internet, host, fleet, inner)
   }
 
   /** A host on a wire of its own to the broker: 10.99.N.2 to 10.99.N.1, and fd99:0:0:N::2 to ::1. */
@@ -69,38 +64,24 @@ export class IpsecTown {
     const folder = await this.register(name, endpoint, ...words)
     const swan = await Strongswan.start(t, { host, ...charon })
     const peer = new StrongswanPeer(name, host, swan, folder, endpoint.slice(0, endpoint.lastIndexOf(':')))
-    if (edit) editConf(folder, edit)
-    await swan.load(folder)
+    await peer.load(edit)
     return peer
   }
 
   /** Negotiations that failed, the last one first. */
-  negotiations(): Promise<Negotiation[]> {
-    return this.fleet.admin<Negotiation[]>('negotiations')
+  negotiations(): Promise<NegotiationDocument[]> {
+    return this.fleet.admin<NegotiationDocument[]>('negotiations')
   }
 
   /** The last failed negotiation once there is one after the row `after`; fails after ten seconds. */
-  async negotiationAfter(after: number): Promise<Negotiation> {
-    for (const end = performance.now() + 10_000; ; await wait(100)) {
-      const [last] = await this.negotiations()
-      if (last && last.id > after) return last
-      if (performance.now() > end) throw new Error(`no negotiation was recorded after ${JSON.stringify(last)}`)
-    }
+  async negotiationAfter(after: number): Promise<NegotiationDocument> {
+    const [last] = await seen(
+      () => this.negotiations(),
+      ([newest]) => newest !== undefined && newest.id > after,
+      { timeoutMs: 10_000, otherwise: ([newest]) => `no negotiation was recorded after ${JSON.stringify(newest)}` },
+    )
+    return last!
   }
-}
-
-/** A failed negotiation as `adit-broker negotiations --json` tells it. */
-export interface Negotiation {
-  id: number
-  stage: string
-  code: string
-  claimedId: string | null
-  message: string
-  offered: string[]
-  allowed: string[]
-  nearest: { offered: string; allowed: string; differs: string } | null
-  mendHere: string
-  mendThere: string
 }
 
 export interface PeerOptions {
@@ -121,7 +102,9 @@ export class StrongswanPeer {
   readonly folder: string
   /** The broker's outer address. */
   readonly gateway: string
-  #written: string | undefined
+  readonly #conf: string
+  /** swanctl.conf as `device add` wrote it. */
+  readonly #written: string
 
   constructor(name: string, host: Host, swan: Strongswan, folder: string, gateway: string) {
     this.name = name
@@ -129,6 +112,14 @@ export class StrongswanPeer {
     this.swan = swan
     this.folder = folder
     this.gateway = gateway
+    this.#conf = join(folder, 'swanctl.conf')
+    this.#written = readFileSync(this.#conf, 'utf8')
+  }
+
+  /** Loads swanctl.conf as it was written or as `edit` changes that; an edit does not outlive the next one. */
+  async load(edit: (conf: string) => string = (conf) => conf): Promise<void> {
+    writeFileSync(this.#conf, edit(this.#written))
+    await this.swan.load(this.folder)
   }
 
   /** Begins connection and child `adit`, and fails with charon's log where that comes to nothing. */
@@ -144,22 +135,15 @@ export class StrongswanPeer {
     return stdout + stderr
   }
 
-  /** Ends the connection and loads swanctl.conf again, as it was written or as `edit` changes that; an edit does not outlive the next one. */
+  /** Ends the connection and loads as `load` does. */
   async reload(edit?: (conf: string) => string): Promise<void> {
     await this.down()
-    this.#written ??= readConf(this.folder)
-    writeConf(this.folder, edit ? edit(this.#written) : this.#written)
-    await this.swan.load(this.folder)
+    await this.load(edit)
   }
 
   /** Ends the IKE SA, whether the broker answers or not. */
   async down(): Promise<void> {
     await this.swan.ctl('--terminate', '--ike', 'adit', '--timeout', '2', '--force')
-  }
-
-  /** The SPI by which the initiator knows the IKE SA: another one after each rekey and each new beginning. */
-  async ikeSpi(): Promise<string> {
-    return /(\w{16})_i/.exec(await this.swan.sas())?.[1] ?? 'none'
   }
 
   /** Resolves to the milliseconds until one ping was answered; fails after `timeoutMs`. */
@@ -174,20 +158,11 @@ export class StrongswanPeer {
 
   /** Resolves when `swanctl --list-sas` matches; fails after `timeoutMs`. */
   async until(pattern: RegExp, timeoutMs = 10_000): Promise<string> {
-    const end = performance.now() + timeoutMs
-    for (;;) {
-      const said = await this.swan.sas()
-      if (pattern.test(said)) return said
-      if (performance.now() > end) throw new Error(`${this.name}: no ${pattern} within ${timeoutMs} ms in:\n${said}`)
-      await wait(100)
-    }
+    const enough = (said: string): boolean => pattern.test(said)
+    const otherwise = (said: string): string => `${this.name}: no ${pattern} within ${timeoutMs} ms in:\n${said}`
+    return seen(() => this.swan.sas(), enough, { timeoutMs, otherwise })
   }
 }
-
-const confOf = (folder: string): string => join(folder, 'swanctl.conf')
-const readConf = (folder: string): string => readFileSync(confOf(folder), 'utf8')
-const writeConf = (folder: string, conf: string): void => writeFileSync(confOf(folder), conf)
-const editConf = (folder: string, edit: (conf: string) => string): void => writeConf(folder, edit(readConf(folder)))
 
 /** Sets `key = value` wherever the key stands in swanctl.conf. */
 export const setting =

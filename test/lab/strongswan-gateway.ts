@@ -6,12 +6,15 @@ import { nativeSuite } from '#shared/crypto/native.ts'
 import { certificateCredential } from '#shared/ikev2/authentication.ts'
 import { parseCertificate } from '#shared/pki/certificate.ts'
 import { decodePem } from '#shared/pki/pem.ts'
+import { milliseconds, seconds } from '#shared/time/instant.ts'
 import { type CallerOptions, IpsecCaller } from '#test/lab/ipsec-caller.ts'
 import { type Host, Internet } from '#test/lab/namespaces.ts'
+import { seen } from '#test/lab/seen.ts'
 import { type KeyKind, Strongswan, type TestCa, testCa } from '#test/lab/strongswan.ts'
 
 /** The gateway's inner addresses, and the secret of those who have no certificate. */
 export const inner = ['10.77.0.1', 'fd77::1']
+const innerRoutes = ['10.77.0.1/32', 'fd77::1/128']
 export const psk = 'b0a7c19e5d2f4863b0a7c19e5d2f4863'
 
 export const certificateOf = (path: string) => parseCertificate(decodePem('CERTIFICATE', readFileSync(path, 'utf8'))[0]!)
@@ -42,7 +45,7 @@ export class StrongswanGateway {
   readonly folder: string
   readonly #here: string
   readonly #there: string
-  readonly #swan: Strongswan
+  readonly swan: Strongswan
   readonly #ca: TestCa
   #mark = 0
 
@@ -50,7 +53,7 @@ export class StrongswanGateway {
     this.host = host
     this.folder = swan.folder
     ;[this.#here, this.#there] = net
-    this.#swan = swan
+    this.swan = swan
     this.#ca = ca
   }
 
@@ -58,7 +61,7 @@ export class StrongswanGateway {
     const internet = Internet.open(t)
     const host = internet.host('moon')
     const net = internet.linkHere(host)
-    for (const address of inner) host.addAddress(`${address}/${address.includes(':') ? 128 : 32}`, 'lo')
+    for (const route of innerRoutes) host.addAddress(route, 'lo')
     const swan = await Strongswan.start(t, { host })
     return new StrongswanGateway(host, net, swan, await testCa(join(swan.folder, 'ca'), { intermediates: 1 }))
   }
@@ -72,20 +75,15 @@ export class StrongswanGateway {
     copyFileSync(certificate, join(folder, 'x509', 'moon.pem'))
     for (const path of [ca.root, ...ca.intermediates]) copyFileSync(path, join(folder, 'x509ca', basename(path)))
     writeFileSync(join(folder, 'swanctl.conf'), swanctlConf(name, conf))
-    await this.#swan.ctl('--terminate', '--ike', 'in', '--timeout', '2', '--force')
-    await this.#swan.load(folder)
-    this.#mark = this.#swan.log.length
-  }
-
-  /** Seconds of processor time that charon has taken. */
-  get processorSeconds(): number {
-    return this.#swan.processorSeconds
+    await this.swan.ctl('--terminate', '--ike', 'in', '--timeout', '2', '--force')
+    await this.swan.load(folder)
+    this.#mark = this.swan.log.length
   }
 
   async restart(settings?: readonly string[]): Promise<void> {
-    await this.#swan.kill()
-    await this.#swan.launch(settings)
-    await this.#swan.load(join(this.folder, 'conf'))
+    await this.swan.kill()
+    await this.swan.launch(settings)
+    await this.swan.load(join(this.folder, 'conf'))
   }
 
   identity(id: string, kind: KeyKind) {
@@ -99,6 +97,15 @@ export class StrongswanGateway {
     return caller
   }
 
+  /** A caller that is up, with which both SAs are renewed every two or three seconds by both ends at once (P-27). */
+  async callRekeying(t: Pick<TestContext, 'after'>): Promise<IpsecCaller> {
+    await this.configure({ esp: 'aes256gcm16-x25519-noesn', rekey: '2s', life: '60s' })
+    return this.call(t, {
+      settings: { ikeSoftTime: seconds(2), ikeHardTime: seconds(60), rekeySpacing: milliseconds(500) },
+      lifetime: { softTime: seconds(2), hardTime: seconds(60) },
+    })
+  }
+
   async meet(t: Pick<TestContext, 'after'>, options: Partial<CallerOptions>): Promise<IpsecCaller> {
     return IpsecCaller.start(t, {
       bind: this.#here,
@@ -106,7 +113,7 @@ export class StrongswanGateway {
       gatewayId: 'moon.example',
       root: certificateOf(this.#ca.root),
       local: ['0.0.0.0/0', '::/0'],
-      remote: inner.map((address) => `${address}/${address.includes(':') ? 128 : 32}`),
+      remote: innerRoutes,
       ...(options.credential ? {} : await this.#usual()),
       ...options,
     } as CallerOptions)
@@ -114,25 +121,15 @@ export class StrongswanGateway {
 
   /** Resolves when charon has logged it since it was configured. */
   async logs(pattern: RegExp): Promise<void> {
-    for (const end = performance.now() + 10_000; !pattern.test(this.#swan.log.slice(this.#mark)); ) {
-      if (performance.now() > end) throw new Error(`no ${pattern} in:\n${this.#swan.log.slice(this.#mark)}`)
-      await new Promise((resolve) => setTimeout(resolve, 50))
-    }
-  }
-
-  async ikeSpi(): Promise<string> {
-    return /(\w{16})_i/.exec(await this.#swan.sas())?.[1] ?? 'none'
+    const enough = (said: string): boolean => pattern.test(said)
+    const otherwise = (said: string): string => `no ${pattern} in:\n${said}`
+    await seen(() => this.swan.log.slice(this.#mark), enough, { timeoutMs: 10_000, everyMs: 50, otherwise })
   }
 
   /** Resolves when there is one IKE SA with one Child SA: collisions have been cleared up. */
   async settles(): Promise<void> {
-    for (const end = performance.now() + 20_000; ; ) {
-      const said = await this.#swan.sas()
-      const count = (pattern: RegExp): number => said.match(pattern)?.length ?? 0
-      if (count(/ESTABLISHED/g) === 1 && count(/INSTALLED/g) === 1) return
-      if (performance.now() > end) throw new Error(said)
-      await new Promise((resolve) => setTimeout(resolve, 100))
-    }
+    const isOne = (said: string): boolean => [/ESTABLISHED/g, /INSTALLED/g].every((pattern) => said.match(pattern)?.length === 1)
+    await seen(() => this.swan.sas(), isOne, { timeoutMs: 20_000, otherwise: (said) => said })
   }
 
   #us: Awaited<ReturnType<typeof credentialOf>> | undefined
@@ -143,7 +140,7 @@ export class StrongswanGateway {
 }
 
 function swanctlConf(name: string, conf: GatewayConf): string {
-  const { proposals = 'default', esp = 'default', local = `${inner[0]}/32, ${inner[1]}/128`, rekey = '4h', life = '5h' } = conf
+  const { proposals = 'default', esp = 'default', local = innerRoutes.join(', '), rekey = '4h', life = '5h' } = conf
   const auth = (id: string, certificate: string) =>
     conf.psk ? `auth = psk\n id = ${id}` : `auth = pubkey\n id = ${id}\n ${certificate}`
   return `connections {

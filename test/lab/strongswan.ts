@@ -6,7 +6,19 @@ import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { setTimeout as wait } from 'node:timers/promises'
 import type { Host } from '#test/lab/namespaces.ts'
+import { processorMicrosOf } from '#test/lab/processor-time.ts'
 import type { Finished } from '#test/lab/program.ts'
+
+/** IKE proposals in its words: of what we offer every encryption, PRF and group once. */
+export const ikeProposals: readonly string[] = [
+  'aes256gcm16-prfsha256-x25519',
+  'aes128gcm16-prfsha384-ecp256',
+  'chacha20poly1305-prfsha512-ecp384',
+  'aes256-sha256-prfsha256-ecp521',
+  'aes128-sha384-prfsha384-modp2048',
+  'aes256-sha512-prfsha512-modp3072',
+  'aes256-sha256-modp4096',
+]
 
 export interface StrongswanOptions {
   /** The namespace it runs in: its sockets, its ESP and its addresses. */
@@ -86,6 +98,11 @@ export class Strongswan {
     return (await this.ctl('--list-sas')).stdout
   }
 
+  /** The SPI by which the initiator knows the IKE SA: another one after each rekey and each new beginning. */
+  async ikeSpi(): Promise<string> {
+    return /(\w{16})_i/.exec(await this.sas())?.[1] ?? 'none'
+  }
+
   /** What charon has logged since it was first started. */
   get log(): string {
     const path = join(this.folder, 'charon.log')
@@ -94,9 +111,7 @@ export class Strongswan {
 
   /** Seconds of processor time that this charon has taken. */
   get processorSeconds(): number {
-    // Fields 14 and 15 of proc(5), in hundredths; the name before them may hold blanks.
-    const fields = readFileSync(`/proc/${this.#child?.pid}/stat`, 'utf8').split(') ')[1]!.split(' ')
-    return (Number(fields[11]) + Number(fields[12])) / 100
+    return processorMicrosOf(this.#child!.pid!) / 1e6
   }
 
   /** Without a farewell: the peer is not told. */

@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { milliseconds, seconds } from '#shared/time/instant.ts'
 import { inner, StrongswanGateway } from '#test/lab/strongswan-gateway.ts'
 
 const minutes = Number(process.env.ADIT_SOAK_MINUTES ?? 60)
@@ -10,11 +9,7 @@ const perMinute = 600
 /** P-27 at length: strongSwan and our endpoint renew both SAs every two or three seconds, both of them, and no inner packet is lost. */
 test(`P-27 ${minutes} minutes of rekeying by both ends`, { timeout: (minutes + 5) * 60_000 }, async (t) => {
   const gateway = await StrongswanGateway.open(t)
-  await gateway.configure({ esp: 'aes256gcm16-x25519-noesn', rekey: '2s', life: '60s' })
-  const caller = await gateway.call(t, {
-    settings: { ikeSoftTime: seconds(2), ikeHardTime: seconds(60), rekeySpacing: milliseconds(500) },
-    lifetime: { softTime: seconds(2), hardTime: seconds(60) },
-  })
+  const caller = await gateway.callRekeying(t)
   let lost = 0
   for (let minute = 1; minute <= minutes; minute++) {
     lost += perMinute - (await caller.pings(inner[0]!, perMinute))

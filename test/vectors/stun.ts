@@ -1,16 +1,6 @@
 import * as corpus from './stun/corpus.ts'
 import * as scapy from './stun/scapy.ts'
 import * as stated from './stun/stated.ts'
-import { BrokenFormat, type VectorKind, type Verdicts } from './verdict.ts'
+import { oneOf } from './verdict.ts'
 
-/** The formats of this kind, told apart by their fields; the first that recognises a file judges it. */
-const formats: readonly VectorKind[] = [stated, scapy, corpus]
-
-export const recognises = (path: string, contents: unknown): boolean =>
-  formats.some((format) => format.recognises(path, contents))
-
-export async function judge(path: string, contents: unknown, verdicts: Verdicts): Promise<void> {
-  const format = formats.find((candidate) => candidate.recognises(path, contents))
-  if (format === undefined) throw new BrokenFormat(`${path} is in no format of STUN vectors that is known here`)
-  await format.judge(path, contents, verdicts)
-}
+export const { recognises, judge } = oneOf('STUN', [stated, scapy, corpus])

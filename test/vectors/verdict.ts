@@ -9,6 +9,19 @@ export interface VectorKind {
   judge(path: string, contents: unknown, verdicts: Verdicts): void | Promise<void>
 }
 
+/** undefined: reproduced; a string: the complaint; `skip`: outside our algorithms or profile, for this reason. */
+export type Judgement = undefined | string | { readonly skip: string }
+
+/** A kind whose files come in several formats, told apart by their fields; the first that recognises a file judges it. `what`: for the sentence where none does. */
+export const oneOf = (what: string, formats: readonly VectorKind[]): VectorKind => ({
+  recognises: (path, contents) => formats.some((format) => format.recognises(path, contents)),
+  async judge(path, contents, verdicts) {
+    const format = formats.find((candidate) => candidate.recognises(path, contents))
+    if (format === undefined) throw new BrokenFormat(`${path} is in no format of ${what} vectors that is known here`)
+    await format.judge(path, contents, verdicts)
+  },
+})
+
 /** The file cannot be read as vectors of the kind asked for; the run ends with this sentence. */
 export class BrokenFormat extends Error {
   override readonly name = 'BrokenFormat'
@@ -44,16 +57,17 @@ export class Verdicts {
     this.skips.set(reason, (this.skips.get(reason) ?? 0) + cases)
   }
 
-  /** Passes where `complaint` is undefined and fails with it otherwise; a thrown error is a complaint too. */
-  settle(file: string, id: string | number, judgement: () => string | undefined): void {
-    let complaint: string | undefined
+  /** Counts the judgement; a thrown error is a complaint too. */
+  settle(file: string, id: string | number, judge: () => Judgement): void {
+    let judgement: Judgement
     try {
-      complaint = judgement()
+      judgement = judge()
     } catch (error) {
-      complaint = `threw ${error instanceof Error ? `${error.name}: ${error.message}` : String(error)}`
+      judgement = `threw ${error instanceof Error ? `${error.name}: ${error.message}` : String(error)}`
     }
-    if (complaint === undefined) this.pass()
-    else this.fail(file, id, complaint)
+    if (judgement === undefined) this.pass()
+    else if (typeof judgement === 'string') this.fail(file, id, judgement)
+    else this.skip(judgement.skip)
   }
 
   get failed(): number {

@@ -1,7 +1,7 @@
 import { type Fields, isFields, isFieldsArray, optionalText } from './fields.ts'
 import { BrokenFormat, type Verdicts } from './verdict.ts'
 import { judgeEcdh, judgeXdh } from './wycheproof/agreement.ts'
-import type { GroupJudge, Judgement } from './wycheproof/group.ts'
+import type { GroupJudge } from './wycheproof/group.ts'
 import { judgeEcdsa, judgeEddsa, judgeRsa } from './wycheproof/signatures.ts'
 import { judgeAead, judgeCbc, judgeHkdf, judgeMac } from './wycheproof/symmetric.ts'
 
@@ -60,13 +60,5 @@ function judgeCase(
     return
   }
   const flags = Array.isArray(test.flags) ? test.flags.filter((flag) => typeof flag === 'string') : []
-  let judgement: Judgement
-  try {
-    judgement = groupJudge({ algorithm, group, test, expected, flags })
-  } catch (error) {
-    judgement = `cannot be read: ${error instanceof Error ? error.message : String(error)}`
-  }
-  if (judgement === undefined) verdicts.pass()
-  else if (typeof judgement === 'string') verdicts.fail(path, id, judgement)
-  else verdicts.skip(judgement.skip)
+  verdicts.settle(path, id, () => groupJudge({ algorithm, group, test, expected, flags }))
 }

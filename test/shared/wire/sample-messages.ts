@@ -1,4 +1,5 @@
 import { fromHex } from '#shared/bytes/hex.ts'
+import type { IkeHeaderFields } from '#shared/wire/ike-message.ts'
 import {
   AuthMethod,
   CertEncoding,
@@ -35,6 +36,17 @@ const gcm: Transform = { type: TransformType.Encryption, id: Encryption.AesGcm16
 const esn: Transform = { type: TransformType.Esn, id: Esn.Yes }
 const any4: TrafficSelector = { protocol: 0, startPort: 0, endPort: 65_535, start: fromHex('00000000'), end: fromHex('ffffffff') }
 const any6: TrafficSelector = { ...any4, start: new Uint8Array(16), end: new Uint8Array(16).fill(0xff) }
+
+/** The numbers of a header, for any message: an initiator's first encrypted one. */
+export const sampleHeader: IkeHeaderFields = {
+  initiatorSpi: 1n,
+  responderSpi: 2n,
+  majorVersion: 2,
+  minorVersion: 0,
+  exchange: 35,
+  flags: 8,
+  messageId: 1,
+}
 
 /** One message of each exchange, between them every payload, as two ends of ours would say them: what is written, cut, and mutated. */
 export const sampleMessages: readonly {

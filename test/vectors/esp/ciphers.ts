@@ -7,11 +7,11 @@ import type { Transform } from '#shared/wire/ike-payload/payload.ts'
 import { underBoth } from '../both-providers.ts'
 import { type Fields, hexField, numberField, textField } from '../fields.ts'
 import { casesIn } from '../ike/cases.ts'
-import type { Verdicts } from '../verdict.ts'
+import type { Judgement, Verdicts } from '../verdict.ts'
 import { encryptionNamed, integrityNamed } from './algorithms.ts'
 
 /** strongSwan's `{family: [{kind: 'aead' | 'crypter' | 'signer', alg, key, …}]}`: the algorithms of ESP by themselves. */
-const judges: Readonly<Record<string, (one: Fields) => string | { skip: string } | undefined>> = {
+const judges: Readonly<Record<string, (one: Fields) => Judgement>> = {
   aead: judgeAead,
   crypter: judgeCrypter,
   signer: judgeSigner,
@@ -20,27 +20,17 @@ const judges: Readonly<Record<string, (one: Fields) => string | { skip: string }
 export const recognises = (_path: string, contents: unknown): boolean => casesIn(contents, Object.keys(judges)).length > 0
 
 export function judge(path: string, contents: unknown, verdicts: Verdicts): void {
-  for (const one of casesIn(contents, Object.keys(judges))) {
-    const id = textField(one, 'id')
-    let judgement: ReturnType<typeof judgeAead>
-    try {
-      judgement = judges[textField(one, 'kind')]!(one)
-    } catch (error) {
-      judgement = `threw ${String(error)}`
-    }
-    if (judgement === undefined) verdicts.pass()
-    else if (typeof judgement === 'string') verdicts.fail(path, id, judgement)
-    else verdicts.skip(judgement.skip)
-  }
+  for (const one of casesIn(contents, Object.keys(judges)))
+    verdicts.settle(path, textField(one, 'id'), () => judges[textField(one, 'kind')]!(one))
 }
 
-const refused = (transform: Transform | undefined, name: string): { skip: string } =>
+const refused = (transform: Transform | undefined, name: string): Judgement =>
   transform === undefined
     ? { skip: `${name} is not ours` }
     : { skip: `${nameOf(transform)} is refused: ${refusalOf(transform) ?? 'it is not spoken'}` }
 
 /** `{encKey, salt, iv, adata, plain, cipher}`: the nonce is salt and IV. */
-function judgeAead(one: Fields): string | { skip: string } | undefined {
+function judgeAead(one: Fields): Judgement {
   const name = textField(one, 'alg')
   const key = hexField(one, 'encKey')
   const transform = encryptionNamed(name, key.length)
@@ -60,7 +50,7 @@ function judgeAead(one: Fields): string | { skip: string } | undefined {
 }
 
 /** `{key, iv, plain, cipher}`. */
-function judgeCrypter(one: Fields): string | { skip: string } | undefined {
+function judgeCrypter(one: Fields): Judgement {
   const name = textField(one, 'alg')
   const transform = encryptionNamed(name, numberField(one, 'key_size'))
   if (transform === undefined || encryption(transform.id, transform.keyLength)?.mode !== 'cbc') return refused(transform, name)
@@ -76,7 +66,7 @@ function judgeCrypter(one: Fields): string | { skip: string } | undefined {
 }
 
 /** `{key, data, mac}`, the MAC cut as it goes on the wire. */
-function judgeSigner(one: Fields): string | { skip: string } | undefined {
+function judgeSigner(one: Fields): Judgement {
   const name = textField(one, 'alg')
   const transform = integrityNamed(name)
   const descriptor = transform && integrity(transform.id)

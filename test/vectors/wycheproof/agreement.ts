@@ -3,7 +3,8 @@ import { fromHex } from '#shared/bytes/hex.ts'
 import { CryptoError, type DiffieHellman } from '#shared/crypto/suite.ts'
 import { underBoth } from '../both-providers.ts'
 import { hexField, textField } from '../fields.ts'
-import { type GroupJudge, hasFlag, type Judgement, type WycheproofCase } from './group.ts'
+import type { Judgement } from '../verdict.ts'
+import { type GroupJudge, hasFlag, type WycheproofCase } from './group.ts'
 import {
   curves,
   type Decoded,

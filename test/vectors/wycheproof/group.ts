@@ -1,4 +1,5 @@
 import type { Fields } from '../fields.ts'
+import type { Judgement } from '../verdict.ts'
 
 export type Expected = 'valid' | 'invalid' | 'acceptable'
 
@@ -10,14 +11,6 @@ export interface WycheproofCase {
   readonly expected: Expected
   readonly flags: readonly string[]
 }
-
-/** Skipped with this reason. */
-export interface Skip {
-  readonly skip: string
-}
-
-/** undefined: reproduced; a string: the complaint. */
-export type Judgement = undefined | string | Skip
 
 export type GroupJudge = (one: WycheproofCase) => Judgement
 
