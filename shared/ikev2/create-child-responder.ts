@@ -1,4 +1,4 @@
-import { after, type Instant } from '#shared/time/instant.ts'
+import type { Instant } from '#shared/time/instant.ts'
 import { TokenBucket } from '#shared/time/token-bucket.ts'
 import { NotifyType, ProtocolId, TransformType } from '#shared/wire/ike-numbers.ts'
 import type { IkePayload, NotifyPayload } from '#shared/wire/ike-payload/payload.ts'
@@ -98,21 +98,20 @@ export class CreateChildResponder {
     if (state.childPolicy === undefined) return [notify(NotifyType.NoAdditionalSas)]
     const old = rekey === undefined ? undefined : this.#wanted(rekey)
     if (old !== undefined && 'kind' in old) return [old]
-    const { maxChildren, rekeySpacing } = state.context.settings
+    const { maxChildren } = state.context.settings
     if (old === undefined && state.children.lasting.length >= maxChildren) return [notify(NotifyType.NoAdditionalSas)]
     if (!this.#mayBegin(old, now)) return [notify(NotifyType.TemporaryFailure)]
 
     const nonces = { initiator: nonce.nonce.slice(), responder: state.context.suite.random(NONCE_LENGTH) }
     const answer = answerChild(state, generation, request, { nonces, inAuth: false })
     if ('error' in answer) return [answer.error]
-    if (old !== undefined) state.rekeyAllowedAt = after(now, rekeySpacing)
     this.#install(answer.made, old, nonces, now)
     return answer.payloads
   }
 
   /** New ones may come as many at once as there may be, then as seldom as rekeys. */
   #mayBegin(old: ChildSa | undefined, now: Instant): boolean {
-    if (old !== undefined) return now >= this.#state.rekeyAllowedAt
+    if (old !== undefined) return this.#state.rekeys.take(now)
     const { maxChildren, rekeySpacing } = this.#state.context.settings
     if (rekeySpacing === 0) return true
     this.#creations ??= new TokenBucket(1_000 / rekeySpacing, maxChildren)

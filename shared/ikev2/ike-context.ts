@@ -50,7 +50,7 @@ export interface IkeSettings {
   readonly livenessTime: Duration | undefined
   /** How long a peer may take from its first message to a proof of who it is. */
   readonly halfOpenTime: Duration
-  /** A peer may rekey anything once in so long; sooner it is told TEMPORARY_FAILURE. */
+  /** A peer may rekey one of its security associations in so long, two that fall due together; sooner it is told TEMPORARY_FAILURE. */
   readonly rekeySpacing: Duration
   /** Child SAs of one IKE SA at most, those that are being replaced not counted. */
   readonly maxChildren: number

@@ -1,4 +1,4 @@
-import { after, type Duration, type Instant, instant, milliseconds, minutes, seconds } from '#shared/time/instant.ts'
+import { after, type Duration, type Instant, milliseconds, minutes, seconds } from '#shared/time/instant.ts'
 import type { Endpoint } from '#shared/wire/endpoint.ts'
 import type { IkeId } from '#shared/wire/ike-payload/payload.ts'
 import type { ChildSa } from './child-sa.ts'
@@ -13,6 +13,7 @@ import type { NegotiationFailure } from './negotiation-failure.ts'
 import type { NoncePair } from './nonce-order.ts'
 import { noAbilities, type PeerAbilities } from './peer-abilities.ts'
 import type { AuthenticatedPeer, ChildPolicy, PeerGrant } from './peer-policy.ts'
+import { RekeyAllowance } from './rekey-allowance.ts'
 
 /** Soft lifetimes are cut by up to this share, by chance, so that the two ends and the members of a fleet do not rekey at once. */
 const SOFT_JITTER = 0.1
@@ -80,12 +81,12 @@ export class IkeState {
   earlyDeletes: Set<number> | undefined
   /** What is said once a closing association has ended. */
   closingWhy: ClosedWhy = 'local'
-  /** Earliest time at which the peer may rekey again. */
-  rekeyAllowedAt: Instant = instant(0)
+  readonly rekeys: RekeyAllowance
   readonly #outputs: IkeOutput[] = []
 
   constructor(context: IkeContext, initiation: Initiation | undefined, endpoint: Endpoint | undefined, now: Instant) {
     this.context = context
+    this.rekeys = new RekeyAllowance(context.settings.rekeySpacing)
     this.initiation = initiation
     this.endpoint = endpoint
     this.state = initiation === undefined ? 'half-open' : 'initiating'

@@ -1,4 +1,4 @@
-import { after, type Instant } from '#shared/time/instant.ts'
+import type { Instant } from '#shared/time/instant.ts'
 import { NotifyType, ProtocolId, TransformType } from '#shared/wire/ike-numbers.ts'
 import type { IkePayload } from '#shared/wire/ike-payload/payload.ts'
 import { CreateChildTask } from './create-child-task.ts'
@@ -33,8 +33,8 @@ export class RekeyIkeResponder {
     const ke = payloadOf(request, 'ke')
     if (sa === undefined || nonce === undefined || ke === undefined) return [notify(NotifyType.InvalidSyntax)]
     const isBusy = old.active instanceof CreateChildTask || old.active instanceof DeleteChildTask
-    const isTooSoon = now < state.rekeyAllowedAt || state.ikeRekeying?.theirs !== undefined
-    if (isBusy || isTooSoon || old.standing !== 'current' || state.state !== 'established')
+    const isCrossed = state.ikeRekeying?.theirs !== undefined
+    if (isBusy || isCrossed || old.standing !== 'current' || state.state !== 'established' || !state.rekeys.take(now))
       return [notify(NotifyType.TemporaryFailure)]
 
     const selection = selectProposal(sa.proposals, context.proposals, ProtocolId.Ike, { guess: ke.group })
@@ -56,7 +56,6 @@ export class RekeyIkeResponder {
     const spis = { initiator: remoteSpi, responder: localSpi }
     const next = new Generation(context, localSpi, remoteSpi, false, old.requests.roundTrip)
     next.secrets = rekeyedSecrets(context.suite, old.secrets!, chosen, { shared, nonces, spis, isInitiator: false })
-    state.rekeyAllowedAt = after(now, context.settings.rekeySpacing)
     state.generations.push(next)
     if (state.ikeRekeying !== undefined) {
       next.standing = 'crossing'
