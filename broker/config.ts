@@ -58,6 +58,10 @@ const schema = z.strictObject({
   api: listenAddress.default(':8443'),
   'public-endpoints': z.array(endpoint).max(8).default([]),
   'public-api': z.array(apiUrl).max(8).default([]),
+  'public-addresses': z
+    .array(z.string().refine(isAddress, { message: 'write literal addresses' }))
+    .max(8)
+    .default([]),
   'api-names': z
     .array(z.string().regex(/^[A-Za-z0-9._:-]{1,253}$/, 'write a host name or a literal address'))
     .max(32)
@@ -104,6 +108,8 @@ export interface Config {
   readonly publicEndpoints: readonly string[]
   /** What claims say of the API's whereabouts; empty: found out. */
   readonly publicApi: readonly string[]
+  /** Literal addresses of the hosts in `publicApi`, which claims carry beside the names; empty: this machine's public ones. */
+  readonly publicAddresses: readonly string[]
   /** Further names and addresses for the API's certificate. */
   readonly apiNames: readonly string[]
   readonly keepalive: Duration
@@ -148,6 +154,7 @@ export function parseConfig(text: string, file: string): Config {
     api: top.api,
     publicEndpoints: top['public-endpoints'],
     publicApi: top['public-api'],
+    publicAddresses: top['public-addresses'],
     apiNames: top['api-names'],
     keepalive: tunnel.keepalive,
     innerMtu: tunnel.mtu,

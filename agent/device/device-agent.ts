@@ -109,6 +109,7 @@ export class DeviceAgent {
       record: identity.record,
       floors: identity.floors,
       api: () => identity.api(),
+      provenAddresses: () => identity.provenAddresses,
       limits: { sendBuffer: CONNECTION_BUFFER, receiveBuffer: CONNECTION_BUFFER },
       speaks: config.suite,
       ike: () => identity.ike(),

@@ -1,3 +1,4 @@
+import { splitHostPort } from '#agent/core/agent-config.ts'
 import type { IkeIdentity } from '#agent/core/esp-hub.ts'
 import { equalPublic } from '#shared/bytes/equal.ts'
 import type { Suite } from '#shared/crypto/suite.ts'
@@ -10,6 +11,7 @@ import { HttpsClient } from '#shared/platform/tls.ts'
 import type { Clock } from '#shared/time/instant.ts'
 import type { SuiteName } from '#shared/tunnel/association.ts'
 import { BrokerApi, firstThatAnswers, type Requester } from './broker-api.ts'
+import { addressesOf } from './endpoint-resolver.ts'
 import { leafOf, requestCertificate } from './est.ts'
 import { Floors, type FloorsRole } from './floors.ts'
 import type { AgentKeys, AgentRecord, Certificates, StateFolder } from './state-folder.ts'
@@ -31,6 +33,7 @@ export class Identity {
   readonly record: AgentRecord
   readonly floors: Floors
   readonly #suite: Suite
+  readonly #proven = new Map<string, string>()
   #certificates: Certificates
   #https: HttpsClient | undefined
 
@@ -67,9 +70,15 @@ export class Identity {
       trust: { rootDer: decodePem('CERTIFICATE', this.#certificates.root)[0]! },
       time: () => this.floors.time.floor,
       identity: { key: this.keys.identityPem, chain: this.#certificates.chain },
-      lastGoodAddresses: (host) => this.record.addresses?.[host] ?? [],
+      lastGoodAddresses: (host) => addressesOf(host, this.record),
+      onProven: (host, address) => this.#proven.set(host, address),
     })
     return this.#https
+  }
+
+  /** Where each host of the API has proven itself last, since the start. */
+  get provenAddresses(): ReadonlyMap<string, string> {
+    return this.#proven
   }
 
   api(): BrokerApi {
@@ -129,7 +138,8 @@ export async function enrol({ folder, token, role, speaks, onProgress = () => {}
   onProgress(`asking ${claim.api[0]}`)
   const { chain, root } = await redeem(claim, keys, floors, suite)
   const { name } = leafOf(chain)
-  await folder.saveRecord({ api: claim.api, name, role, ...(speaks && { suite: speaks }) })
+  const addresses = claimedAddresses(claim)
+  await folder.saveRecord({ api: claim.api, name, role, ...(speaks && { suite: speaks }), ...(addresses && { addresses }) })
   await folder.saveCertificates({ chain, root })
   onProgress(`enrolled as ${name}`)
   const identity = (await Identity.load(folder, ports))!
@@ -138,7 +148,13 @@ export async function enrol({ folder, token, role, speaks, onProgress = () => {}
 }
 
 async function redeem(claim: Claim, keys: AgentKeys, floors: Floors, suite: Suite): Promise<Certificates> {
-  const https = new HttpsClient({ suite, trust: { rootFingerprint: claim.ca }, time: () => floors.time.floor })
+  const addresses = claimedAddresses(claim) ?? {}
+  const https = new HttpsClient({
+    suite,
+    trust: { rootFingerprint: claim.ca },
+    time: () => floors.time.floor,
+    lastGoodAddresses: (host) => addresses[host] ?? [],
+  })
   try {
     const request = { keys, name: claim.role, credentials: claim }
     const chain = await eachUrl(claim.api, https, (server) => requestCertificate(server, request, suite))
@@ -148,17 +164,36 @@ async function redeem(claim: Claim, keys: AgentKeys, floors: Floors, suite: Suit
   }
 }
 
+/** The claim's literal addresses stand for each of its hosts that has a name: who is there, TLS shows (F-08). */
+function claimedAddresses({ api, addresses }: Claim): Record<string, readonly string[]> | undefined {
+  return addresses && Object.fromEntries(api.map((url) => [new URL(url).hostname, addresses]))
+}
+
 /** The certificate is what counts and is safe; a configuration that cannot be had now is fetched when the agent runs. */
 async function learnConfig(identity: Identity, onProgress: (step: string) => void): Promise<void> {
   try {
     const config = await identity.api().config()
     identity.floors.raiseTime(config.time)
-    await identity.folder.saveRecord({ ...identity.record, name: config.name, config })
+    const { record } = identity
+    await identity.folder.saveRecord({
+      ...record,
+      name: config.name,
+      config,
+      ...tunnelAddresses(record, config.broker.endpoints),
+    })
   } catch {
     onProgress('the configuration will be fetched at the first run')
   } finally {
     identity.close()
   }
+}
+
+/** The tunnel's hosts begin with what the API's have: mostly they are one machine, and DNS corrects it later. */
+function tunnelAddresses({ addresses }: AgentRecord, endpoints: readonly string[]): Pick<AgentRecord, 'addresses'> {
+  const known = Object.values(addresses ?? {})[0]
+  if (addresses === undefined || known === undefined) return {}
+  const hosts = endpoints.map((text) => splitHostPort(text)?.address ?? '').filter((host) => host !== '')
+  return { addresses: { ...Object.fromEntries(hosts.map((host) => [host, known])), ...addresses } }
 }
 
 function eachUrl<T>(

@@ -51,8 +51,10 @@ export interface AgentRecord {
   readonly config?: AgentConfig
   /** The broker's outer endpoint that answered last. */
   readonly lastEndpoint?: Endpoint
-  /** Addresses that each host name had when it last resolved (F-08). */
+  /** Addresses that each host name had when it last resolved, or by the claim (F-08). */
   readonly addresses?: Readonly<Record<string, readonly string[]>>
+  /** Those of them from which the broker itself has answered, the newest first. */
+  readonly proven?: Readonly<Record<string, readonly string[]>>
 }
 
 /**

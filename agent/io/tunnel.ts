@@ -12,7 +12,7 @@ import { Backoff, uniform } from '#shared/time/backoff.ts'
 import { type Clock, hours, milliseconds, seconds } from '#shared/time/instant.ts'
 import type { EndpointPorts, SuiteName } from '#shared/tunnel/association.ts'
 import type { BrokerApi } from './broker-api.ts'
-import { knownEndpoints, type Lookup, resolveHosts } from './endpoint-resolver.ts'
+import { knownEndpoints, type Lookup, proveAddress, resolveHosts } from './endpoint-resolver.ts'
 import type { Floors } from './floors.ts'
 import type { AgentKeys, AgentRecord, StateFolder } from './state-folder.ts'
 
@@ -29,6 +29,8 @@ export interface TunnelOptions {
   readonly floors: Floors
   /** The API under the certificate of the moment; asked for anew each time, since certificates are renewed. */
   api(): BrokerApi
+  /** Where hosts of the API have proven themselves. */
+  provenAddresses?(): ReadonlyMap<string, string>
   /** The protocols of the tunnel. For esp, `ike` says who we are under the certificate of the moment. */
   readonly speaks?: SuiteName
   ike?(): IkeIdentity
@@ -128,13 +130,13 @@ export class Tunnel {
   }
 
   #known(config: AgentConfig): ReturnType<typeof knownEndpoints> {
-    return knownEndpoints(config.broker.endpoints, this.#record.addresses ?? {})
+    return knownEndpoints(config.broker.endpoints, this.#record)
   }
 
   #event(event: AgentEvent): void {
     if (event.kind === 'up' || event.kind === 'roamed') {
       this.#backoff.reset()
-      this.#remember({ lastEndpoint: event.endpoint })
+      this.#remember({ lastEndpoint: event.endpoint, ...this.#proven([event.endpoint.address]) })
     }
     if (event.kind === 'connecting') void this.#resolveHosts()
     if (event.kind === 'ask-timestamp') void this.#askTimestamp()
@@ -162,10 +164,12 @@ export class Tunnel {
       if (this.#closed) return
       this.#options.floors.raiseTime(config.time)
       const changed = JSON.stringify({ ...config, time: 0 }) !== JSON.stringify({ ...this.#record.config, time: 0 })
+      this.#remember(this.#proven(this.#options.provenAddresses?.().values() ?? []))
       if (changed) {
         this.#remember({ config, name: config.name })
-        await this.#resolveHosts()
+        // DNS comes after: what it says is taken up when it is there.
         this.#configure(config)
+        void this.#resolveHosts()
       }
       this.#schedule(milliseconds(REFRESH_EVERY * (0.75 + this.#options.suite.random(1)[0]! / 510)))
     } catch (error) {
@@ -187,15 +191,27 @@ export class Tunnel {
     const { config } = this.#record
     if (!config) return
     const before = this.#record.addresses ?? {}
-    // The API's names too: their last good addresses serve it while DNS is dead.
-    const names = [...config.broker.endpoints, ...this.#record.api.map((url) => `${new URL(url).hostname}:443`)]
-    const addresses = await resolveHosts(names, before, this.#options.timers, this.#options.lookup)
+    const addresses = await resolveHosts(this.#names(config), before, this.#options.timers, this.#options.lookup)
     if (this.#closed) return
     if (JSON.stringify(addresses) !== JSON.stringify(before)) {
       this.#remember({ addresses })
       this.core.setEndpoints(this.#known(config), this.#record.lastEndpoint)
     }
     if (this.core.state !== 'up') this.#resolve = this.#options.timers.setTimer(RESOLVE_EVERY, () => void this.#resolveHosts())
+  }
+
+  /** The API's names too: their last good addresses serve it while DNS is dead. */
+  #names(config: AgentConfig): string[] {
+    return [...config.broker.endpoints, ...this.#record.api.map((url) => `${new URL(url).hostname}:443`)]
+  }
+
+  /** The broker itself has answered from there. */
+  #proven(answered: Iterable<string>): Pick<AgentRecord, 'proven'> {
+    const { config } = this.#record
+    if (config === undefined) return {}
+    let known: Pick<AgentRecord, 'addresses' | 'proven'> = this.#record
+    for (const address of answered) known = { ...known, proven: proveAddress(this.#names(config), address, known) }
+    return known.proven && Object.keys(known.proven).length > 0 ? { proven: known.proven } : {}
   }
 
   /** Saved in the background, one write after the other; a disk that refuses costs only the memory. */

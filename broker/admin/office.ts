@@ -13,6 +13,8 @@ export interface Reach {
   readonly api: readonly string[]
   /** `HOST:PORT` of UDP: what a stock WireGuard peer is told. */
   readonly endpoints: readonly string[]
+  /** Literal addresses of the hosts that `api` names; empty where it names none. */
+  readonly addresses: readonly string[]
 }
 
 /** How a tunnel stands at this moment. */

@@ -2,6 +2,7 @@ import type { Config } from '#broker/config.ts'
 import { trySplitListen } from '#broker/config.ts'
 import { splitEndpoint } from '#broker/endpoint-text.ts'
 import { endpointText } from '#shared/wire/endpoint.ts'
+import { contains, parseCidr, tryParseAddress } from '#shared/wire/ip-address.ts'
 import type { Reach } from './office.ts'
 
 /** Where a broker listens or last listened: "ADDR:PORT" of UDP, and the API's URL. */
@@ -23,7 +24,32 @@ export function reachOf(config: Config, listening: Listening | undefined, addres
   return {
     api: config.publicApi.length > 0 ? config.publicApi : places(api, addresses).map((place) => `https://${place}`),
     endpoints: config.publicEndpoints.length > 0 ? config.publicEndpoints : places(udp, addresses),
+    addresses: literalsOf(config, addresses),
   }
+}
+
+/** For agents whose DNS is dead (F-08). Without a configured list, this machine's own addresses, where the whole world can use them. */
+function literalsOf({ publicApi, publicAddresses }: Config, addresses: readonly string[]): readonly string[] {
+  const isNamed = publicApi.some((url) => tryParseAddress(new URL(url).hostname.replace(/^\[|\]$/g, '')) === undefined)
+  if (!isNamed) return []
+  return publicAddresses.length > 0 ? publicAddresses : addresses.filter(isPublic).slice(0, mostUrls)
+}
+
+const privateNetworks = [
+  '0.0.0.0/8',
+  '10.0.0.0/8',
+  '100.64.0.0/10',
+  '127.0.0.0/8',
+  '169.254.0.0/16',
+  '172.16.0.0/12',
+  '192.168.0.0/16',
+]
+  .concat('::/16', 'fc00::/7', 'fe80::/10')
+  .map(parseCidr)
+
+const isPublic = (text: string): boolean => {
+  const address = tryParseAddress(text)
+  return address !== undefined && !privateNetworks.some((network) => contains(network, address))
 }
 
 /** Host names and addresses that the API's certificate must be good for. */

@@ -1,11 +1,13 @@
 import { Encoder } from 'cbor-x'
 import type { Suite } from '#shared/crypto/suite.ts'
 import { AditError } from '#shared/errors.ts'
+import { tryParseAddress } from '#shared/wire/ip-address.ts'
 
 /**
  * A claim token: the short-lived right to enrol, as a person copies it.
  *
- *   adit1-BASE64URL( CBOR {v: 1, api: [url …], ca: 32 bytes, id: 8 bytes, secret: 16 bytes, role: text} || SHA-256(CBOR)[0..4) )
+ *   adit1-BASE64URL( CBOR {v: 1, api: [url …], ca: 32 bytes, id: 8 bytes, secret: 16 bytes, role: text, at?: [address …]}
+ *                    || SHA-256(CBOR)[0..4) )
  *
  * The checksum catches mistyping before anything is sent; the secret is what proves the right.
  */
@@ -19,6 +21,8 @@ export interface Claim {
   /** 16 bytes, secret. */
   readonly secret: Uint8Array
   readonly role: ClaimRole
+  /** Literal addresses of the hosts that `api` names, for where there is no DNS (F-08); at most 8. Who answers there is proven by `ca`. */
+  readonly addresses?: readonly string[]
 }
 
 export type ClaimRole = 'device' | 'operator'
@@ -28,11 +32,13 @@ const checksumLength = 4
 /** Longest token read, in characters: eight URLs of 253 bytes fit. */
 const tokenLimit = 4096
 const urlLimit = 8
+const addressLimit = 8
 
 const codec = new Encoder({ useRecords: false, variableMapSize: true, tagUint8Array: false })
 
 export function encodeClaim(claim: Claim, suite: Pick<Suite, 'hash'>): string {
-  const body = codec.encode({ v: 1, api: claim.api, ca: claim.ca, id: claim.id, secret: claim.secret, role: claim.role })
+  const { api, ca, id, secret, role, addresses } = claim
+  const body = codec.encode({ v: 1, api, ca, id, secret, role, ...(addresses && { at: addresses }) })
   return prefix + Buffer.concat([body, checksum(body, suite)]).toString('base64url')
 }
 
@@ -58,13 +64,16 @@ function readBody(body: Buffer): Claim {
     throw malformed('its content cannot be read', cause)
   }
   if (typeof value !== 'object' || value === null) throw malformed('its content cannot be read')
-  const { v, api, ca, id, secret, role } = value as Record<string, unknown>
+  const { v, api, ca, id, secret, role, at } = value as Record<string, unknown>
   if (v !== 1) throw malformed('it is of a version that this program does not know')
   if (!Array.isArray(api) || api.length < 1 || api.length > urlLimit || !api.every(isHttpsUrl)) throw malformed('it names no API')
   if (!isBytes(ca, 32) || !isBytes(id, 8) || !isBytes(secret, 16)) throw malformed('a field has the wrong size')
   if (role !== 'device' && role !== 'operator') throw malformed('it is for a role that this program does not know')
+  if (at !== undefined && !(Array.isArray(at) && at.length <= addressLimit && at.every(isLiteral)))
+    throw malformed('an address in it is none')
   // Copies, since the decoder hands out views of the token's buffer.
-  return { api: [...api], ca: Uint8Array.from(ca), id: Uint8Array.from(id), secret: Uint8Array.from(secret), role }
+  const copies = { ca: Uint8Array.from(ca), id: Uint8Array.from(id), secret: Uint8Array.from(secret) }
+  return { api: [...api], ...copies, role, ...(at && { addresses: [...at] }) }
 }
 
 function isHttpsUrl(value: unknown): value is string {
@@ -72,6 +81,8 @@ function isHttpsUrl(value: unknown): value is string {
   const url = new URL(value)
   return url.protocol === 'https:' && url.username === '' && url.password === '' && url.search === '' && url.hash === ''
 }
+
+const isLiteral = (value: unknown): boolean => typeof value === 'string' && tryParseAddress(value) !== undefined
 
 const isBytes = (value: unknown, length: number): value is Uint8Array => value instanceof Uint8Array && value.length === length
 

@@ -3,9 +3,10 @@ import { tryParseAddress } from '#shared/wire/ip-address.ts'
 
 /** How long the resolver may take, in ms: alone, and where addresses that were good before stand ready (F-08). */
 const patience = { alone: 5_000, withLastGood: 1_500 }
+const mostCandidates = 8
 
 export interface ResolveOptions {
-  /** Addresses that answered before, tried after what DNS says, or instead of it. */
+  /** Addresses that answered before. They are tried first: a poisoned answer shall not keep us from where the right server was. */
   lastGood: readonly string[]
   lookup?(host: string): Promise<readonly string[]>
 }
@@ -15,13 +16,32 @@ export async function resolveHost(host: string, options: ResolveOptions): Promis
   if (tryParseAddress(host) !== undefined) return [host]
   const { lastGood } = options
   try {
-    const limit = lastGood.length > 0 ? patience.withLastGood : patience.alone
-    const found = await within(limit, (options.lookup ?? lookupAll)(host), `DNS does not answer for ${host}`)
-    return [...new Set([...found, ...lastGood])]
+    const found = await asked(host, lastGood.length > 0, options.lookup ?? lookupAll)
+    return [...new Set([...lastGood, ...found])].slice(0, mostCandidates)
   } catch (error) {
     if (lastGood.length > 0) return lastGood
     throw error
   }
+}
+
+/** Questions that no resolver has answered yet. Where one is old, and there are other addresses, nobody waits for it again. */
+const underWay = new Map<string, Promise<readonly string[]>>()
+
+function asked(
+  host: string,
+  hasLastGood: boolean,
+  lookup: (host: string) => Promise<readonly string[]>,
+): Promise<readonly string[]> {
+  const why = `DNS does not answer for ${host}`
+  const pending = lookup === lookupAll ? underWay.get(host) : undefined
+  if (pending !== undefined) return hasLastGood ? Promise.reject(new Error(why)) : within(patience.alone, pending, why)
+  const answer = lookup(host)
+  if (lookup === lookupAll) {
+    underWay.set(host, answer)
+    const done = (): void => void underWay.delete(host)
+    answer.then(done, done)
+  }
+  return within(hasLastGood ? patience.withLastGood : patience.alone, answer, why)
 }
 
 const lookupAll = async (host: string): Promise<readonly string[]> =>

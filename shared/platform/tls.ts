@@ -7,6 +7,7 @@ import type { ServerProof, Trust } from '#shared/pki/server-trust.ts'
 import { resolveHost } from '#shared/platform/resolve-host.ts'
 import { type ClientIdentity, connectTls } from '#shared/platform/tls-connect.ts'
 import type { WallTime } from '#shared/time/instant.ts'
+import { tryParseAddress } from '#shared/wire/ip-address.ts'
 
 export type { Trust } from '#shared/pki/server-trust.ts'
 
@@ -20,6 +21,8 @@ export interface HttpsClientOptions {
   identity?: ClientIdentity
   /** Addresses of a host where DNS fails or is slow (F-08): the last good ones. */
   lastGoodAddresses?(host: string): readonly string[]
+  /** A server at that address has proven to be the host: worth remembering for when DNS is dead. */
+  onProven?(host: string, address: string): void
   /** Instead of the system's resolver. */
   lookup?(host: string): Promise<readonly string[]>
 }
@@ -147,12 +150,55 @@ async function readBody(incoming: IncomingMessage): Promise<Uint8Array> {
   return Buffer.concat(chunks, length)
 }
 
+/** What one address is ahead of the next, ms: enough for a handshake around the world; both then go on side by side (RFC 8305 §5). */
+const staggerMs = 1_000
+
+/**
+ * Tries the addresses in order, each a little after the one before it or as soon as that one has failed; the first that is proven wins.
+ * Rejects with a refusal where there was one, since it says more than a silence.
+ */
+function firstProven(
+  candidates: readonly string[],
+  connect: (address: string) => Promise<{ socket: TLSSocket; proof: ServerProof }>,
+): Promise<{ socket: TLSSocket; proof: ServerProof; address: string }> {
+  return new Promise((resolve, reject) => {
+    let failure: unknown
+    let next = 0
+    let open = 0
+    let settled = false
+    let timer: NodeJS.Timeout | undefined
+    const start = (): void => {
+      clearTimeout(timer)
+      const address = candidates[next++]
+      if (settled || address === undefined) return
+      open++
+      connect(address).then(
+        ({ socket, proof }) => {
+          if (settled) return void socket.destroy()
+          settled = true
+          clearTimeout(timer)
+          resolve({ socket, proof, address })
+        },
+        (error) => {
+          open--
+          if (!(failure instanceof AditError)) failure = error
+          if (next < candidates.length) start()
+          else if (open === 0 && !settled) reject(failure)
+        },
+      )
+      if (next < candidates.length) timer = setTimeout(start, staggerMs)
+    }
+    start()
+  })
+}
+
 /** Where each connection went; a closed socket no longer knows. */
 const addresses = new WeakMap<object, string>()
 
 /** Keeps connections alive, and makes them only to servers that were proven. */
 class PinnedAgent extends Agent {
   readonly #options: HttpsClientOptions
+  readonly #lastProven = new Map<string, readonly string[]>()
   proof: ServerProof | undefined
 
   constructor(options: HttpsClientOptions) {
@@ -172,24 +218,20 @@ class PinnedAgent extends Agent {
     )
   }
 
-  /** Each address in turn: one that does not answer, or answers as someone else, is followed by the next (a poisoned DNS, F-08). */
+  /** The first of the host's addresses that proves to be the one meant; a silent or an alien one costs a moment (a poisoned DNS, F-08). */
   async #connect(host: string, port: number): Promise<TLSSocket> {
     const candidates = await resolveHost(host, {
-      lastGood: this.#options.lastGoodAddresses?.(host) ?? [],
+      lastGood: [...(this.#lastProven.get(host) ?? []), ...(this.#options.lastGoodAddresses?.(host) ?? [])],
       ...(this.#options.lookup && { lookup: this.#options.lookup }),
     })
-    let failure: unknown
-    for (const address of candidates) {
-      try {
-        const { socket, proof } = await connectTls({ ...this.#options, host, address, port, floor: this.#options.time() })
-        this.proof = proof
-        addresses.set(socket, address)
-        return socket
-      } catch (error) {
-        // A refusal says more than a silence.
-        if (!(failure instanceof AditError)) failure = error
-      }
-    }
-    throw failure ?? new Error(`no address is known for ${host}`)
+    if (candidates.length === 0) throw new Error(`no address is known for ${host}`)
+    const { socket, proof, address } = await firstProven(candidates, (address) =>
+      connectTls({ ...this.#options, host, address, port, floor: this.#options.time() }),
+    )
+    this.proof = proof
+    addresses.set(socket, address)
+    this.#lastProven.set(host, [address])
+    if (tryParseAddress(host) === undefined) this.#options.onProven?.(host, address)
+    return socket
   }
 }

@@ -47,6 +47,7 @@ async function serve(stateFolder: string): Promise<void> {
     record: operator.record,
     floors: operator.floors,
     api: () => operator.api(),
+    provenAddresses: () => operator.provenAddresses,
     speaks: operator.record.suite ?? 'noise',
     ike: () => operator.ike(),
     onEvent: (event) => {

@@ -17,7 +17,7 @@ const newClaim = z.strictObject({
 
 export const claimOperations: Record<string, Operation> = {
   'claim.create': operation(newClaim, async ({ registry, authority, suite, actor, reach }, { name, uses, ttl, ...rest }) => {
-    const { api } = await reach()
+    const { api, addresses } = await reach()
     if (api.length === 0) {
       const message = 'It is not known where the API will listen, since its port is 0 and no broker runs.'
       throw new AditError('broker-not-running', message, 'Start the broker first, or set public-api in the configuration.')
@@ -26,8 +26,11 @@ export const claimOperations: Record<string, Operation> = {
       { ...rest, ...(name !== undefined && { name }), ...(uses !== undefined && { uses }), ...(ttl !== undefined && { ttl }) },
       actor,
     )
-    const claim = encodeClaim({ api, ca: authority.rootFingerprint, id, secret, role: summary.role }, suite)
-    return { claim, ...document(summary), api }
+    const claim = encodeClaim(
+      { api, ca: authority.rootFingerprint, id, secret, role: summary.role, ...(addresses.length > 0 && { addresses }) },
+      suite,
+    )
+    return { claim, ...document(summary), api, addresses }
   }),
   'claim.list': operation(nothing, async ({ registry }) => (await registry.claims.list()).map(document)),
   'claim.revoke': operation(z.strictObject({ id: z.string() }), async ({ registry, actor }, { id }) =>

@@ -33,6 +33,7 @@ const broken: readonly [text: string, message: RegExp][] = [
   ['[telemetry]\nkeeep = "7d"', /^f\.toml:2: there is no key telemetry\.keeep/],
   ['public-endpoints = ["a b:1"]', /^f\.toml:1: public-endpoints: write HOST:PORT/],
   ['public-api = ["http://a:1"]', /^f\.toml:1: public-api: write https/],
+  ['public-addresses = ["a.example"]', /^f\.toml:1: public-addresses: write literal/],
   ['a = 1\nb = \n', /^f\.toml:2: /],
   ['[ipsec]\nport500 = "500"', /^f\.toml:2: ipsec\.port500: write ADDR:PORT/],
   ['[ipsec]\nid = "a b"', /^f\.toml:2: ipsec\.id: write a host name/],

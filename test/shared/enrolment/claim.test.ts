@@ -38,6 +38,11 @@ test('any claim goes through its token', () => {
   )
 })
 
+test('F-08 literal addresses travel beside the names', () => {
+  const withAddresses: Claim = { ...claim, addresses: ['203.0.113.7', '2001:db8::7'] }
+  assert.deepEqual(decodeClaim(encodeClaim(withAddresses, suite), suite), withAddresses)
+})
+
 test('every mistyped character and every cut is noticed', () => {
   for (let i = 0; i < token.length; i++) {
     const other = token[i] === 'A' ? 'B' : 'A'
@@ -60,6 +65,9 @@ test('tokens with wrong content are refused though their checksum fits', () => {
     { ...claim, id: new Uint8Array(9) },
     { ...claim, secret: new Uint8Array(0) },
     { ...claim, role: 'api' },
+    { ...claim, addresses: ['broker.example.com'] },
+    { ...claim, addresses: Array(9).fill('192.0.2.1') },
+    { ...claim, addresses: '192.0.2.1' },
   ]
   for (const content of wrong) assert.throws(() => decodeClaim(encodeClaim(content as Claim, suite), suite), isMalformed)
 })

@@ -155,6 +155,26 @@ test('F-08 a name that DNS does not know, answers late, or lies about: the last 
   assert.equal(liar.received(), 0)
 })
 
+test('F-08 a silent address among DNS’s answers costs a moment, and whoever proved to be the host is asked first from then on', async (t) => {
+  const scene = await serve(t, [local, ca, root])
+  const mute = createTcpServer(() => {})
+  await new Promise<void>((resolve) => mute.listen(scene.port, '127.0.0.2', resolve))
+  t.after(() => mute.close())
+  const proven: string[] = []
+  const https = client(t, {
+    lookup: async () => ['127.0.0.2', '127.0.0.1'],
+    onProven: (host, address) => proven.push(`${host} ${address}`),
+  })
+  const url = `https://localhost:${scene.port}`
+  const began = performance.now()
+  assert.equal((await https.request({ url, headers: { connection: 'close' } })).address, '127.0.0.1')
+  const first = performance.now() - began
+  assert.ok(first < 5_000, `${first} ms`)
+  assert.equal((await https.request({ url, headers: { connection: 'close' } })).address, '127.0.0.1')
+  assert.ok(performance.now() - began - first < 900, 'the mute one was not waited for again')
+  assert.deepEqual(proven, ['localhost 127.0.0.1', 'localhost 127.0.0.1'])
+})
+
 test('nobody there, somebody mute, and somebody without TLS are unreachable within the time given', async (t) => {
   const mute = createTcpServer(() => {})
   const plain = createTcpServer((socket) => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n'))
