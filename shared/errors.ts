@@ -42,6 +42,8 @@ export const exitStatuses = {
   'rate-limited': 3,
   revoked: 3,
   'host-key-changed': 3,
+  'statement-refused': 3,
+  'fleet-key-refused': 3,
   'not-enrolled': 4,
   'already-enrolled': 3,
   'device-unknown': 4,

@@ -18,7 +18,7 @@ const leaves = [
 ]
 const layer1 = ['shared/wire/', 'shared/crypto/']
 const layer2 = ['shared/noise/', 'shared/ikev2/', 'shared/pki/', 'shared/telemetry/']
-const layer3 = ['shared/tunnel/', 'shared/nat/', 'shared/netstack/', 'shared/enrolment/']
+const layer3 = ['shared/tunnel/', 'shared/nat/', 'shared/netstack/', 'shared/enrolment/', 'shared/fleet/']
 const layer4 = ['shared/dataplane/']
 const platform = ['shared/platform/']
 const programs = ['agent/', 'broker/']
