@@ -126,7 +126,7 @@ export async function assembleGateway(
       spoofed: (packet, from, now) => journal.spoofed(packet, from, now),
       stun(datagram, from, reply) {
         const answer = stun.answer(datagram, from, clock.now())
-        if (answer) reply(answer)
+        if (answer) reply(answer.datagram, answer.to)
       },
     },
   })

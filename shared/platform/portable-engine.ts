@@ -35,8 +35,8 @@ export interface PortableEngineOptions {
   filter: FlowFilter
   event(event: TunnelEvent): void
   ports: Pick<DataPlanePorts, 'deliver' | 'spoofed'> & {
-    /** A STUN message arrived; `reply` sends the answer to where it came from. */
-    stun?(datagram: Uint8Array, from: Endpoint, reply: (answer: Uint8Array) => void): void
+    /** A STUN message arrived; `reply` sends the answer, by the same socket, to where it came from or to `to`. */
+    stun?(datagram: Uint8Array, from: Endpoint, reply: (answer: Uint8Array, to?: Endpoint) => void): void
   }
 }
 
@@ -66,7 +66,7 @@ export class PortableEngine implements Engine {
       ports: {
         ...rest,
         transmit,
-        ...(stun && { stun: (datagram, from) => stun(datagram, from, (answer) => transmit(answer, from)) }),
+        ...(stun && { stun: (datagram, from) => stun(datagram, from, (answer, to = from) => transmit(answer, to)) }),
       },
     })
     this.driver.add(endpoint)

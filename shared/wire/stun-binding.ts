@@ -1,121 +1,104 @@
 /**
- * The binding transaction (RFC 8489 §2, §6.3): "where do I come from?" Our answers are never larger than the question, but for a bare
- * one of 20 bytes, which the gateway's bucket bounds (P-12); our questions are padded so that their answers fit.
+ * The client's side of the binding transaction (RFC 8489 §2, §6.3): "where do I come from?", and the wishes of RFC 5780 for where the
+ * answer comes from and goes to. Our questions are padded so that their answers fit (P-12).
  */
-import { tryParseAddress } from './ip-address.ts'
 import {
   BINDING_METHOD,
   checkFingerprint,
   decodeStun,
-  encodeStun,
   lengthOfStun,
-  putFingerprint,
-  STUN_HEADER_LENGTH,
+  orUndefined,
   type StunAttribute,
-  StunAttributeType,
   type StunMessage,
   stunAttribute,
+  stunBytes,
+  StunAttributeType as Type,
 } from './stun.ts'
-import { decodeStunAddress, encodeStunAddress, type StunAddress } from './stun-address.ts'
+import { decodeStunAddress, type StunAddress } from './stun-address.ts'
 import { WireError } from './wire-error.ts'
 
 /** A question of this length has room for the answer with an IPv6 address: 20 + 4 + 20 bytes. */
-export const PADDED_REQUEST_LENGTH = 44
+const PADDED_REQUEST_LENGTH = 44
 const ATTRIBUTE_HEADER_LENGTH = 4
-const UNKNOWN_ATTRIBUTE = 420
 
-/** Comprehension-required attributes that a binding server of RFC 8489 understands, PADDING of RFC 5780 among them. */
-const understood: ReadonlySet<number> = new Set([
-  StunAttributeType.MappedAddress,
-  StunAttributeType.Username,
-  StunAttributeType.MessageIntegrity,
-  StunAttributeType.ErrorCode,
-  StunAttributeType.UnknownAttributes,
-  StunAttributeType.Realm,
-  StunAttributeType.Nonce,
-  StunAttributeType.MessageIntegritySha256,
-  StunAttributeType.PasswordAlgorithm,
-  StunAttributeType.Userhash,
-  StunAttributeType.XorMappedAddress,
-  StunAttributeType.Padding,
-])
+/** Flags of CHANGE-REQUEST (RFC 5780 §7.2). */
+export const CHANGE_ADDRESS = 4
+export const CHANGE_PORT = 2
 
-/** A binding request, padded to `length` bytes (a multiple of 4; 20 means bare). */
-export function encodeBindingRequest(transactionId: Uint8Array, length: number = PADDED_REQUEST_LENGTH): Uint8Array {
-  const room = length - STUN_HEADER_LENGTH - ATTRIBUTE_HEADER_LENGTH
-  const attributes = room < 0 ? [] : [{ type: StunAttributeType.Padding, value: new Uint8Array(room) }]
-  return encoded({ class: 'request', method: BINDING_METHOD, transactionId, attributes })
+/** By which of our other sockets an answer leaves (RFC 5780 §6.1); both false: by the one that was asked. */
+export interface StunChange {
+  readonly address: boolean
+  readonly port: boolean
+}
+
+export interface BindingWishes {
+  /** Bytes, a multiple of 4; 20 means bare. Default 44. */
+  readonly length?: number
+  /** RESPONSE-PORT (RFC 5780 §7.5): the port of our address that the answer is to go to. */
+  readonly responsePort?: number | undefined
+  /** CHANGE-REQUEST (RFC 5780 §7.2). */
+  readonly change?: StunChange | undefined
+}
+
+/** A binding request, padded to `length` bytes. RESPONSE-PORT excludes PADDING, so another attribute makes room beside it. */
+export function encodeBindingRequest(
+  transactionId: Uint8Array,
+  { length = PADDED_REQUEST_LENGTH, responsePort, change }: BindingWishes = {},
+): Uint8Array {
+  const attributes: StunAttribute[] = []
+  if (responsePort !== undefined)
+    attributes.push({ type: Type.ResponsePort, value: Uint8Array.of(responsePort >>> 8, responsePort & 0xff) })
+  if (change !== undefined) {
+    const flags = (change.address ? CHANGE_ADDRESS : 0) | (change.port ? CHANGE_PORT : 0)
+    attributes.push({ type: Type.ChangeRequest, value: Uint8Array.of(0, 0, 0, flags) })
+  }
+  const message: StunMessage = { class: 'request', method: BINDING_METHOD, transactionId, attributes }
+  const room = length - lengthOfStun(message) - ATTRIBUTE_HEADER_LENGTH
+  const filler = responsePort === undefined ? Type.Padding : Type.Room
+  if (room >= 0) attributes.push({ type: filler, value: new Uint8Array(room) })
+  return stunBytes(message)
+}
+
+/** What a server said of itself and us; all but `mapped` only where it speaks RFC 5780 and there was room. */
+export interface BindingAnswer {
+  readonly mapped: StunAddress | undefined
+  /** OTHER-ADDRESS: address and port at which it is reached too, both different. */
+  readonly other: StunAddress | undefined
+  /** RESPONSE-ORIGIN: where the answer was sent from. */
+  readonly origin: StunAddress | undefined
+}
+
+/** The whole answer to our request: `refused` with the error's code, or what it says. Undefined where it is none of ours. Never throws. */
+export function readBindingResponse(
+  datagram: Uint8Array,
+  transactionId: Uint8Array,
+): BindingAnswer | { readonly refused: number } | undefined {
+  return orUndefined(() => {
+    const message = decodeStun(datagram)
+    if (message.method !== BINDING_METHOD || !message.transactionId.every((byte, i) => byte === transactionId[i]))
+      return undefined
+    if (checkFingerprint(datagram) === 'wrong') return undefined
+    if (message.class === 'error') return { refused: errorCode(message) }
+    if (message.class !== 'success') return undefined
+    const hidden = stunAttribute(message, Type.XorMappedAddress)
+    const mapped = hidden ? decodeStunAddress(hidden, message.transactionId) : clear(message, Type.MappedAddress)
+    return { mapped, other: clear(message, Type.OtherAddress), origin: clear(message, Type.ResponseOrigin) }
+  })
 }
 
 /** The address that the answer to our request names; undefined where it is no such answer. Never throws. */
 export function readBindingAnswer(datagram: Uint8Array, transactionId: Uint8Array): StunAddress | undefined {
-  return quietly(() => {
-    const message = decodeStun(datagram)
-    if (message.class !== 'success' || message.method !== BINDING_METHOD) return undefined
-    if (!message.transactionId.every((byte, i) => byte === transactionId[i])) return undefined
-    if (checkFingerprint(datagram) === 'wrong') return undefined
-    const hidden = stunAttribute(message, StunAttributeType.XorMappedAddress)
-    if (hidden !== undefined) return decodeStunAddress(hidden, message.transactionId)
-    const clear = stunAttribute(message, StunAttributeType.MappedAddress)
-    return clear && decodeStunAddress(clear)
-  })
+  const response = readBindingResponse(datagram, transactionId)
+  return response && 'mapped' in response ? response.mapped : undefined
 }
 
-/**
- * The answer to a stranger's datagram that looks like STUN, or undefined: to anything but a sound binding request, and to one that is
- * smaller than its answer would be. Never throws.
- */
-export function answerBinding(request: Uint8Array, from: StunAddress): Uint8Array | undefined {
-  return quietly(() => {
-    const message = decodeStun(request)
-    if (message.class !== 'request' || message.method !== BINDING_METHOD) return undefined
-    const fingerprint = checkFingerprint(request)
-    // A link-local sender's zone names an interface of ours: it is no part of the address that he asks for.
-    const address = from.address.split('%', 1)[0]!
-    if (fingerprint === 'wrong' || tryParseAddress(address) === undefined) return undefined
-    const unknown = message.attributes.filter(({ type }) => type < 0x8000 && !understood.has(type))
-    const answer = unknown.length > 0 ? refusal(message, unknown) : success(message, { address, port: from.port })
-    const room = request.length === STUN_HEADER_LENGTH ? Number.POSITIVE_INFINITY : request.length
-    if (fingerprint === 'valid' && lengthOfStun(answer) + 8 <= room) return fingerprinted(answer)
-    return lengthOfStun(answer) <= room ? encoded(answer) : undefined
-  })
+function errorCode(message: StunMessage): number {
+  const value = stunAttribute(message, Type.ErrorCode)
+  if (value === undefined || value.length < 4) throw new WireError('stun-error', 'an error answer has its code')
+  return (value[2]! & 7) * 100 + value[3]!
 }
 
-function success({ method, transactionId }: StunMessage, from: StunAddress): StunMessage {
-  const value = encodeStunAddress(from, transactionId)
-  return { class: 'success', method, transactionId, attributes: [{ type: StunAttributeType.XorMappedAddress, value }] }
-}
-
-/** RFC 8489 §6.3.1: 420 and the list of what was not understood, each type once. */
-function refusal({ method, transactionId }: StunMessage, unknown: readonly StunAttribute[]): StunMessage {
-  const types = [...new Set(unknown.map(({ type }) => type))]
-  const list = Uint8Array.from(types.flatMap((type) => [type >> 8, type & 0xff]))
-  const code = Uint8Array.of(0, 0, Math.floor(UNKNOWN_ATTRIBUTE / 100), UNKNOWN_ATTRIBUTE % 100)
-  const attributes = [
-    { type: StunAttributeType.ErrorCode, value: code },
-    { type: StunAttributeType.UnknownAttributes, value: list },
-  ]
-  return { class: 'error', method, transactionId, attributes }
-}
-
-function encoded(message: StunMessage): Uint8Array {
-  const out = new Uint8Array(lengthOfStun(message))
-  encodeStun(message, out)
-  return out
-}
-
-function fingerprinted(message: StunMessage): Uint8Array {
-  const attributes = [...message.attributes, { type: StunAttributeType.Fingerprint, value: new Uint8Array(4) }]
-  const out = encoded({ ...message, attributes })
-  putFingerprint(out)
-  return out
-}
-
-function quietly<T>(read: () => T): T | undefined {
-  try {
-    return read()
-  } catch (error) {
-    if (error instanceof WireError) return undefined
-    throw error
-  }
+function clear(message: StunMessage, type: number): StunAddress | undefined {
+  const value = stunAttribute(message, type)
+  return value && decodeStunAddress(value)
 }

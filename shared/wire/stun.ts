@@ -28,6 +28,7 @@ export const BINDING_METHOD = 0x001
 /** Attribute types (RFC 8489 §18.3, RFC 5780 §9). Below 0x8000 the reader must understand them. */
 export const StunAttributeType = {
   MappedAddress: 0x0001,
+  ChangeRequest: 0x0003,
   Username: 0x0006,
   MessageIntegrity: 0x0008,
   ErrorCode: 0x0009,
@@ -39,9 +40,14 @@ export const StunAttributeType = {
   Userhash: 0x001e,
   XorMappedAddress: 0x0020,
   Padding: 0x0026,
+  ResponsePort: 0x0027,
   Software: 0x8022,
   AlternateServer: 0x8023,
   Fingerprint: 0x8028,
+  ResponseOrigin: 0x802b,
+  OtherAddress: 0x802c,
+  /** Ours, of the types that nobody has been given: room in a request that may have no PADDING. */
+  Room: 0xfe5c,
 } as const
 
 export interface StunAttribute {
@@ -122,6 +128,23 @@ export function lengthOfStun(message: StunMessage): number {
   let length = STUN_HEADER_LENGTH
   for (const { value } of message.attributes) length += ATTRIBUTE_HEADER_LENGTH + padded(value.length)
   return length
+}
+
+/** The whole message in bytes of its own. */
+export function stunBytes(message: StunMessage): Uint8Array {
+  const out = new Uint8Array(lengthOfStun(message))
+  encodeStun(message, out)
+  return out
+}
+
+/** What `read` makes of a stranger's bytes; undefined where they break a rule of the format. */
+export function orUndefined<T>(read: () => T): T | undefined {
+  try {
+    return read()
+  } catch (error) {
+    if (error instanceof WireError) return undefined
+    throw error
+  }
 }
 
 const padded = (length: number): number => (length + 3) & ~3

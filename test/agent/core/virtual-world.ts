@@ -9,7 +9,7 @@ import { nanosecondsOf, TimestampFloor } from '#shared/tunnel/tai64n.ts'
 import type { WireguardAssociation } from '#shared/tunnel/wireguard-association.ts'
 import { WireguardEndpoint } from '#shared/tunnel/wireguard-endpoint.ts'
 import { classify } from '#shared/wire/demux.ts'
-import { answerBinding } from '#shared/wire/stun-binding.ts'
+import { answerBinding } from '#shared/wire/stun-answer.ts'
 import { seeded, seededSuite } from '#test/shared/tunnel/virtual-link.ts'
 
 interface Party {

@@ -12,18 +12,18 @@ test('P-12 no answer is longer than its request, but for the bare IPv4 one', () 
   const stun = new StunResponder()
   for (const from of [four, six]) {
     const request = encodeBindingRequest(id)
-    const answer = stun.answer(request, from, instant(0))!
+    const answer = stun.answer(request, from, instant(0))!.datagram
     assert.ok(answer.length <= request.length)
     assert.deepEqual(readBindingAnswer(answer, id), from)
   }
-  const bare = encodeBindingRequest(id, 20)
-  assert.equal(stun.answer(bare, four, instant(0))?.length, 32)
+  const bare = encodeBindingRequest(id, { length: 20 })
+  assert.equal(stun.answer(bare, four, instant(0))?.datagram.length, 32)
   assert.equal(stun.answer(bare, six, instant(0)), undefined)
 })
 
 test('P-12 bare requests share 200 answers a second, and do not starve padded ones', () => {
   const stun = new StunResponder()
-  const bare = encodeBindingRequest(id, 20)
+  const bare = encodeBindingRequest(id, { length: 20 })
   for (let i = 0; i < 1_000; i++) stun.answer(bare, four, instant(0))
   assert.equal(stun.answered, 200)
   assert.notEqual(stun.answer(encodeBindingRequest(id), four, instant(0)), undefined)

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 import { type KeepaliveOutput, NatKeepalive } from '#shared/nat/keepalive.ts'
 import { type Instant, instant, milliseconds } from '#shared/time/instant.ts'
-import { answerBinding } from '#shared/wire/stun-binding.ts'
+import { answerBinding } from '#shared/wire/stun-answer.ts'
 import { seededSuite } from '../tunnel/virtual-link.ts'
 
 /** A keepalive whose broker answers, or not, from where `place` says. */

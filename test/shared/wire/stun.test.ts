@@ -15,7 +15,8 @@ import {
   stunAttribute,
 } from '#shared/wire/stun.ts'
 import { decodeStunAddress, encodeStunAddress } from '#shared/wire/stun-address.ts'
-import { answerBinding, encodeBindingRequest, readBindingAnswer } from '#shared/wire/stun-binding.ts'
+import { answerBinding, replyToBinding } from '#shared/wire/stun-answer.ts'
+import { encodeBindingRequest, readBindingAnswer, readBindingResponse, type StunChange } from '#shared/wire/stun-binding.ts'
 import { WireError } from '#shared/wire/wire-error.ts'
 
 const id = fromHex('b7e7a701bc34d686fa87dfae')
@@ -106,7 +107,7 @@ test('our own question is answered whatever the family, and only its own answer 
     assert.equal(readBindingAnswer(answer, nativeSuite.random(12)), undefined)
     assert.equal(answerBinding(answer, from), undefined, 'answers are not answered')
   }
-  assert.equal(encodeBindingRequest(id, 20).length, 20)
+  assert.equal(encodeBindingRequest(id, { length: 20 }).length, 20)
   assert.deepEqual(readBindingAnswer(answerBinding(question, { address: 'fe80::1%eth0', port: 7 })!, id), {
     address: 'fe80::1',
     port: 7,
@@ -152,4 +153,69 @@ test('indications, other methods and other bytes get silence, and nothing ever t
     }),
     { numRuns: 20_000, seed: 6 },
   )
+})
+
+test('RESPONSE-PORT: the answer goes to that port of the sender; never larger than the question; with PADDING it is refused', () => {
+  for (const from of [v4, v6]) {
+    const question = encodeBindingRequest(id, { responsePort: 40_000 })
+    assert.equal(question.length, 44)
+    const reply = replyToBinding(question, from)!
+    assert.deepEqual(reply.to, { address: from.address, port: 40_000 })
+    assert.ok(reply.datagram.length <= question.length)
+    assert.deepEqual(readBindingAnswer(reply.datagram, id), from, 'it still names where the question came from')
+  }
+  const port = { type: StunAttributeType.ResponsePort, value: Uint8Array.of(1, 0, 0, 0) }
+  assert.equal(
+    replyToBinding(request([port, { type: 0xfe5c, value: new Uint8Array(0) }]), v4)?.to.port,
+    256,
+    'four bytes, as coturn sends',
+  )
+  const both = replyToBinding(request([port, { type: StunAttributeType.Padding, value: new Uint8Array(40) }]), v4)!
+  assert.deepEqual(readBindingResponse(both.datagram, id), { refused: 400 })
+  assert.deepEqual(both.to, v4)
+  assert.equal(replyToBinding(encodeBindingRequest(id, { responsePort: 7, length: 28 }), v4), undefined, 'no room for the answer')
+  const nowhere = replyToBinding(encodeBindingRequest(id, { responsePort: 0 }), v4)!
+  assert.deepEqual(readBindingResponse(nowhere.datagram, id), { refused: 400 })
+})
+
+test('CHANGE-REQUEST: answered from where the seat can, 420 where it cannot; OTHER-ADDRESS only where there is room', () => {
+  const other = { address: '198.51.100.3', port: 3479 }
+  const origin = { address: '198.51.100.2', port: 4500 }
+  const seat = {
+    other,
+    origin: (change: StunChange) => (change.address ? undefined : { ...origin, port: change.port ? 3479 : 4500 }),
+  }
+  const change = { address: false, port: true }
+  const answered = replyToBinding(encodeBindingRequest(id, { change, length: 92 }), v4, seat)!
+  assert.deepEqual(answered.change, change)
+  assert.deepEqual(readBindingResponse(answered.datagram, id), { mapped: v4, other, origin: { ...origin, port: 3479 } })
+  const lone = replyToBinding(encodeBindingRequest(id, { change: { address: true, port: false } }), v4, seat)!
+  assert.deepEqual(readBindingResponse(lone.datagram, id), { refused: 420 })
+  assert.deepEqual(lone.change, { address: false, port: false })
+  const seatless = replyToBinding(encodeBindingRequest(id, { change }), v4)!
+  assert.deepEqual(readBindingResponse(seatless.datagram, id), { refused: 420 })
+
+  assert.equal(replyToBinding(encodeBindingRequest(id), v4, seat)!.datagram.length, 32, 'keepalives cost what they did')
+  assert.equal(replyToBinding(request([]), v4, seat)!.datagram.length, 44, 'the bare one, under the bucket')
+  // What a stock client sends: no room for an address, yet that the answer came says that the filter let it in.
+  const terse = encodeBindingRequest(id, { change, length: 28 })
+  assert.equal(terse.length, 28)
+  assert.equal(replyToBinding(terse, v4, seat)!.datagram.length, 20)
+})
+
+test('P-12 no wish makes an answer larger than its question', () => {
+  const seat = { other: { address: '2001:db8::3', port: 1 }, origin: () => ({ address: '2001:db8::2', port: 2 }) }
+  for (let length = 24; length <= 1_600; length += 4) {
+    for (const from of [v4, v6]) {
+      for (const change of [undefined, { address: true, port: true }]) {
+        for (const responsePort of [undefined, 9]) {
+          const question = encodeBindingRequest(id, { length, change, responsePort })
+          const reply = replyToBinding(question, from, seat)
+          assert.ok(reply === undefined || reply.datagram.length <= Math.min(question.length, 1_232), `${length}`)
+        }
+      }
+    }
+  }
+  const long = decodeStun(replyToBinding(encodeBindingRequest(id, { length: 1_500 }), v6, seat)!.datagram)
+  assert.ok(stunAttribute(long, StunAttributeType.Padding)!.length > 1_000, 'long PADDING is answered by PADDING')
 })
