@@ -13,7 +13,7 @@ import type { IkeState } from './ike-state.ts'
 import { natDetection, signatureHashes } from './init-answer.ts'
 import { groupsOf, type KeyShare, keyPayload, makeShare, sharedWith } from './key-share.ts'
 import { findError, findNotify, hasNotify, notify, wantedGroup } from './notify.ts'
-import { NONCE_LENGTH } from './numbers.ts'
+import { FIRST_NONCE_LENGTH } from './numbers.ts'
 import { payloadOf } from './payload-of.ts'
 import { readAbilities } from './peer-abilities.ts'
 import { offerOf } from './proposal.ts'
@@ -56,7 +56,7 @@ export class InitInitiator {
     this.#initiation = initiation
     this.#actions = actions
     this.#usesTicket = initiation.ticket !== undefined
-    this.#nonce = state.context.suite.random(NONCE_LENGTH)
+    this.#nonce = state.context.suite.random(FIRST_NONCE_LENGTH)
     this.#generation = new Generation(state.context, state.context.newSpi(), 0n, true)
     state.generations = [this.#generation]
   }

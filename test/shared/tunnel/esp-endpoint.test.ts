@@ -204,6 +204,8 @@ test('a refused peer learns that and no more; we ask again ever more rarely, and
   assert.equal(bob.failures.length, alice.failures.length)
   assert.match(bob.failures[0]!.message, /alice\.example/)
   assert.doesNotMatch(JSON.stringify(alice.failures), /not known/)
+  alice.endpoint.removePeer(alice.to(bob))
+  network.run(31_000)
   assert.deepEqual(bob.endpoint.sizes, { halfOpen: 0, ikeSpis: 0, spis: 0 })
   assert.equal(bob.endpoint.association(peerKeyOf('alice.example')), undefined)
 })
