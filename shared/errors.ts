@@ -53,6 +53,8 @@ export const exitStatuses = {
   'subnet-taken': 3,
   'not-found': 4,
   'broker-unreachable': 4,
+  'proxy-auth': 4,
+  'proxy-refused': 4,
   'broker-not-running': 4,
   'tunnel-unreachable': 4,
   'service-refused': 4,

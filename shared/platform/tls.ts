@@ -5,6 +5,7 @@ import type { Suite } from '#shared/crypto/suite.ts'
 import { AditError } from '#shared/errors.ts'
 import type { ServerProof, Trust } from '#shared/pki/server-trust.ts'
 import { resolveHost } from '#shared/platform/resolve-host.ts'
+import type { HttpProxy } from '#shared/platform/tcp-proxy.ts'
 import { type ClientIdentity, connectTls } from '#shared/platform/tls-connect.ts'
 import type { WallTime } from '#shared/time/instant.ts'
 import { tryParseAddress } from '#shared/wire/ip-address.ts'
@@ -25,6 +26,8 @@ export interface HttpsClientOptions {
   onProven?(host: string, address: string): void
   /** Instead of the system's resolver. */
   lookup?(host: string): Promise<readonly string[]>
+  /** Through which proxy a place is reached, if through any. */
+  proxy?(host: string, port: number): HttpProxy | undefined
 }
 
 export interface HttpsRequest {
@@ -220,18 +223,26 @@ class PinnedAgent extends Agent {
 
   /** The first of the host's addresses that proves to be the one meant; a silent or an alien one costs a moment (a poisoned DNS, F-08). */
   async #connect(host: string, port: number): Promise<TLSSocket> {
-    const candidates = await resolveHost(host, {
-      lastGood: [...(this.#lastProven.get(host) ?? []), ...(this.#options.lastGoodAddresses?.(host) ?? [])],
-      ...(this.#options.lookup && { lookup: this.#options.lookup }),
-    })
+    const proxy = this.#options.proxy?.(host, port)
+    // A proxy resolves names itself.
+    const candidates = proxy ? [host] : await this.#resolve(host)
     if (candidates.length === 0) throw new Error(`no address is known for ${host}`)
     const { socket, proof, address } = await firstProven(candidates, (address) =>
-      connectTls({ ...this.#options, host, address, port, floor: this.#options.time() }),
+      connectTls({ ...this.#options, proxy, host, address, port, floor: this.#options.time() }),
     )
     this.proof = proof
     addresses.set(socket, address)
+    if (proxy) return socket
     this.#lastProven.set(host, [address])
     if (tryParseAddress(host) === undefined) this.#options.onProven?.(host, address)
     return socket
+  }
+
+  #resolve(host: string): Promise<readonly string[]> {
+    const { lookup, lastGoodAddresses } = this.#options
+    return resolveHost(host, {
+      lastGood: [...(this.#lastProven.get(host) ?? []), ...(lastGoodAddresses?.(host) ?? [])],
+      ...(lookup && { lookup }),
+    })
   }
 }
