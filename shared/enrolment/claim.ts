@@ -6,7 +6,8 @@ import { tryParseAddress } from '#shared/wire/ip-address.ts'
 /**
  * A claim token: the short-lived right to enrol, as a person copies it.
  *
- *   adit1-BASE64URL( CBOR {v: 1, api: [url …], ca: 32 bytes, id: 8 bytes, secret: 16 bytes, role: text, at?: [address …]}
+ *   adit1-BASE64URL( CBOR {v: 1, api: [url …], ca: 32 bytes, id: 8 bytes, secret: 16 bytes, role: text, at?: [address …],
+ *                     fleet?: 32 bytes}
  *                    || SHA-256(CBOR)[0..4) )
  *
  * The checksum catches mistyping before anything is sent; the secret is what proves the right.
@@ -23,6 +24,8 @@ export interface Claim {
   readonly role: ClaimRole
   /** Literal addresses of the hosts that `api` names, for where there is no DNS (F-08); at most 8. Who answers there is proven by `ca`. */
   readonly addresses?: readonly string[]
+  /** Public half of the fleet key (Ed25519, 32 bytes), pinned from the enrolment on (DESIGN D6). */
+  readonly fleetKey?: Uint8Array
 }
 
 export type ClaimRole = 'device' | 'operator'
@@ -37,8 +40,9 @@ const addressLimit = 8
 const codec = new Encoder({ useRecords: false, variableMapSize: true, tagUint8Array: false })
 
 export function encodeClaim(claim: Claim, suite: Pick<Suite, 'hash'>): string {
-  const { api, ca, id, secret, role, addresses } = claim
-  const body = codec.encode({ v: 1, api, ca, id, secret, role, ...(addresses && { at: addresses }) })
+  const { api, ca, id, secret, role, addresses, fleetKey } = claim
+  const options = { ...(addresses && { at: addresses }), ...(fleetKey && { fleet: fleetKey }) }
+  const body = codec.encode({ v: 1, api, ca, id, secret, role, ...options })
   return prefix + Buffer.concat([body, checksum(body, suite)]).toString('base64url')
 }
 
@@ -64,16 +68,17 @@ function readBody(body: Buffer): Claim {
     throw malformed('its content cannot be read', cause)
   }
   if (typeof value !== 'object' || value === null) throw malformed('its content cannot be read')
-  const { v, api, ca, id, secret, role, at } = value as Record<string, unknown>
+  const { v, api, ca, id, secret, role, at, fleet } = value as Record<string, unknown>
   if (v !== 1) throw malformed('it is of a version that this program does not know')
   if (!Array.isArray(api) || api.length < 1 || api.length > urlLimit || !api.every(isHttpsUrl)) throw malformed('it names no API')
   if (!isBytes(ca, 32) || !isBytes(id, 8) || !isBytes(secret, 16)) throw malformed('a field has the wrong size')
   if (role !== 'device' && role !== 'operator') throw malformed('it is for a role that this program does not know')
   if (at !== undefined && !(Array.isArray(at) && at.length <= addressLimit && at.every(isLiteral)))
     throw malformed('an address in it is none')
+  if (fleet !== undefined && !isBytes(fleet, 32)) throw malformed('its fleet key has the wrong size')
   // Copies, since the decoder hands out views of the token's buffer.
   const copies = { ca: Uint8Array.from(ca), id: Uint8Array.from(id), secret: Uint8Array.from(secret) }
-  return { api: [...api], ...copies, role, ...(at && { addresses: [...at] }) }
+  return { api: [...api], ...copies, role, ...(at && { addresses: [...at] }), ...(fleet && { fleetKey: Uint8Array.from(fleet) }) }
 }
 
 function isHttpsUrl(value: unknown): value is string {

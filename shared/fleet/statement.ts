@@ -1,4 +1,5 @@
 import { equalPublic } from '#shared/bytes/equal.ts'
+import { toHex } from '#shared/bytes/hex.ts'
 import type { Suite } from '#shared/crypto/suite.ts'
 import { AditError } from '#shared/errors.ts'
 import { CborError } from '#shared/telemetry/cbor.ts'
@@ -122,7 +123,7 @@ export function openStatement(
   return statement
 }
 
-/** What two statements share that speak of the same thing: `grant:5`, `peer:0123…`, `host-keys:0123…/ssh`. */
+/** What two statements share that speak of the same thing: `grant:5`, `peer:0123…`, `host-keys:0123…/ssh`, `key:0123…`. */
 export function subjectOf(statement: Statement): string {
   switch (statement.kind) {
     case 'peer':
@@ -133,7 +134,7 @@ export function subjectOf(statement: Statement): string {
     case 'withdrawal':
       return `${statement.of}:${statement.subject}`
     case 'key':
-      return 'key'
+      return `key:${toHex(statement.key)}`
   }
 }
 

@@ -6,18 +6,20 @@ import { decodePem, encodePem } from '#shared/pki/pem.ts'
 import { PkiError } from '#shared/pki/pki-error.ts'
 
 /**
- * Private keys on disk: PKCS#8 in PEM (RFC 5958, RFC 5915 for P-256, RFC 8410 for X25519), which openssl reads.
+ * Private keys on disk: PKCS#8 in PEM (RFC 5958, RFC 5915 for P-256, RFC 8410 for X25519 and Ed25519), which openssl reads.
  *
  *   OneAsymmetricKey { version 0, AlgorithmIdentifier, OCTET STRING { ECPrivateKey | OCTET STRING (32) } }
  */
-export type PrivateKeyKind = 'p256' | 'x25519'
+export type PrivateKeyKind = 'p256' | 'x25519' | 'ed25519'
 
-const x25519 = '1.3.101.110'
+/** RFC 8410 §3. */
+const edwardsOids = { x25519: '1.3.101.110', ed25519: '1.3.101.112' } as const
 const label = 'PRIVATE KEY'
 
 export function encodePrivateKey(kind: PrivateKeyKind, pair: KeyPair): string {
-  if (kind === 'x25519') {
-    return encodePem(label, sequence(smallInteger(0), sequence(oid(x25519)), octetString(octetString(pair.privateKey))))
+  if (kind !== 'p256') {
+    const algorithm = sequence(oid(edwardsOids[kind]))
+    return encodePem(label, sequence(smallInteger(0), algorithm, octetString(octetString(pair.privateKey))))
   }
   const key = sequence(smallInteger(1), octetString(pair.privateKey), element(0xa1, bitString(pair.publicKey)))
   const algorithm = sequence(oid(algorithms.ecPublicKey), oid(algorithms.p256))
@@ -29,7 +31,7 @@ export function decodePrivateKey(kind: PrivateKeyKind, pem: string, suite: Suite
   const [der] = decodePem(label, pem)
   if (der === undefined) throw new PkiError('der-malformed', 'no private key in PEM')
   const { name, algorithm, content } = openPrivateKeyInfo(der)
-  if (kind === 'x25519' && name === x25519) return suite.x25519.pair(checkLength(content.content(Tag.OctetString)))
+  if (kind !== 'p256' && name === edwardsOids[kind]) return suite[kind].pair(checkLength(content.content(Tag.OctetString)))
   if (kind === 'p256' && name === algorithms.ecPublicKey && algorithm.oid() === algorithms.p256) {
     return suite.ecdsaP256.pair(checkLength(ecPrivateNumber(content)))
   }

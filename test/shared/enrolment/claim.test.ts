@@ -71,3 +71,10 @@ test('tokens with wrong content are refused though their checksum fits', () => {
   ]
   for (const content of wrong) assert.throws(() => decodeClaim(encodeClaim(content as Claim, suite), suite), isMalformed)
 })
+
+test('the fleet key travels in the claim; one of another length does not', () => {
+  const withKey: Claim = { ...claim, fleetKey: new Uint8Array(32).fill(9) }
+  assert.deepEqual(decodeClaim(encodeClaim(withKey, suite), suite), withKey)
+  const wrong = encodeClaim({ ...claim, fleetKey: new Uint8Array(31) }, suite)
+  assert.throws(() => decodeClaim(wrong, suite), isMalformed)
+})

@@ -154,7 +154,7 @@ test('statements about one thing share a subject, a withdrawal too', () => {
     'peer:00112233445566778899aabbccddeeff',
     'host-keys:00112233445566778899aabbccddeeff/ssh',
     'grant:5',
-    'key',
+    `key:${toHex(other.publicKey)}`,
     'grant:5',
   ])
 })
