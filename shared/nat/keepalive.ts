@@ -10,6 +10,20 @@ import { encodeBindingRequest, readBindingAnswer } from '#shared/wire/stun-bindi
 const KEEPALIVE = Uint8Array.of(0xff)
 /** Every sixth keepalive asks where we come from. */
 const QUESTION_EVERY = 6
+/**
+ * Behind a NAT that forgets within half a minute, every eighth: that is still four times as often as behind a good one, and six would
+ * cost a fleet on metered lines a tenth more.
+ */
+const QUESTION_EVERY_SHORT = 8
+const SHORT_INTERVAL = seconds(30)
+/** A learned interval is moved no further than this: it lies as near to the mapping's lifetime as it may. */
+const LEARNED_SPREAD = 0.01
+/** The first keepalives after an interval that has just been learned or remembered are questions, so that an error shows at once. */
+const QUESTIONS_FIRST = 2
+/** Octets of a question, so that its answer fits: with an IPv4 address, and with an IPv6 one. */
+const QUESTION_LENGTH = { v4: 32, v6: 44 } as const
+/** On demand the mapping is held for so long after the last traffic. */
+const AWAKE_FOR = seconds(60)
 /** How long an answer may take before the question counts as unanswered. */
 const ANSWER_WITHIN: Duration = seconds(2)
 /** Questions in a row without answer that force a handshake. */
@@ -17,7 +31,7 @@ const SILENCES = 2
 
 export interface KeepaliveOptions {
   readonly suite: Pick<Suite, 'random'>
-  /** Between two keepalives; default 25 s. The mapping's lifetime, once learnt, sets it anew. */
+  /** Between two keepalives while nothing better is learned; default 25 s. */
   readonly interval?: Duration
   /** Part of the interval by which each is moved earlier or later; default 0.1. */
   readonly spread?: number
@@ -28,6 +42,12 @@ export type KeepaliveInput =
   | { kind: 'start' }
   | { kind: 'stop' }
   | { kind: 'interval'; interval: Duration }
+  /** What this network's mappings are known to outlive; undefined: nothing is known of it (any more). */
+  | { kind: 'learned'; interval: Duration | undefined }
+  /** `poll`: let the mapping go while nothing is said, and ask so often whether somebody wants us; undefined: hold it. */
+  | { kind: 'sleep'; poll: Duration | undefined }
+  /** Somebody talks through the tunnel: it stays awake for a minute. */
+  | { kind: 'traffic' }
   /** Something else went out on the same path: it has held the mapping. */
   | { kind: 'sent' }
   /** A datagram that `classify` calls STUN, from the broker's address. */
@@ -38,6 +58,8 @@ export type KeepaliveOutput =
   | { kind: 'send'; datagram: Uint8Array }
   /** Make a handshake at once: our address has changed, or nobody answers there. */
   | { kind: 'handshake-now'; why: 'moved' | 'silent' }
+  /** The NAT forgot us within a learned interval, which counts no more: it must be learned anew. */
+  | { kind: 'binding-lost'; interval: Duration }
   /** Where the broker sees us, at first and whenever it changes. */
   | { kind: 'reflexive'; address: StunAddress }
 
@@ -49,17 +71,24 @@ interface Question {
 /**
  * Holds the NAT mapping of one path (DESIGN D7): one byte FF each interval, every sixth time a STUN binding request instead, padded so
  * that its answer is not larger. An answer that names another address than before, or two questions in a row without one, means that
- * what the peer knows of our place is worth nothing: a handshake must tell it anew.
+ * what the peer knows of our place is worth nothing: a handshake must tell it anew. On demand it asks that question only now and then:
+ * the answer's way back is open for a while, and whoever has something to say to us says it then.
  */
 export class NatKeepalive implements Machine<KeepaliveInput, KeepaliveOutput> {
   readonly #suite: Pick<Suite, 'random'>
   readonly #dice: Dice
   readonly #spread: number
   readonly #outputs: KeepaliveOutput[] = []
-  #interval: Duration
-  /** When the next keepalive is due; undefined while stopped. */
+  #default: Duration
+  #learned: Duration | undefined
+  #poll: Duration | undefined
+  /** The end of the minute after the last traffic. */
+  #awakeUntil: Instant | undefined
+  /** When the next keepalive, or the next poll, is due; undefined while stopped. */
   #nextAt: Instant | undefined
   #sinceQuestion = 0
+  /** Questions that are still to come before FF serves. */
+  #questionsFirst = 0
   #question: Question | undefined
   #silences = 0
   #reflexive: StunAddress | undefined
@@ -67,13 +96,18 @@ export class NatKeepalive implements Machine<KeepaliveInput, KeepaliveOutput> {
   constructor({ suite, interval = seconds(25), spread = 0.1 }: KeepaliveOptions) {
     this.#suite = suite
     this.#dice = uniform((length) => suite.random(length))
-    this.#interval = interval
+    this.#default = interval
     this.#spread = spread
   }
 
   /** Where the broker saw us last. */
   get reflexive(): StunAddress | undefined {
     return this.#reflexive
+  }
+
+  /** Between two keepalives, while the mapping is held. */
+  get interval(): Duration {
+    return this.#learned ?? this.#default
   }
 
   handle(input: KeepaliveInput, now: Instant): void {
@@ -87,14 +121,27 @@ export class NatKeepalive implements Machine<KeepaliveInput, KeepaliveOutput> {
         this.#question = undefined
         break
       case 'interval':
-        this.#interval = input.interval
-        if (this.#nextAt !== undefined) this.#arm(now)
+        this.#default = input.interval
+        this.#rearm(now)
+        break
+      case 'learned':
+        if (input.interval !== undefined && input.interval !== this.#learned) this.#questionsFirst = QUESTIONS_FIRST
+        this.#learned = input.interval
+        this.#rearm(now)
+        break
+      case 'sleep':
+        this.#poll = input.poll
+        this.#rearm(now)
+        break
+      case 'traffic':
+        this.#awakeUntil = after(now, AWAKE_FOR)
+        this.#rearm(now)
         break
       case 'sent':
-        if (this.#nextAt !== undefined) this.#arm(now)
+        this.#rearm(now)
         break
       case 'stun':
-        this.#answered(input.datagram)
+        this.#answered(input.datagram, now)
         break
       case 'time':
         this.#expire(now)
@@ -116,11 +163,19 @@ export class NatKeepalive implements Machine<KeepaliveInput, KeepaliveOutput> {
     if (this.#question !== undefined && now >= this.#question.answerBy) this.#unanswered(now)
     if (this.#nextAt === undefined || now < this.#nextAt) return
     this.#sinceQuestion++
-    if (this.#sinceQuestion >= QUESTION_EVERY) this.#ask(now)
+    if (this.#poll !== undefined || this.#questionsFirst > 0 || this.#sinceQuestion >= this.#questionEvery) this.#ask(now)
     else {
       this.#outputs.push({ kind: 'send', datagram: KEEPALIVE })
       this.#arm(now)
     }
+  }
+
+  get #questionEvery(): number {
+    return this.#learned !== undefined && this.#learned < SHORT_INTERVAL ? QUESTION_EVERY_SHORT : QUESTION_EVERY
+  }
+
+  #isAsleep(now: Instant): boolean {
+    return this.#poll !== undefined && (this.#awakeUntil === undefined || now >= this.#awakeUntil)
   }
 
   /** A lost datagram is no proof: the question is put once more at once, and only the second silence counts. */
@@ -135,29 +190,49 @@ export class NatKeepalive implements Machine<KeepaliveInput, KeepaliveOutput> {
     this.#outputs.push({ kind: 'handshake-now', why: 'silent' })
   }
 
-  #answered(datagram: Uint8Array): void {
+  #answered(datagram: Uint8Array, now: Instant): void {
     if (this.#question === undefined) return
     const seen = readBindingAnswer(datagram, this.#question.transactionId)
     if (seen === undefined) return
     this.#question = undefined
     this.#silences = 0
+    if (this.#questionsFirst > 0) this.#questionsFirst--
     const before = this.#reflexive
     if (before !== undefined && before.address === seen.address && before.port === seen.port) return
     this.#reflexive = seen
     this.#outputs.push({ kind: 'reflexive', address: seen })
-    if (before !== undefined) this.#outputs.push({ kind: 'handshake-now', why: 'moved' })
+    if (before === undefined) return
+    // The same public address and another port: the mapping died between two keepalives, and the network is the one that it was.
+    if (before.address === seen.address) this.#bindingLost(now)
+    this.#outputs.push({ kind: 'handshake-now', why: 'moved' })
+  }
+
+  #bindingLost(now: Instant): void {
+    const interval = this.#learned
+    if (interval === undefined || this.#poll !== undefined) return
+    this.#learned = undefined
+    this.#outputs.push({ kind: 'binding-lost', interval })
+    this.#rearm(now)
   }
 
   #ask(now: Instant): void {
     const transactionId = this.#suite.random(TRANSACTION_ID_LENGTH)
     this.#question = { transactionId, answerBy: after(now, ANSWER_WITHIN) }
     this.#sinceQuestion = 0
-    this.#outputs.push({ kind: 'send', datagram: encodeBindingRequest(transactionId) })
+    const isV4 = this.#reflexive !== undefined && !this.#reflexive.address.includes(':')
+    const length = isV4 ? QUESTION_LENGTH.v4 : QUESTION_LENGTH.v6
+    this.#outputs.push({ kind: 'send', datagram: encodeBindingRequest(transactionId, { length }) })
     this.#arm(now)
   }
 
+  #rearm(now: Instant): void {
+    if (this.#nextAt !== undefined) this.#arm(now)
+  }
+
   #arm(now: Instant): void {
-    const factor = 1 + this.#spread * (2 * this.#dice() - 1)
-    this.#nextAt = after(now, milliseconds(this.#interval * factor))
+    const poll = this.#isAsleep(now) ? this.#poll : undefined
+    const isLearned = poll === undefined && this.#learned !== undefined
+    const factor = 1 + (isLearned ? LEARNED_SPREAD : this.#spread) * (2 * this.#dice() - 1)
+    this.#nextAt = after(now, milliseconds((poll ?? this.interval) * factor))
   }
 }

@@ -36,7 +36,7 @@ test('one byte FF each 25 s ± 10 %, every sixth a padded question', () => {
   run(3_600_000)
   const sent = of('send')
   const sizes = sent.map(({ output }) => (output.kind === 'send' ? output.datagram.length : 0))
-  for (const [i, size] of sizes.entries()) assert.equal(size, i % 6 === 0 ? 44 : 1, `keepalive ${i}`)
+  for (const [i, size] of sizes.entries()) assert.equal(size, i % 6 !== 0 ? 1 : i === 0 ? 44 : 32, `keepalive ${i}`)
   const gaps = sent.slice(1).map(({ at }, i) => at - sent[i]!.at)
   assert.ok(gaps.every((gap) => gap >= 22_500 && gap <= 27_500))
   assert.ok(new Set(gaps.map(Math.round)).size > 50, 'jittered')
@@ -65,7 +65,7 @@ test('two silences force a handshake: within 4 s of the question, not after one 
   run(200_000)
   const why = of('handshake-now')
   assert.equal(why.length, 1)
-  const questions = said.filter(({ at, output }) => output.kind === 'send' && output.datagram.length === 44 && at > 100_000)
+  const questions = said.filter(({ at, output }) => output.kind === 'send' && output.datagram.length > 1 && at > 100_000)
   assert.equal(questions.length, 2)
   assert.ok(why[0]!.at - questions[0]!.at <= 4_000)
 })
@@ -78,9 +78,10 @@ test('other traffic holds the mapping too; a learnt interval replaces the first 
     keepalive.handle({ kind: 'sent' }, instant(at))
   }
   assert.equal(said.length, before)
-  keepalive.handle({ kind: 'interval', interval: milliseconds(110_000) }, instant(100_000))
+  keepalive.handle({ kind: 'learned', interval: milliseconds(110_000) }, instant(100_000))
+  keepalive.handle({ kind: 'interval', interval: milliseconds(25_000) }, instant(100_000))
   const due = keepalive.deadline()!.at
-  assert.ok(due >= 199_000 && due <= 221_000)
+  assert.ok(due >= 208_900 && due <= 211_100, 'one percent of spread is left to it')
   keepalive.handle({ kind: 'stop' }, instant(100_000))
   assert.equal(keepalive.deadline(), undefined)
 })
@@ -91,4 +92,65 @@ test('nothing that a stranger sends moves us', () => {
   for (let i = 0; i < 1000; i++) keepalive.handle({ kind: 'stun', datagram: seededSuite(i).random(44) }, instant(1))
   drain()
   assert.equal(said.length, before)
+})
+
+test('P-05 a learned interval is proven by questions first; a mapping lost within it costs one interval, and the default is back', () => {
+  const place = { port: 5, answers: true }
+  const { keepalive, run, drain, of, said } = path(6, place)
+  run(10_000)
+  keepalive.handle({ kind: 'learned', interval: milliseconds(110_000) }, instant(10_000))
+  run(350_000)
+  assert.deepEqual(
+    of('send')
+      .slice(1)
+      .map(({ output }) => output.kind === 'send' && output.datagram.length),
+    [32, 32, 1],
+  )
+  assert.equal(of('binding-lost').length, 0)
+  run(400_000)
+  place.port = 6
+  const lostAt = 400_000
+  run(lostAt + 6 * 111_000)
+  const lost = of('binding-lost')
+  assert.deepEqual(
+    lost.map(({ output }) => output),
+    [{ kind: 'binding-lost', interval: 110_000 }],
+  )
+  assert.equal(keepalive.interval, 25_000)
+  const next = said.find(({ at, output }) => output.kind === 'send' && at > lost[0]!.at)
+  assert.ok(next && next.at - lost[0]!.at <= 27_500, 'the next keepalive comes after the default interval')
+  drain()
+})
+
+test('behind a NAT that forgets in half a minute every eighth keepalive is the question', () => {
+  const { keepalive, run, of } = path(7, { port: 5, answers: true })
+  run(1_000)
+  keepalive.handle({ kind: 'learned', interval: milliseconds(27_800) }, instant(1_000))
+  run(3_600_000)
+  const sizes = of('send')
+    .slice(4)
+    .map(({ output }) => (output.kind === 'send' ? output.datagram.length : 0))
+  const questions = sizes.flatMap((size, i) => (size === 1 ? [] : [i]))
+  assert.ok(questions.length > 10)
+  for (const [i, at] of questions.slice(1).entries()) assert.equal(at - questions[i]!, 8)
+})
+
+test('on demand nothing holds the mapping but one question each quarter of an hour; traffic wakes it for a minute', () => {
+  const { keepalive, run, of } = path(8, { port: 5, answers: true })
+  keepalive.handle({ kind: 'sleep', poll: milliseconds(900_000) }, instant(0))
+  run(10 * 900_000)
+  const sent = of('send')
+  assert.ok(sent.length >= 10 && sent.length <= 11)
+  for (const { output } of sent) assert.ok(output.kind === 'send' && output.datagram.length > 1)
+  const before = sent.length
+  const from = 10 * 900_000
+  for (let at = from; at < from + 50_000; at += 10_000) {
+    run(at)
+    keepalive.handle({ kind: 'traffic' }, instant(at))
+  }
+  run(from + 110_000)
+  const held = of('send').length - before
+  assert.ok(held >= 2 && held <= 4, `${held} keepalives while it was awake`)
+  run(from + 110_000 + 600_000)
+  assert.ok(of('send').length - before - held <= 1)
 })
