@@ -10,12 +10,15 @@ import type { Suite } from '#shared/crypto/suite.ts'
 import type { Log } from '#shared/platform/log.ts'
 import { systemTimers, type Timers } from '#shared/platform/timers.ts'
 import type { Clock } from '#shared/time/instant.ts'
+import type { Endpoint } from '#shared/wire/endpoint.ts'
 
 export interface BrokerConfig {
   /** Where UDP is bound: literal address, undefined for all of both families; port 0 picks a free one. */
   udp: { address?: string; port: number }
   /** `ADDR:PORT` or `[V6]:PORT` of the HTTPS API; port 0 picks a free one. */
   api: string
+  /** Where STUN is answered besides, by RFC 5780: one endpoint of each family at most. */
+  stunAlternates?: readonly Endpoint[]
   /** IKEv2 and ESP on the same port; undefined: the noise suite alone. */
   ipsec?: IpsecSettings
   /** Outer UDP endpoints that agents are told (a broker behind DNAT); empty: what they reached the API by. */
@@ -79,6 +82,7 @@ export async function startBroker(config: BrokerConfig, parts: BrokerParts): Pro
     staticKey: authority.tunnelKey,
     nextTimestamp: () => timestamps.next(),
     bind: config.udp,
+    stunAlternates: config.stunAlternates ?? [],
     mqttPort,
     ...(config.ipsec && { ipsec: { authority, settings: config.ipsec } }),
   })

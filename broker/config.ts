@@ -1,5 +1,6 @@
 import { parse, TomlError } from 'smol-toml'
 import { z } from 'zod'
+import { parseEndpointText } from '#broker/endpoint-text.ts'
 import { AditError, isAditError } from '#shared/errors.ts'
 import { defaultEspProposals, defaultIkeProposals, parseProposals } from '#shared/ikev2/proposal.ts'
 import { isHostName } from '#shared/pki/host-name.ts'
@@ -29,6 +30,11 @@ const listenAddress = z.string().refine((text) => trySplitListen(text) !== undef
 /** `host:port` that others can dial: a name or a literal address, and a port that is not 0. */
 const endpoint = z.string().refine((text) => /^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):[1-9]\d{0,4}$/.test(text), {
   message: 'write HOST:PORT',
+})
+
+/** `ADDR:PORT` or `[V6]:PORT` with a literal address and a port that is not 0. */
+const literalEndpoint = z.string().refine((text) => (parseEndpointText(text)?.port ?? 0) > 0, {
+  message: 'write ADDR:PORT or [V6]:PORT, with a literal address',
 })
 
 const apiUrl = z.string().refine((text) => /^https:\/\/(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(:[1-9]\d{0,4})?$/.test(text), {
@@ -90,6 +96,7 @@ const schema = z.strictObject({
       'redirect-to': z.string().refine(isIkeId, { message: 'write a host name or a literal address' }).default(''),
     })
     .prefault({}),
+  stun: z.strictObject({ alternate: z.array(literalEndpoint).max(2).default([]) }).prefault({}),
   telemetry: z
     .strictObject({
       keep: duration.refine((span) => span >= seconds(60), { message: 'at least 1m' }).default(days(365)),
@@ -119,6 +126,8 @@ export interface Config {
   /** Networks from which no inner IPv4 address is taken, beside those that this machine is on. */
   readonly avoidNetworks: readonly string[]
   readonly ipsec: IpsecConfig
+  /** Literal endpoints at which STUN is answered besides (RFC 5780). */
+  readonly stunAlternates: readonly string[]
   readonly telemetryKeep: Duration
   /** 0: no limit. */
   readonly telemetryRows: number
@@ -148,7 +157,7 @@ export const configKeys: readonly string[] = keysOf(schema)
 export function parseConfig(text: string, file: string): Config {
   const parsed = schema.safeParse(readToml(text, file))
   if (!parsed.success) throw issueError(parsed.error, text, file)
-  const { tunnel, ipsec, telemetry, log, ...top } = parsed.data
+  const { tunnel, ipsec, stun, telemetry, log, ...top } = parsed.data
   return {
     listen: top.listen,
     api: top.api,
@@ -169,6 +178,7 @@ export function parseConfig(text: string, file: string): Config {
       dns: ipsec.dns,
       redirectTo: ipsec['redirect-to'] || undefined,
     },
+    stunAlternates: stun.alternate,
     telemetryKeep: telemetry.keep,
     telemetryRows: telemetry['max-readings'],
     logLevel: log.level,

@@ -18,6 +18,10 @@ export interface AgentConfig {
     /** The broker's addresses inside the tunnel. */
     readonly inner: readonly string[]
     readonly mqttPort: number
+    /** Further STUN servers, written as `endpoints` are: other places from which to see ourselves (RFC 5780). */
+    readonly stun?: readonly string[]
+    /** `wss:` URLs at which datagrams are taken where UDP is blocked (DESIGN D8), in the order to try. */
+    readonly streams?: readonly string[]
     /** Where the broker speaks IKEv2: the identity that it proves, as a person writes it (`broker.example`, `CN=…`). */
     readonly ike?: { readonly id: string }
   }
@@ -45,6 +49,8 @@ export function parseAgentConfig(document: unknown): AgentConfig {
       endpoints: broker.in('endpoints').endpoints(),
       inner: broker.in('inner').texts(),
       mqttPort: broker.in('mqttPort').integer(1, 65535),
+      ...(broker.in('stun').given && { stun: broker.in('stun').endpoints() }),
+      ...(broker.in('streams').given && { streams: broker.in('streams').texts().filter(isStreamUrl) }),
       ...(broker.in('ike').given && { ike: { id: broker.in('ike').in('id').text() } }),
     },
     inner: { addresses: inner.in('addresses').texts(), mtu: inner.in('mtu').integer(576, 65535) },
@@ -54,6 +60,9 @@ export function parseAgentConfig(document: unknown): AgentConfig {
     routes: root.in('routes').texts(),
   }
 }
+
+/** One of another kind is a newer broker's, and no reason to refuse the rest. */
+const isStreamUrl = (text: string): boolean => text.startsWith('wss://') && URL.canParse(text)
 
 /** The broker's tunnel key as 32 bytes. */
 export const brokerTunnelKey = (config: AgentConfig): Uint8Array => new Uint8Array(Buffer.from(config.broker.tunnelKey, 'base64'))

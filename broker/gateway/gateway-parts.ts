@@ -6,6 +6,7 @@ import { PresenceTable } from '#broker/gateway/presence.ts'
 import { PresenceWriter } from '#broker/gateway/presence-writer.ts'
 import { initiationsPerSecond } from '#broker/gateway/reawakening.ts'
 import { StunResponder } from '#broker/gateway/stun-responder.ts'
+import { StunSockets, sharesPort } from '#broker/gateway/stun-sockets.ts'
 import { TakenTimestamps } from '#broker/gateway/taken-timestamps.ts'
 import type { Principal } from '#broker/registry/principal.ts'
 import type { Registry } from '#broker/registry/registry.ts'
@@ -21,6 +22,7 @@ import type { Timers } from '#shared/platform/timers.ts'
 import type { Clock } from '#shared/time/instant.ts'
 import type { PeerEndpoint, TunnelEvent } from '#shared/tunnel/association.ts'
 import { type Admission, WireguardEndpoint } from '#shared/tunnel/wireguard-endpoint.ts'
+import type { Endpoint } from '#shared/wire/endpoint.ts'
 
 type GatewayStores =
   | 'directory'
@@ -45,6 +47,8 @@ export interface GatewayOptions {
   /** The broker's own TAI64N for its initiations, strictly growing over restarts too. */
   nextTimestamp(): Uint8Array
   bind: { address?: string; port: number }
+  /** Where STUN is answered besides, by RFC 5780: one endpoint of each family at most. */
+  stunAlternates?: readonly Endpoint[]
   mqttPort: number
   /** The esp suite on the same port; left out: the noise suite alone. */
   ipsec?: Pick<IpsecOptions, 'authority' | 'settings'>
@@ -81,6 +85,7 @@ export interface GatewayParts {
   writer: PresenceWriter
   journal: FlowJournal
   stun: StunResponder
+  stunSockets: StunSockets
   mqtt: MqttServer
   sink: ReadingSink
 }
@@ -96,13 +101,15 @@ export async function assembleGateway(
   const journal = new FlowJournal({ audit: registry.audit, directory, clock, log })
   const policy = new GatewayPolicy({ registry, clock, journal, mqttPort })
   const stun = new StunResponder()
+  const alternates = options.stunAlternates ?? []
+  let stunSockets: StunSockets | undefined
   const sink = new ReadingSink({ ...registry, suite, log })
   const ipsec = options.ipsec && (await Ipsec.open({ ...options, ...options.ipsec }))
   let noise!: WireguardEndpoint
   const engine = await PortableEngine.open({
     clock,
     timers,
-    bind: options.bind,
+    bind: { ...options.bind, shared: sharesPort(options.bind, alternates) },
     bindBare: options.ipsec?.settings.port500,
     filter: new FlowFilter(
       policy,
@@ -124,12 +131,10 @@ export async function assembleGateway(
     ports: {
       deliver: (packet) => netstack.input(packet),
       spoofed: (packet, from, now) => journal.spoofed(packet, from, now),
-      stun(datagram, from, reply) {
-        const answer = stun.answer(datagram, from, clock.now())
-        if (answer) reply(answer.datagram, answer.to)
-      },
+      stun: (datagram, from) => stunSockets?.asked(datagram, from),
     },
   })
+  stunSockets = await openStunSockets(engine, stun, alternates, options)
   const netstack = new Netstack({
     suite,
     clock,
@@ -147,7 +152,44 @@ export async function assembleGateway(
   const peers = new Peers({ directory, clock, endpoints, plane: engine.plane })
   const presence = new PresenceTable(clock)
   const writer = new PresenceWriter({ registry, peers, presence, taken, timers, log })
-  return { options, engine, noise, ipsec, endpoints, netstack, peers, taken, policy, presence, writer, journal, stun, mqtt, sink }
+  return {
+    options,
+    engine,
+    noise,
+    ipsec,
+    endpoints,
+    netstack,
+    peers,
+    taken,
+    policy,
+    presence,
+    writer,
+    journal,
+    stun,
+    stunSockets,
+    mqtt,
+    sink,
+  }
+}
+
+async function openStunSockets(
+  engine: PortableEngine,
+  responder: StunResponder,
+  alternates: readonly Endpoint[],
+  { bind, clock, log }: GatewayOptions,
+): Promise<StunSockets> {
+  const transmit = (datagram: Uint8Array, to: Endpoint): void => void engine.plane.ports.transmit(datagram, to)
+  const tunnelled = (datagram: Uint8Array, from: Endpoint): void => {
+    engine.plane.receive(datagram, from, clock.now())
+    engine.kick()
+  }
+  const place = { ...bind, port: engine.local.port }
+  try {
+    return await StunSockets.open({ bind: place, alternates, responder, clock, log, transmit, tunnelled })
+  } catch (error) {
+    await engine.close()
+    throw error
+  }
 }
 
 /** The answer to an initiation by a key that has no association: only a valid binding lets it in (DESIGN D4). */

@@ -62,6 +62,11 @@ export class Gateway implements GatewayView {
     return bare && endpointText(bare)
   }
 
+  /** Endpoints besides that answer STUN. */
+  get stunEndpoints(): readonly string[] {
+    return this.#parts.stunSockets.endpoints
+  }
+
   presence(principal: Principal): Presence {
     const { presence, peers } = this.#parts
     return presence.of(principal.id, peers.of(principal.id))
@@ -156,6 +161,7 @@ export class Gateway implements GatewayView {
 
   async close(): Promise<void> {
     this.#parts.netstack.destroy()
+    await this.#parts.stunSockets.close()
     await this.#parts.engine.close()
   }
 
@@ -207,10 +213,8 @@ export class Gateway implements GatewayView {
   }
 
   #changed(change: RegistryChange): void {
-    if (change.kind === 'grants') {
-      this.#dropForbiddenFlows()
-      return
-    }
+    if (change.kind === 'grants') this.#dropForbiddenFlows()
+    if (!('principal' in change)) return
     const { peers, mqtt, presence, engine, ipsec } = this.#parts
     const { principal } = change
     const association = peers.of(principal.id)

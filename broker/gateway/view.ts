@@ -27,6 +27,8 @@ export interface GatewayView {
   readonly inner: readonly string[]
   /** The UDP endpoint that is listened on, "address:port". */
   readonly listen: string
+  /** Those that answer STUN besides, likewise (RFC 5780). */
+  readonly stunEndpoints: readonly string[]
 }
 
 /** Whole numbers since the start, or (sessions, halfOpen, associations, flows, mqttClients) at this moment. */

@@ -19,6 +19,8 @@ interface Bind {
   address?: string
   /** 0: any free one. */
   port: number
+  /** As in UdpOptions. */
+  shared?: boolean
 }
 
 export interface PortableEngineOptions {
@@ -35,8 +37,8 @@ export interface PortableEngineOptions {
   filter: FlowFilter
   event(event: TunnelEvent): void
   ports: Pick<DataPlanePorts, 'deliver' | 'spoofed'> & {
-    /** A STUN message arrived; `reply` sends the answer, by the same socket, to where it came from or to `to`. */
-    stun?(datagram: Uint8Array, from: Endpoint, reply: (answer: Uint8Array, to?: Endpoint) => void): void
+    /** A STUN message arrived; whoever answers sends by `plane.ports.transmit`. */
+    stun?(datagram: Uint8Array, from: Endpoint): void
   }
 }
 
@@ -66,7 +68,7 @@ export class PortableEngine implements Engine {
       ports: {
         ...rest,
         transmit,
-        ...(stun && { stun: (datagram, from) => stun(datagram, from, (answer, to = from) => transmit(answer, to)) }),
+        ...(stun && { stun }),
       },
     })
     this.driver.add(endpoint)

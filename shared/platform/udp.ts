@@ -17,6 +17,8 @@ export interface UdpOptions {
   address?: string
   /** 0 picks a free one, the same in both families. */
   port: number
+  /** Whether sockets of this process that say the same may take single addresses of the port; datagrams to those are theirs. */
+  shared?: boolean
   /** `datagram` belongs to the callee. `from.address` is never an IPv4-mapped IPv6 address. */
   onDatagram: (datagram: Uint8Array, from: Endpoint) => void
 }
@@ -44,17 +46,19 @@ export class UdpSocket {
 
   /** Throws AditError `port-in-use` where another program has the port, `config-invalid` where we may not have it. */
   static async bind(options: UdpOptions): Promise<UdpSocket> {
-    const { address, port } = options
+    const { address, port, shared = false } = options
     if (address !== undefined && address !== '::') {
-      const socket = await bindOne(isIPv6(address) ? 'udp6' : 'udp4', address, port)
+      const socket = await bindOne(isIPv6(address) ? 'udp6' : 'udp4', address, port, shared)
       return isIPv6(address)
         ? new UdpSocket(undefined, socket, options.onDatagram)
         : new UdpSocket(socket, undefined, options.onDatagram)
     }
+    // A shared port would be had although another program's socket has it: that one is told apart by asking for it alone first.
+    if (shared && port !== 0) await (await UdpSocket.bind({ ...options, shared: false })).close()
     for (let attempt = 1; ; attempt++) {
-      const v4 = await bindOne('udp4', '0.0.0.0', port)
+      const v4 = await bindOne('udp4', '0.0.0.0', port, shared)
       try {
-        return new UdpSocket(v4, await bindOne('udp6', '::', v4.address().port), options.onDatagram)
+        return new UdpSocket(v4, await bindOne('udp6', '::', v4.address().port, shared), options.onDatagram)
       } catch (error) {
         if (isMissingFamily(error)) return new UdpSocket(v4, undefined, options.onDatagram)
         v4.close()
@@ -107,8 +111,8 @@ function literal(address: string, _options: unknown, done: (error: null, address
   done(null, address, address.includes(':') ? 6 : 4)
 }
 
-function bindOne(type: 'udp4' | 'udp6', address: string, port: number): Promise<Socket> {
-  const socket = createSocket({ type, ipv6Only: type === 'udp6', lookup: literal as never })
+function bindOne(type: 'udp4' | 'udp6', address: string, port: number, reuseAddr: boolean): Promise<Socket> {
+  const socket = createSocket({ type, ipv6Only: type === 'udp6', reuseAddr, lookup: literal as never })
   return new Promise((resolve, reject) => {
     socket.once('error', (error: NodeJS.ErrnoException) => {
       socket.close()

@@ -13,6 +13,7 @@ const configDocument = z.object({
     endpoints: z.array(z.string()).describe('outer UDP host:port, in the order to try'),
     inner: z.array(z.string()).describe("the broker's addresses inside the tunnel"),
     mqttPort: z.number().int(),
+    stun: z.array(z.string()).optional().describe('host:port of further STUN servers, for RFC 5780'),
     ike: z
       .object({ id: z.string().describe('as which it proves itself: a host name, an address, or CN=…') })
       .optional()
@@ -50,6 +51,7 @@ export function agentRoutes(app: ApiServer, { authority, gateway, registry, sett
           }),
           inner: [...gateway.inner],
           mqttPort: settings.mqttPort,
+          ...(gateway.stunEndpoints.length > 0 && { stun: [...gateway.stunEndpoints] }),
           ...(settings.ipsec && { ike: { id: authority.ike.id } }),
         },
         inner: { addresses: [...principal.addresses], mtu: settings.innerMtu },

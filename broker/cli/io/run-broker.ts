@@ -3,6 +3,7 @@ import { serveAdmin } from '#broker/admin/io/admin-server.ts'
 import { perform } from '#broker/admin/operations.ts'
 import { type RunningBroker, startBroker } from '#broker/broker.ts'
 import { type Config, trySplitListen } from '#broker/config.ts'
+import { parseEndpointText } from '#broker/endpoint-text.ts'
 import { nativeSuite } from '#shared/crypto/native.ts'
 import { systemClock } from '#shared/platform/clock.ts'
 import { createLog, type Log } from '#shared/platform/log.ts'
@@ -47,6 +48,7 @@ function start({ registry, authority }: OpenFolder, config: Config, log: Log): P
   return startBroker(
     {
       udp: trySplitListen(config.listen) ?? { port: 0 },
+      stunAlternates: config.stunAlternates.flatMap((text) => parseEndpointText(text) ?? []),
       ...(ipsec.enabled && {
         ipsec: { ...ipsec, port500: trySplitListen(ipsec.port500 ?? ''), dns: ipsec.dns.map(parseAddress) },
       }),

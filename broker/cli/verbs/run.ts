@@ -9,6 +9,7 @@ interface Options extends CommonOptions {
   endpoint?: string[]
   apiName?: string[]
   port500?: string | true
+  stunAlternate?: string[]
   log?: string
 }
 
@@ -23,6 +24,7 @@ export function run(parent: Command, terminal: Terminal): void {
     .option('--endpoint <host:port>', 'what agents are told to send to, for a broker behind DNAT; repeatable', collect)
     .option('--api-name <host>', "further name of the API's certificate; repeatable", collect)
     .option('--port500 [addr:port]', 'take bare IKE on port 500 too, for IPsec peers that begin there (default: :500)')
+    .option('--stun-alternate <addr:port>', 'second place where STUN is answered, for NAT discovery; repeatable', collect)
     .option('--log <level>', 'error, warn, info, debug, trace or silent')
     .action(async (options: Options) => {
       const desk = deskOf(terminal, options)
@@ -35,13 +37,19 @@ export function run(parent: Command, terminal: Terminal): void {
 const describe = ({ listen, api }: { listen: string; api: string }): string => `listening on ${listen} (UDP), API at ${api}\n`
 
 /** The command line over the file. */
-async function withOptions(config: Config, { listen, api, endpoint, apiName, port500, log }: Options): Promise<Config> {
+async function withOptions(
+  config: Config,
+  { listen, api, endpoint, apiName, port500, stunAlternate, log }: Options,
+): Promise<Config> {
   const { trySplitListen } = await import('#broker/config.ts')
   const { logLevels } = await import('#shared/platform/log.ts')
   const bare = port500 === true ? ':500' : port500
   for (const text of [listen, api, bare]) {
     if (text !== undefined && !trySplitListen(text)) throw usage(`${text} is no ADDR:PORT, [V6]:PORT or :PORT.`, 'run')
   }
+  const { parseEndpointText } = await import('#broker/endpoint-text.ts')
+  for (const text of stunAlternate ?? [])
+    if (!parseEndpointText(text)?.port) throw usage(`${text} is no ADDR:PORT or [V6]:PORT.`, 'run')
   const logLevel = logLevels.find((level) => level === (log ?? config.logLevel))
   if (logLevel === undefined) throw usage(`${log} is no log level.`, 'run')
   return {
@@ -51,6 +59,7 @@ async function withOptions(config: Config, { listen, api, endpoint, apiName, por
     publicEndpoints: endpoint ?? config.publicEndpoints,
     apiNames: [...config.apiNames, ...(apiName ?? [])],
     ipsec: { ...config.ipsec, port500: bare ?? config.ipsec.port500 },
+    stunAlternates: stunAlternate ?? config.stunAlternates,
     logLevel,
   }
 }

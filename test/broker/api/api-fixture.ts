@@ -37,6 +37,7 @@ export class FakeGateway implements GatewayView {
   answers = true
   inner: readonly string[] = []
   listen = '0.0.0.0:4500'
+  stunEndpoints: readonly string[] = []
   presence = (principal: { name: string }): Presence => this.presences.get(principal.name) ?? { state: 'never' }
   probe = async (): Promise<boolean> => this.answers
   lastTimestamp = (key: string): Uint8Array | undefined => this.timestamps.get(key)
