@@ -12,10 +12,11 @@ import type { KeyPair, Suite } from '#shared/crypto/suite.ts'
 import { RouteTable } from '#shared/dataplane/route-table.ts'
 import { DropCounters, DropReason } from '#shared/drop-reason.ts'
 import { type Deadline, soonest } from '#shared/machine.ts'
+import type { DataMode } from '#shared/nat/data-budget.ts'
 import { NatKeepalive } from '#shared/nat/keepalive.ts'
 import { Netstack } from '#shared/netstack/netstack.ts'
 import type { NetstackOptions } from '#shared/netstack/options.ts'
-import { type Clock, type Duration, elapsed, type Instant, seconds } from '#shared/time/instant.ts'
+import { type Clock, type Duration, elapsed, type Instant, minutes, seconds } from '#shared/time/instant.ts'
 import {
   type Association,
   type Endpoint,
@@ -25,6 +26,7 @@ import {
   type TunnelEvent,
 } from '#shared/tunnel/association.ts'
 import { classify } from '#shared/wire/demux.ts'
+import type { StunAddress } from '#shared/wire/stun-address.ts'
 import type { AgentConfig } from './agent-config.ts'
 import { BrokerSearch } from './broker-search.ts'
 import type { Hub } from './hub.ts'
@@ -42,6 +44,8 @@ export type AgentEvent =
   | { kind: 'down' }
   /** The broker now answers from elsewhere: worth remembering for the next start. */
   | { kind: 'roamed'; endpoint: Endpoint }
+  /** The NAT forgot us within the learned interval, which counts no more. */
+  | { kind: 'binding-lost'; interval: Duration }
   /**
    * Nobody has answered for a minute. The owner asks the API for the last timestamp taken from our key and lifts its timestamp
    * floor above it (DESIGN D5), and fetches the configuration again, since keys or endpoints may have moved.
@@ -73,6 +77,7 @@ export interface AgentCoreOptions {
 const LOST_AFTER_MS = 15_000
 const SENT_GRAIN_MS = 1_000
 const SENT = { kind: 'sent' } as const
+const TRAFFIC = { kind: 'traffic' } as const
 const TIME = { kind: 'time' } as const
 
 export class AgentCore {
@@ -96,6 +101,7 @@ export class AgentCore {
   #sentAt: Instant | undefined
   /** The broker has been silent: it may have been restarted. */
   #mayBeForgotten = false
+  #sleeps = false
 
   constructor({ suite, clock, tunnelKey, ports, netstack, hub }: AgentCoreOptions) {
     this.#clock = clock
@@ -176,6 +182,29 @@ export class AgentCore {
   /** New literals for the broker's endpoints, as DNS gave them. */
   setEndpoints(endpoints: readonly Endpoint[], preferred?: Endpoint): void {
     this.#search.setEndpoints(endpoints, preferred)
+    this.#announce()
+  }
+
+  /** Where the broker sees us, as its last binding answer said. */
+  get reflexive(): StunAddress | undefined {
+    return this.#keepalive.reflexive
+  }
+
+  /** Between two keepalives on this network. */
+  get keepaliveInterval(): Duration {
+    return this.#keepalive.interval
+  }
+
+  /** What this network's mappings are known to outlive; undefined: nothing is known, the configuration's interval serves. */
+  setKeepaliveInterval(interval: Duration | undefined): void {
+    this.#keepalive.handle({ kind: 'learned', interval }, this.#clock.now())
+    this.#announce()
+  }
+
+  /** On demand the tunnel sleeps, and asks each `poll` whether somebody wants it. */
+  setDataMode(mode: DataMode, poll: Duration = minutes(15)): void {
+    this.#sleeps = mode === 'on-demand'
+    this.#keepalive.handle({ kind: 'sleep', poll: this.#sleeps ? poll : undefined }, this.#clock.now())
     this.#announce()
   }
 
@@ -277,6 +306,7 @@ export class AgentCore {
     const out = borrowScratch()
     const length = association.seal(packet, packet.length, out, this.#clock.now())
     if (length >= 0 && association.endpoint) {
+      if (this.#sleeps) this.#keepalive.handle(TRAFFIC, this.#clock.now())
       this.#upkeep.sealed(this.#clock.now())
       this.#transmit(out.subarray(0, length), association.endpoint)
     } else if (length < 0) this.counters.count(length)
@@ -375,6 +405,7 @@ export class AgentCore {
       const association = this.#association
       if (association?.endpoint === undefined) continue
       if (output.kind === 'send') this.#ports.send(output.datagram, association.endpoint)
+      else if (output.kind === 'binding-lost') this.#ports.event(output)
       else if (output.kind === 'handshake-now') {
         this.#mayBeForgotten ||= output.why === 'silent'
         this.endpoint.initiate(association, now)

@@ -21,7 +21,7 @@ const LEARNED_SPREAD = 0.01
 /** The first keepalives after an interval that has just been learned or remembered are questions, so that an error shows at once. */
 const QUESTIONS_FIRST = 2
 /** Octets of a question, so that its answer fits: with an IPv4 address, and with an IPv6 one. */
-const QUESTION_LENGTH = { v4: 32, v6: 44 } as const
+export const questionLength = { v4: 32, v6: 44 } as const
 /** On demand the mapping is held for so long after the last traffic. */
 const AWAKE_FOR = seconds(60)
 /** How long an answer may take before the question counts as unanswered. */
@@ -62,6 +62,10 @@ export type KeepaliveOutput =
   | { kind: 'binding-lost'; interval: Duration }
   /** Where the broker sees us, at first and whenever it changes. */
   | { kind: 'reflexive'; address: StunAddress }
+
+/** How many keepalives of a learned interval make a round, whose last is the question. */
+export const questionEvery = (learned: Duration | undefined): number =>
+  learned !== undefined && learned < SHORT_INTERVAL ? QUESTION_EVERY_SHORT : QUESTION_EVERY
 
 interface Question {
   readonly transactionId: Uint8Array
@@ -163,15 +167,12 @@ export class NatKeepalive implements Machine<KeepaliveInput, KeepaliveOutput> {
     if (this.#question !== undefined && now >= this.#question.answerBy) this.#unanswered(now)
     if (this.#nextAt === undefined || now < this.#nextAt) return
     this.#sinceQuestion++
-    if (this.#poll !== undefined || this.#questionsFirst > 0 || this.#sinceQuestion >= this.#questionEvery) this.#ask(now)
+    if (this.#poll !== undefined || this.#questionsFirst > 0 || this.#sinceQuestion >= questionEvery(this.#learned))
+      this.#ask(now)
     else {
       this.#outputs.push({ kind: 'send', datagram: KEEPALIVE })
       this.#arm(now)
     }
-  }
-
-  get #questionEvery(): number {
-    return this.#learned !== undefined && this.#learned < SHORT_INTERVAL ? QUESTION_EVERY_SHORT : QUESTION_EVERY
   }
 
   #isAsleep(now: Instant): boolean {
@@ -220,7 +221,7 @@ export class NatKeepalive implements Machine<KeepaliveInput, KeepaliveOutput> {
     this.#question = { transactionId, answerBy: after(now, ANSWER_WITHIN) }
     this.#sinceQuestion = 0
     const isV4 = this.#reflexive !== undefined && !this.#reflexive.address.includes(':')
-    const length = isV4 ? QUESTION_LENGTH.v4 : QUESTION_LENGTH.v6
+    const length = isV4 ? questionLength.v4 : questionLength.v6
     this.#outputs.push({ kind: 'send', datagram: encodeBindingRequest(transactionId, { length }) })
     this.#arm(now)
   }
