@@ -5,6 +5,7 @@ import type { Suite } from '#shared/crypto/suite.ts'
 import { AditError } from '#shared/errors.ts'
 import type { ServerProof, Trust } from '#shared/pki/server-trust.ts'
 import { resolveHost } from '#shared/platform/resolve-host.ts'
+import { firstThatConnects } from '#shared/platform/tcp-first.ts'
 import type { HttpProxy } from '#shared/platform/tcp-proxy.ts'
 import { type ClientIdentity, connectTls } from '#shared/platform/tls-connect.ts'
 import type { WallTime } from '#shared/time/instant.ts'
@@ -153,48 +154,6 @@ async function readBody(incoming: IncomingMessage): Promise<Uint8Array> {
   return Buffer.concat(chunks, length)
 }
 
-/** What one address is ahead of the next, ms: enough for a handshake around the world; both then go on side by side (RFC 8305 §5). */
-const staggerMs = 1_000
-
-/**
- * Tries the addresses in order, each a little after the one before it or as soon as that one has failed; the first that is proven wins.
- * Rejects with a refusal where there was one, since it says more than a silence.
- */
-function firstProven(
-  candidates: readonly string[],
-  connect: (address: string) => Promise<{ socket: TLSSocket; proof: ServerProof }>,
-): Promise<{ socket: TLSSocket; proof: ServerProof; address: string }> {
-  return new Promise((resolve, reject) => {
-    let failure: unknown
-    let next = 0
-    let open = 0
-    let settled = false
-    let timer: NodeJS.Timeout | undefined
-    const start = (): void => {
-      clearTimeout(timer)
-      const address = candidates[next++]
-      if (settled || address === undefined) return
-      open++
-      connect(address).then(
-        ({ socket, proof }) => {
-          if (settled) return void socket.destroy()
-          settled = true
-          clearTimeout(timer)
-          resolve({ socket, proof, address })
-        },
-        (error) => {
-          open--
-          if (!(failure instanceof AditError)) failure = error
-          if (next < candidates.length) start()
-          else if (open === 0 && !settled) reject(failure)
-        },
-      )
-      if (next < candidates.length) timer = setTimeout(start, staggerMs)
-    }
-    start()
-  })
-}
-
 /** Where each connection went; a closed socket no longer knows. */
 const addresses = new WeakMap<object, string>()
 
@@ -227,7 +186,7 @@ class PinnedAgent extends Agent {
     // A proxy resolves names itself.
     const candidates = proxy ? [host] : await this.#resolve(host)
     if (candidates.length === 0) throw new Error(`no address is known for ${host}`)
-    const { socket, proof, address } = await firstProven(candidates, (address) =>
+    const { socket, proof, address } = await firstThatConnects(candidates, (address) =>
       connectTls({ ...this.#options, proxy, host, address, port, floor: this.#options.time() }),
     )
     this.proof = proof
