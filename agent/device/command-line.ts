@@ -11,6 +11,11 @@ export interface EnrolFlags extends CommonOptions {
   claim: string
 }
 
+export interface DoctorFlags extends CommonOptions {
+  broker?: string
+  service: string[]
+}
+
 export interface RunFlags extends CommonOptions {
   claim?: string
   config?: string
@@ -64,6 +69,10 @@ function program(): Command {
   verb('status', 'what the running agent knows of itself').action(async (flags: CommonOptions) =>
     (await import('./verbs/status.ts')).statusVerb(flags),
   )
+  verb('doctor', 'what stands between this machine and its broker, worst first; status 0 where nothing is broken')
+    .option('--broker <host>', 'look before enrolment: HOST, HOST:PORT of the API, or its URL')
+    .option('--service <name=addr:port>', 'look at this local service too; repeatable', collect, [])
+    .action(async (flags: DoctorFlags) => (await import('./verbs/doctor.ts')).doctorVerb(flags))
   return agent
 }
 

@@ -115,6 +115,21 @@ export class AgentSocketClient {
   }
 }
 
+/** A running agent that does not answer its own socket is as good as none, ms. */
+const ANSWER_PATIENCE_MS = 3_000
+
+/** One question to the agent behind `path`. Rejects with AditError `tunnel-unreachable` where none runs, or none that answers. */
+export async function askAgent(path: string, request: AgentRequest): Promise<unknown> {
+  const client = await AgentSocketClient.connect(path)
+  const timer = setTimeout(() => client.close(), ANSWER_PATIENCE_MS)
+  try {
+    return await client.request(request)
+  } finally {
+    clearTimeout(timer)
+    client.close()
+  }
+}
+
 function readLines(socket: Socket, onLine: (line: string) => void): void {
   let sinceLine = 0
   socket.on('data', (chunk: Buffer) => {

@@ -63,6 +63,11 @@ export class Identity {
     return leafOf(this.#certificates.chain)
   }
 
+  /** The root of the fleet, PEM. */
+  get rootPem(): string {
+    return this.#certificates.root
+  }
+
   /** HTTPS with our certificate, to nobody but the holder of the CA that the claim pinned. */
   https(): HttpsClient {
     this.#https ??= new HttpsClient({

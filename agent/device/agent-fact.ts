@@ -1,0 +1,20 @@
+import type { AgentFact } from '#agent/doctor/facts.ts'
+import type { DeviceStatus } from './status.ts'
+
+/** What the running agent's status says to a doctor. */
+export function agentFactOf({ tunnel, storage }: DeviceStatus): Extract<AgentFact, { kind: 'running' }> {
+  const { state, sinceSeconds, suite, endpoint, evidenceAgeSeconds } = tunnel
+  return {
+    kind: 'running',
+    tunnel: state,
+    sinceSeconds,
+    suite: suite ?? 'noise',
+    ...(endpoint !== null && { endpoint }),
+    ...(evidenceAgeSeconds !== null && { evidenceAgeSeconds }),
+    storage: {
+      state: storage.state,
+      ...(storage.error !== null && { error: storage.error }),
+      ...(storage.outbox && { waiting: storage.outbox.rows }),
+    },
+  }
+}

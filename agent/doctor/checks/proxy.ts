@@ -1,0 +1,36 @@
+import type { Evidence } from '../evidence.ts'
+import { broken, type Finding, ok, warn } from '../finding.ts'
+
+/** The HTTP proxy that this machine was told to use. */
+export function proxy(evidence: Evidence): Finding[] {
+  const fact = evidence.facts.proxy
+  if (fact === undefined) return []
+  const { address, from, reached, status } = fact
+  const place = `The proxy ${address} (${from})`
+  if (reached === 'open' && status === 200) return [ok('proxy', `${place} lets us through.`)]
+  // Where the broker is reached without it, it is no more than a wrong setting.
+  const worst = evidence.udpWorks || evidence.apiWorks || evidence.tunnelUp ? warn : broken
+  if (status === 407)
+    return [
+      worst(
+        'proxy-password',
+        `${place} asks for a name and a password that it does not have from us, or not these.`,
+        'Write them into the address of the proxy: http://NAME:PASSWORD@HOST:PORT.',
+      ),
+    ]
+  if (reached === 'open' && status !== undefined)
+    return [
+      worst(
+        'proxy-refuses',
+        `${place} refuses the way to the broker (HTTP ${status}).`,
+        "Ask its administrator to allow CONNECT to the broker's host and port.",
+      ),
+    ]
+  return [
+    worst(
+      'proxy-silent',
+      `${place} ${reached === 'refused' ? 'is not there' : 'does not answer'}.`,
+      'Check its address, or take it out of the settings.',
+    ),
+  ]
+}

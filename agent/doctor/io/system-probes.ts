@@ -1,0 +1,89 @@
+import type { Probes, Subject } from '#agent/doctor/examination.ts'
+import { examine } from '#agent/doctor/examination.ts'
+import type { AgentFact, Facts, NatFact } from '#agent/doctor/facts.ts'
+import { addressesOf, type KnownAddresses } from '#agent/io/endpoint-resolver.ts'
+import type { Suite } from '#shared/crypto/suite.ts'
+import { isAditError } from '#shared/errors.ts'
+import type { Trust } from '#shared/pki/server-trust.ts'
+import type { WallTime } from '#shared/time/instant.ts'
+import { probeDoor } from './door-probe.ts'
+import { readDisk, readInterfaces, readRoutes } from './local-facts.ts'
+import { probeName } from './name-probe.ts'
+import { probePlainHttp } from './portal-probe.ts'
+import { type ProxySetting, probeProxy } from './proxy-probe.ts'
+import { openTcp } from './tcp.ts'
+import { probeUdp } from './udp-probe.ts'
+
+/** Whom the real machine's examination is about, and what it may use. */
+export interface Patient extends Omit<Subject, 'known'> {
+  readonly suite: Suite
+  readonly trust?: Trust
+  readonly clock: { wall(): WallTime }
+  readonly floor: WallTime
+  readonly known: KnownAddresses
+  readonly certificate?: Facts['certificate']
+  /** Where room is needed. */
+  readonly folder?: string
+  readonly proxy?: ProxySetting
+  /** Asks the API something under our certificate, which only the proven broker sees; rejects with its refusal. */
+  admission?(): Promise<unknown>
+  agent?(): Promise<AgentFact | undefined>
+  nat?(): Promise<NatFact | undefined>
+}
+
+/** Examines this machine with sockets of its own: whatever runs here keeps its session. */
+export function examineMachine(patient: Patient): Promise<Facts> {
+  const { known, ...subject } = patient
+  return examine({ ...subject, known: (host) => addressesOf(host, known) }, probesOf(patient))
+}
+
+function probesOf(patient: Patient): Probes {
+  const { suite, trust, floor, proxy, folder } = patient
+  const judge = { suite, trust, floor }
+  return {
+    resolve: probeName,
+    udp: probeUdp,
+    async door(door) {
+      const direct = await probeDoor(door, judge)
+      if (proxy === undefined || direct.reached === 'open') return direct
+      const target = `${door.host.includes(':') ? `[${door.host}]` : door.host}:${door.endpoint.port}`
+      const { socket } = await probeProxy(proxy, target)
+      return socket === undefined ? direct : probeDoor(door, judge, socket)
+    },
+    plainHttp: probePlainHttp,
+    async proxy(target) {
+      if (proxy === undefined) return undefined
+      const { fact, socket } = await probeProxy(proxy, target)
+      socket?.destroy()
+      return fact
+    },
+    async service(target) {
+      const opened = await openTcp(target)
+      if ('reached' in opened) return opened.reached
+      opened.socket.destroy()
+      return 'open'
+    },
+    interfaces: readInterfaces,
+    routes: readRoutes,
+    clock: async () => ({ wall: patient.clock.wall(), floor }),
+    certificate: async () => patient.certificate,
+    admission: () => admissionOf(patient),
+    agent: async () => patient.agent?.(),
+    nat: async () => patient.nat?.(),
+    disk: async () => (folder === undefined ? undefined : readDisk(folder)),
+  }
+}
+
+const refusals = new Set(['certificate-refused', 'revoked', 'forbidden'])
+
+async function admissionOf({ admission }: Patient): Promise<Facts['admission']> {
+  if (admission === undefined) return undefined
+  try {
+    await admission()
+    return { kind: 'admitted' }
+  } catch (error) {
+    // Our own refusal of a server is a matter of its certificate, and was seen by the doors.
+    if (!isAditError(error) || !refusals.has(error.code) || error.cause !== undefined) return undefined
+    return { kind: 'refused', code: error.code, text: error.message }
+  }
+}
