@@ -213,6 +213,12 @@ export class Netstack {
     this.#tcp.probe(this.#options.clock.now())
   }
 
+  /** Resets every connection with `address` at a local port that `isOpen` denies: it may go on no longer. */
+  abortFrom(address: string, isOpen: (localPort: number) => boolean): void {
+    const remote = tryParseAddress(address)
+    if (remote !== undefined) this.#tcp.abortFrom(remote, isOpen, this.#options.clock.now())
+  }
+
   /** Resets every connection and closes every socket. */
   destroy(): void {
     this.#tcp.destroy(this.#options.clock.now())

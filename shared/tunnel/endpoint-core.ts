@@ -29,4 +29,6 @@ export interface AssociationOptions {
   readonly persistentKeepalive: Duration | undefined
   /** Never stop asking once begun. */
   readonly forever: boolean
+  /** Whether the owner alone says where the peer is. */
+  readonly steered: boolean
 }

@@ -6,11 +6,17 @@ import { AMPLIFICATION } from './wireguard-constants.ts'
  * until a newer authentic packet comes from it: whoever replays a packet from a victim's address wins no flood (A-13, A-14).
  */
 export class PathGuard {
+  readonly #steered: boolean
   #endpoint: Endpoint | undefined
   /** The last endpoint that needed no such limit. */
   #proven: Endpoint | undefined
   /** Bytes that may still go to `#endpoint`; Infinity once it is proven. */
   #budget = Number.POSITIVE_INFINITY
+
+  /** `steered`: the owner alone says where the peer is, having proofs of its own. */
+  constructor(steered = false) {
+    this.#steered = steered
+  }
 
   get endpoint(): Endpoint | undefined {
     return this.#endpoint
@@ -33,6 +39,7 @@ export class PathGuard {
       if (newest) this.set(from)
       return undefined
     }
+    if (this.#steered) return undefined
     if (from.port === endpoint.port && from.address === endpoint.address) {
       if (this.#budget !== Number.POSITIVE_INFINITY) this.#prove(bytes, newest)
       return undefined

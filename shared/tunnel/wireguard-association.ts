@@ -54,7 +54,7 @@ export class WireguardAssociation implements Association, Sleeper {
   readonly #keys: PeerKeys
   readonly #initiator: Initiator
   readonly #slots: SessionSlots<Session<WireguardAssociation>>
-  readonly #path = new PathGuard()
+  readonly #path: PathGuard
   readonly #liveness: Liveness
   #queue: PacketQueue | undefined
   #lastTimestamp: Uint8Array | undefined
@@ -75,6 +75,7 @@ export class WireguardAssociation implements Association, Sleeper {
     })
     this.#lastTimestamp = options.lastTimestamp?.slice()
     this.#liveness = new Liveness(options.persistentKeepalive)
+    this.#path = new PathGuard(options.steered)
     this.#path.set(options.endpoint)
   }
 

@@ -47,6 +47,8 @@ export interface PeerOptions extends Admission {
   readonly persistentKeepalive?: Duration | undefined
   /** Start the handshake at once, and once begun never stop asking: this end always wants the association. */
   readonly firstContact?: boolean | undefined
+  /** Its packets do not move it: the owner alone says where it is (`setEndpoint`), having proofs of its own. */
+  readonly steered?: boolean | undefined
 }
 
 export interface WireguardEndpointOptions {
@@ -187,6 +189,7 @@ export class WireguardEndpoint implements PeerEndpoint<WireguardAssociation> {
       lastTimestamp: options.lastTimestamp,
       persistentKeepalive: options.persistentKeepalive,
       forever: options.firstContact ?? false,
+      steered: options.steered ?? false,
     })
     this.#byKey.set(keys.hex, association)
     return association

@@ -20,6 +20,7 @@ import type { Turn } from '#shared/netstack/turn.ts'
 import { Deadlines } from '#shared/time/deadlines.ts'
 import { type Instant, instant } from '#shared/time/instant.ts'
 import { foldChecksum, pseudoHeaderSum, sumWords, swap16 } from '#shared/wire/checksum.ts'
+import { sameAddress } from '#shared/wire/ip-address.ts'
 import { type IpPacket, Protocol } from '#shared/wire/ip-packet.ts'
 import { decodeTcpSegment, TCP_HEADER_LENGTH, TcpFlag, TcpSegment } from '#shared/wire/tcp.ts'
 
@@ -214,6 +215,12 @@ export class Tcp implements TcpHost {
       if (entry instanceof TcpConnection) entry.close('EADDRNOTAVAIL', false, now)
       else this.#forget(entry)
     }
+  }
+
+  /** Resets every connection with `remote` at a local port that `isOpen` denies. */
+  abortFrom(remote: Uint8Array, isOpen: (localPort: number) => boolean, now: Instant): void {
+    for (const entry of this.#table.values())
+      if (entry instanceof TcpConnection && !isOpen(entry.localPort) && sameAddress(entry.remote, remote)) entry.abort(now)
   }
 
   /** Asks the peer of every connection whether it still knows it: one that does acknowledges, one that does not resets it. */
