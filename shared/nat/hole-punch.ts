@@ -1,6 +1,6 @@
 import type { Deadline, Machine } from '#shared/machine.ts'
 import { after, type Duration, type Instant, milliseconds } from '#shared/time/instant.ts'
-import { type Endpoint, sameEndpoint } from '#shared/wire/endpoint.ts'
+import { copyEndpoint, type Endpoint, sameEndpoint } from '#shared/wire/endpoint.ts'
 import { CANDIDATE_LIMIT, type Candidate, mayBeProbed, priorityOf } from './candidate.ts'
 
 export type PunchInput =
@@ -62,7 +62,7 @@ export class HolePunch implements Machine<PunchInput, PunchOutput> {
           this.#find(input.endpoint) === undefined
         ) {
           this.#seen++
-          this.#targets.push({ endpoint: input.endpoint, round: 0, next: now, proven: false })
+          this.#targets.push({ endpoint: copyEndpoint(input.endpoint), round: 0, next: now, proven: false })
         }
         break
       case 'proven': {
