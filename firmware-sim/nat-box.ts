@@ -1,6 +1,7 @@
 import type { Duration, Instant } from '#shared/time/instant.ts'
 import { seconds } from '#shared/time/instant.ts'
 import type { Endpoint } from '#shared/tunnel/association.ts'
+import { NatPorts, type PortAssignment } from '#sim/nat-ports.ts'
 
 /**
  * A NAT as RFC 4787 describes it, for UDP. Pure: it translates addresses and forgets mappings, and owns no socket.
@@ -17,12 +18,21 @@ export interface NatBehaviour {
   filtering: Dependence
   /** A mapping dies this long after its last outbound packet (REQ-5: not below 2 minutes; the field has 30 s). */
   mappingTimeout: Duration
+  /**
+   * Likewise for a mapping that has not been answered, or not been used 2 s after it was made: Linux conntrack grants the long
+   * timeout only then. Default: `mappingTimeout`.
+   */
+  freshTimeout?: Duration
   /** Whether inbound packets keep a mapping alive too (REQ-6 leaves it open). */
   inboundRefresh: boolean
   /** Whether two inside hosts reach each other by their outside addresses (REQ-9). */
   hairpinning: boolean
   /** Whether the outside port is the inside one where it is free (§4.2.1). */
   portPreservation: boolean
+  /** How another port is chosen; default `random`. */
+  portAssignment?: PortAssignment
+  /** Which outside address a new mapping gets, where there are several (§4.1, REQ-2); default `paired`. */
+  pooling?: 'paired' | 'arbitrary'
 }
 
 const common = { mappingTimeout: seconds(120), inboundRefresh: false, hairpinning: true, portPreservation: true } as const
@@ -44,92 +54,150 @@ export const natKinds = {
 export type NatKind = keyof typeof natKinds
 
 interface Mapping {
-  inside: Endpoint
-  outsidePort: number
+  readonly inside: Endpoint
+  readonly outside: Endpoint
+  readonly born: Instant
   lastRefresh: Instant
-  /** Remotes that inside has sent to, as the filter's keys. */
-  permitted: Set<string>
+  answered: boolean
+  /** Seen in use when it was old enough for the long timeout. */
+  settled: boolean
+  /** Remotes that inside has sent to, as the filter's keys; undefined: asked for by the host (PCP, NAT-PMP), open to all. */
+  readonly permitted: Set<string> | undefined
+  /** Of a mapping that was asked for: when it ends. */
+  readonly until?: Instant
 }
 
-const firstPort = 1024
-const portCount = 65_536 - firstPort
+/** Linux: a flow is a stream when it is used both ways later than this. */
+const SETTLES_AFTER = seconds(2)
 
 export class NatBox {
-  readonly #behaviour: NatBehaviour
-  readonly #outsideAddress: string
+  behaviour: NatBehaviour
+  #pool: readonly string[]
   readonly #random: (bound: number) => number
   readonly #byInside = new Map<string, Mapping>()
-  readonly #byPort = new Map<number, Mapping>()
+  readonly #byOutside = new Map<string, Mapping>()
+  readonly #ports: NatPorts
 
   /** `random(bound)` gives a whole number in [0, bound). */
-  constructor(behaviour: NatBehaviour, outsideAddress: string, random: (bound: number) => number) {
-    this.#behaviour = behaviour
-    this.#outsideAddress = outsideAddress
+  constructor(behaviour: NatBehaviour, outsideAddress: string | readonly string[], random: (bound: number) => number) {
+    this.behaviour = behaviour
+    this.#pool = typeof outsideAddress === 'string' ? [outsideAddress] : outsideAddress
     this.#random = random
+    this.#ports = new NatPorts(random)
   }
 
   get mappings(): number {
-    return this.#byPort.size
+    return this.#byOutside.size
+  }
+
+  /** The addresses that it owns outside. */
+  get pool(): readonly string[] {
+    return this.#pool
   }
 
   /** The outside endpoint that a packet from `inside` to `remote` leaves with; undefined when every port is taken. */
   outbound(inside: Endpoint, remote: Endpoint, now: Instant): Endpoint | undefined {
-    const key = `${inside.address} ${inside.port} ${scope(this.#behaviour.mapping, remote)}`
+    const asked = this.#live(this.#byInside.get(keyOf(inside)), now)
+    if (asked?.permitted === undefined && asked !== undefined) return asked.outside
+    const key = `${keyOf(inside)} ${scope(this.behaviour.mapping, remote)}`
     let mapping = this.#live(this.#byInside.get(key), now)
     if (!mapping) {
-      const outsidePort = this.#freePort(inside.port, now)
-      if (outsidePort === undefined) return undefined
-      mapping = { inside, outsidePort, lastRefresh: now, permitted: new Set() }
+      const outside = this.#outsideFor(inside, now)
+      if (outside === undefined) return undefined
+      mapping = { inside, outside, born: now, lastRefresh: now, answered: false, settled: false, permitted: new Set() }
       this.#byInside.set(key, mapping)
-      this.#byPort.set(outsidePort, mapping)
+      this.#byOutside.set(keyOf(outside), mapping)
     }
-    mapping.lastRefresh = now
-    mapping.permitted.add(scope(this.#behaviour.filtering, remote))
-    return { address: this.#outsideAddress, port: mapping.outsidePort }
+    this.#used(mapping, now)
+    mapping.permitted?.add(scope(this.behaviour.filtering, remote))
+    return mapping.outside
   }
 
-  /** The inside endpoint that a packet from `remote` to our `outsidePort` goes to; undefined when there is no mapping or the filter refuses. */
-  inbound(outsidePort: number, remote: Endpoint, now: Instant): Endpoint | undefined {
-    if (remote.address === this.#outsideAddress && !this.#behaviour.hairpinning) return undefined
-    const mapping = this.#live(this.#byPort.get(outsidePort), now)
-    if (!mapping?.permitted.has(scope(this.#behaviour.filtering, remote))) return undefined
-    if (this.#behaviour.inboundRefresh) mapping.lastRefresh = now
+  /** The inside endpoint that a packet from `remote` to our `outside` goes to; undefined when there is no mapping or the filter refuses. */
+  inbound(outside: Endpoint, remote: Endpoint, now: Instant): Endpoint | undefined {
+    if (this.#pool.includes(remote.address) && !this.behaviour.hairpinning) return undefined
+    const mapping = this.#live(this.#byOutside.get(keyOf(outside)), now)
+    if (mapping === undefined) return undefined
+    if (mapping.permitted && !mapping.permitted.has(scope(this.behaviour.filtering, remote))) return undefined
+    mapping.answered = true
+    if (this.behaviour.inboundRefresh) this.#used(mapping, now)
     return mapping.inside
+  }
+
+  /** A mapping that the host asks for (PCP, NAT-PMP, UPnP): open to all, and the host's own packets leave with it. */
+  ask(inside: Endpoint, lifetime: Duration, now: Instant): Endpoint | undefined {
+    const before = this.#live(this.#byInside.get(keyOf(inside)), now)
+    const outside = before?.outside ?? this.#outsideFor(inside, now)
+    if (outside === undefined) return undefined
+    const until = (now + lifetime) as Instant
+    const mapping = { inside, outside, born: now, lastRefresh: now, answered: true, settled: true, permitted: undefined, until }
+    this.#byInside.set(keyOf(inside), mapping)
+    this.#byOutside.set(keyOf(outside), mapping)
+    return outside
   }
 
   /** Drops the mappings that are dead by `now` and returns their outside ports. */
   sweep(now: Instant): number[] {
-    const ports = [...this.#byPort.values()].filter((mapping) => !this.#live(mapping, now)).map(({ outsidePort }) => outsidePort)
-    for (const [key, mapping] of this.#byInside) if (this.#byPort.get(mapping.outsidePort) !== mapping) this.#byInside.delete(key)
-    return ports
+    const dead = [...this.#byOutside.values()].filter((mapping) => !this.#live(mapping, now))
+    for (const [key, mapping] of this.#byInside)
+      if (this.#byOutside.get(keyOf(mapping.outside)) !== mapping) this.#byInside.delete(key)
+    return dead.map(({ outside }) => outside.port)
   }
 
-  /** A restart or a lost address: every mapping is gone. */
+  /** A restart: every mapping is gone. */
   forget(): void {
     this.#byInside.clear()
-    this.#byPort.clear()
+    this.#byOutside.clear()
+  }
+
+  /** Another lease outside: every mapping is gone with the old addresses. */
+  renumber(...pool: readonly string[]): void {
+    this.#pool = pool
+    this.forget()
+  }
+
+  #used(mapping: Mapping, now: Instant): void {
+    mapping.lastRefresh = now
+    if (mapping.answered && now - mapping.born > SETTLES_AFTER) mapping.settled = true
   }
 
   #live(mapping: Mapping | undefined, now: Instant): Mapping | undefined {
     if (!mapping) return undefined
-    const known = this.#byPort.get(mapping.outsidePort) === mapping
-    if (known && now - mapping.lastRefresh < this.#behaviour.mappingTimeout) return mapping
-    if (known) this.#byPort.delete(mapping.outsidePort)
+    const key = keyOf(mapping.outside)
+    const known = this.#byOutside.get(key) === mapping
+    if (known && now < this.#endOf(mapping)) return mapping
+    if (known) this.#byOutside.delete(key)
     return undefined
   }
 
-  #freePort(preferred: number, now: Instant): number | undefined {
-    if (this.#behaviour.portPreservation && !this.#live(this.#byPort.get(preferred), now)) return preferred
-    const start = this.#random(portCount)
-    for (let i = 0; i < portCount; i++) {
-      const port = firstPort + ((start + i) % portCount)
-      if (!this.#live(this.#byPort.get(port), now)) return port
-    }
-    return undefined
+  #endOf(mapping: Mapping): number {
+    if (mapping.until !== undefined) return mapping.until
+    const { mappingTimeout, freshTimeout = mappingTimeout } = this.behaviour
+    return mapping.lastRefresh + (mapping.settled ? mappingTimeout : freshTimeout)
+  }
+
+  #outsideFor(inside: Endpoint, now: Instant): Endpoint | undefined {
+    const address = this.#addressFor(inside)
+    const isFree = (port: number): boolean => !this.#live(this.#byOutside.get(keyOf({ address, port })), now)
+    const { portPreservation, portAssignment = 'random' } = this.behaviour
+    const port = this.#ports.choose(inside.port, portPreservation, portAssignment, isFree)
+    return port === undefined ? undefined : { address, port }
+  }
+
+  /** Paired: one inside address keeps its outside one, by a hash, so that no table is needed. */
+  #addressFor(inside: Endpoint): string {
+    const size = this.#pool.length
+    if (size === 1) return this.#pool[0]!
+    if (this.behaviour.pooling === 'arbitrary') return this.#pool[this.#random(size)]!
+    let hash = 7
+    for (let i = 0; i < inside.address.length; i++) hash = (hash * 31 + inside.address.charCodeAt(i)) >>> 0
+    return this.#pool[hash % size]!
   }
 }
 
+const keyOf = ({ address, port }: Endpoint): string => `${address} ${port}`
+
 function scope(dependence: Dependence, remote: Endpoint): string {
   if (dependence === 'endpoint-independent') return ''
-  return dependence === 'address-dependent' ? remote.address : `${remote.address} ${remote.port}`
+  return dependence === 'address-dependent' ? remote.address : keyOf(remote)
 }

@@ -76,7 +76,7 @@ export class NatNetwork {
       if (outside) this.#socketOf(outside.port).send(datagram, to.port, to.address)
     }
     for (const { datagram, from, to } of this.#toInside.arrivals(now)) {
-      const inside = this.blocked ? undefined : this.#box.inbound(to.port, from, now)
+      const inside = this.blocked ? undefined : this.#box.inbound(to, from, now)
       if (inside) this.#hosts.get(`${inside.address} ${inside.port}`)?.(datagram, from)
     }
     this.#armWake()

@@ -26,9 +26,9 @@ for (const { kind, fromServer, fromSameHost, fromStranger } of filteringTable) {
   test(`${kind} filters as RFC 4787 §5 says`, () => {
     const nat = box(kind)
     const outside = nat.outbound(inside, server, at(0))!
-    assert.equal(nat.inbound(outside.port, server, at(1)) !== undefined, fromServer)
-    assert.equal(nat.inbound(outside.port, sameHost, at(1)) !== undefined, fromSameHost)
-    assert.equal(nat.inbound(outside.port, stranger, at(1)) !== undefined, fromStranger)
+    assert.equal(nat.inbound(outside, server, at(1)) !== undefined, fromServer)
+    assert.equal(nat.inbound(outside, sameHost, at(1)) !== undefined, fromSameHost)
+    assert.equal(nat.inbound(outside, stranger, at(1)) !== undefined, fromStranger)
   })
 }
 
@@ -45,17 +45,17 @@ test('cones keep one outside port for all remotes; symmetric takes another for e
 test('a mapping dies a timeout after the last outbound packet, and inbound ones do not keep it (REQ-6)', () => {
   const nat = box('port-restricted')
   const outside = nat.outbound(inside, server, at(0))!
-  assert.ok(nat.inbound(outside.port, server, at(119_999)))
-  assert.equal(nat.inbound(outside.port, server, at(120_000)), undefined)
+  assert.ok(nat.inbound(outside, server, at(119_999)))
+  assert.equal(nat.inbound(outside, server, at(120_000)), undefined)
   nat.outbound(inside, server, at(121_000))
-  assert.ok(nat.inbound(outside.port, server, at(200_000)), 'port preserved by the new mapping')
+  assert.ok(nat.inbound(outside, server, at(200_000)), 'port preserved by the new mapping')
 })
 
 test('a box that forgets drops what comes for its old mappings', () => {
   const nat = box('full-cone')
   const outside = nat.outbound(inside, server, at(0))!
   nat.forget()
-  assert.equal(nat.inbound(outside.port, server, at(1)), undefined)
+  assert.equal(nat.inbound(outside, server, at(1)), undefined)
   assert.equal(nat.mappings, 0)
 })
 
@@ -64,5 +64,5 @@ test('two inside hosts with the same port get different outside ports', () => {
   const one = nat.outbound(inside, server, at(0))!
   const two = nat.outbound({ address: '192.168.7.3', port: 4500 }, server, at(0))!
   assert.notEqual(one.port, two.port)
-  assert.equal(nat.inbound(two.port, server, at(1))?.address, '192.168.7.3')
+  assert.equal(nat.inbound(two, server, at(1))?.address, '192.168.7.3')
 })
