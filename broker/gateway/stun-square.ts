@@ -50,13 +50,13 @@ export class StunSquare {
     return {
       origin: (change) => {
         const to = changed(corner, change)
-        return this.answersAt(to) ? this.#endpoint(to) : undefined
+        return this.answersAt(to) ? this.endpoint(to) : undefined
       },
-      other: this.hasOtherAddress ? this.#endpoint((corner ^ 3) as StunCorner) : undefined,
+      other: this.hasOtherAddress ? this.endpoint((corner ^ 3) as StunCorner) : undefined,
     }
   }
 
-  #endpoint(corner: StunCorner): Endpoint {
+  endpoint(corner: StunCorner): Endpoint {
     return {
       address: corner & 2 ? this.#alternate.address : this.#primary.address,
       port: corner & 1 ? this.#alternate.port : this.#primary.port,

@@ -10,16 +10,17 @@ export const isLocalAddress = (address: string): boolean =>
  * one, some address of the family, rather not loopback. Undefined where the machine has none.
  */
 export async function sourceAddress(family: 4 | 6): Promise<string | undefined> {
-  // Of the networks for documentation: connecting a UDP socket sends nothing.
-  const routed = await connectedFrom(family, family === 4 ? '192.0.2.1' : '2001:db8::1')
+  // Of the networks for documentation.
+  const routed = await sourceAddressTo(family === 4 ? '192.0.2.1' : '2001:db8::1')
   if (routed !== undefined) return routed
   const all = localAddresses().filter(({ address, scope }) => scope === 0 && address.includes(':') === (family === 6))
   return (all.find(({ internal }) => !internal) ?? all[0])?.address
 }
 
-function connectedFrom(family: 4 | 6, destination: string): Promise<string | undefined> {
+/** Likewise, for datagrams to a literal address; undefined where there is no way to it. Sends nothing. */
+export function sourceAddressTo(destination: string): Promise<string | undefined> {
   return new Promise((resolve) => {
-    const socket = createSocket(family === 4 ? 'udp4' : 'udp6')
+    const socket = createSocket(destination.includes(':') ? 'udp6' : 'udp4')
     const end = (address: string | undefined): void => {
       socket.close()
       resolve(address)

@@ -47,14 +47,15 @@ export class UdpSocket {
   /** Throws AditError `port-in-use` where another program has the port, `config-invalid` where we may not have it. */
   static async bind(options: UdpOptions): Promise<UdpSocket> {
     const { address, port, shared = false } = options
+    // A shared port would be had although another program's socket has all of it: that is noticed by asking for it alone first.
+    if (shared && port !== 0 && (address ?? '::').match(/^(::|0\.0\.0\.0)$/))
+      await (await UdpSocket.bind({ ...options, shared: false })).close()
     if (address !== undefined && address !== '::') {
       const socket = await bindOne(isIPv6(address) ? 'udp6' : 'udp4', address, port, shared)
       return isIPv6(address)
         ? new UdpSocket(undefined, socket, options.onDatagram)
         : new UdpSocket(socket, undefined, options.onDatagram)
     }
-    // A shared port would be had although another program's socket has it: that one is told apart by asking for it alone first.
-    if (shared && port !== 0) await (await UdpSocket.bind({ ...options, shared: false })).close()
     for (let attempt = 1; ; attempt++) {
       const v4 = await bindOne('udp4', '0.0.0.0', port, shared)
       try {

@@ -68,11 +68,11 @@ export interface BindingAnswer {
   readonly origin: StunAddress | undefined
 }
 
-/** The whole answer to our request: `refused` with the error's code, or what it says. Undefined where it is none of ours. Never throws. */
-export function readBindingResponse(
-  datagram: Uint8Array,
-  transactionId: Uint8Array,
-): BindingAnswer | { readonly refused: number } | undefined {
+/** An answer, or the code of an error. */
+export type BindingResponse = BindingAnswer | { readonly refused: number }
+
+/** The whole answer to our request; undefined where it is none. Never throws. */
+export function readBindingResponse(datagram: Uint8Array, transactionId: Uint8Array): BindingResponse | undefined {
   return orUndefined(() => {
     const message = decodeStun(datagram)
     if (message.method !== BINDING_METHOD || !message.transactionId.every((byte, i) => byte === transactionId[i]))

@@ -149,6 +149,13 @@ export function orUndefined<T>(read: () => T): T | undefined {
 
 const padded = (length: number): number => (length + 3) & ~3
 
+/** The transaction id of a binding request; undefined where the bytes are none. */
+export const bindingRequestId = (bytes: Uint8Array): Uint8Array | undefined =>
+  orUndefined(() => {
+    const { class: kind, method, transactionId } = decodeStun(bytes)
+    return kind === 'request' && method === BINDING_METHOD ? transactionId : undefined
+  })
+
 /** The first attribute of this type; RFC 8489 §14: of several, the first counts. */
 export const stunAttribute = (message: StunMessage, type: number): Uint8Array | undefined =>
   message.attributes.find((attribute) => attribute.type === type)?.value
