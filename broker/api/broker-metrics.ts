@@ -89,6 +89,7 @@ const gauges: readonly [name: string, help: string, read: Read][] = [
   ['adit_ike_half_open', 'IKE SAs whose peers have not proven who they are', (c) => c.halfOpen],
   ['adit_associations', 'Associations in memory', (c) => c.associations],
   ['adit_flows', 'Flows that the filter knows', (c) => c.flows],
+  ['adit_streams', 'WebSockets and TCP connections that bear datagrams', (c) => c.streams],
   ['adit_mqtt_clients', 'MQTT clients inside tunnels', (c) => c.mqttClients],
 ]
 

@@ -5,6 +5,7 @@ import { Peers } from '#broker/gateway/peers.ts'
 import { PresenceTable } from '#broker/gateway/presence.ts'
 import { PresenceWriter } from '#broker/gateway/presence-writer.ts'
 import { initiationsPerSecond } from '#broker/gateway/reawakening.ts'
+import { StreamDoor, type StreamLimits } from '#broker/gateway/stream-door.ts'
 import { StunResponder } from '#broker/gateway/stun-responder.ts'
 import { StunSockets, sharesPort } from '#broker/gateway/stun-sockets.ts'
 import { TakenTimestamps } from '#broker/gateway/taken-timestamps.ts'
@@ -22,7 +23,7 @@ import type { Timers } from '#shared/platform/timers.ts'
 import type { Clock } from '#shared/time/instant.ts'
 import type { PeerEndpoint, TunnelEvent } from '#shared/tunnel/association.ts'
 import { type Admission, WireguardEndpoint } from '#shared/tunnel/wireguard-endpoint.ts'
-import type { Endpoint } from '#shared/wire/endpoint.ts'
+import { type Endpoint, isCarried } from '#shared/wire/endpoint.ts'
 
 type GatewayStores =
   | 'directory'
@@ -52,6 +53,8 @@ export interface GatewayOptions {
   mqttPort: number
   /** The esp suite on the same port; left out: the noise suite alone. */
   ipsec?: Pick<IpsecOptions, 'authority' | 'settings'>
+  /** Where the defaults for WebSockets and TCP are not wanted. */
+  streamLimits?: Partial<StreamLimits>
 }
 
 /** Four flows each of 65,000 peers; none of them may hold so many that a few could fill the table. */
@@ -90,6 +93,7 @@ export interface GatewayParts {
   sink: ReadingSink
 }
 
+  streams: StreamDoor
 /** Puts the parts together around one engine. */
 export async function assembleGateway(
   options: GatewayOptions,
@@ -104,16 +108,24 @@ export async function assembleGateway(
   const alternates = options.stunAlternates ?? []
   let stunSockets: StunSockets | undefined
   const sink = new ReadingSink({ ...registry, suite, log })
-  const ipsec = options.ipsec && (await Ipsec.open({ ...options, ...options.ipsec }))
+  const seenAt = (endpoint: Endpoint): Endpoint => (isCarried(endpoint) && streams.peerOf(endpoint)) || endpoint
+  const ipsec = options.ipsec && (await Ipsec.open({ ...options, ...options.ipsec, seenAt }))
   let noise!: WireguardEndpoint
-  const engine = await PortableEngine.open({
+  const engine: PortableEngine = await PortableEngine.open({
     clock,
+  const streams = new StreamDoor({
+    clock,
+    timers,
+    receive: (datagram, from) => engine.receive(datagram, from),
+    ...(options.streamLimits && { limits: options.streamLimits }),
+  })
     timers,
     bind: { ...options.bind, shared: sharesPort(options.bind, alternates) },
     bindBare: options.ipsec?.settings.port500,
     filter: new FlowFilter(
       policy,
       suite.random(4).reduce((seed, byte) => (seed << 8) | byte, 0),
+    carried: streams,
       flowLimits,
     ),
     event: on.event,
@@ -131,7 +143,10 @@ export async function assembleGateway(
     ports: {
       deliver: (packet) => netstack.input(packet),
       spoofed: (packet, from, now) => journal.spoofed(packet, from, now),
-      stun: (datagram, from) => stunSockets?.asked(datagram, from),
+      stun(datagram, from) {
+        if (!isCarried(from)) stunSockets?.asked(datagram, from)
+        else answerInStream(datagram, from)
+      },
     },
   })
   stunSockets = await openStunSockets(engine, stun, alternates, options)
@@ -139,6 +154,12 @@ export async function assembleGateway(
     suite,
     clock,
     addresses: fleet.broker,
+  /** With the address at which the stream's connection shows itself. */
+  const answerInStream = (datagram: Uint8Array, from: Endpoint): void => {
+    const peer = streams.peerOf(from)
+    const reply = peer && stun.answer(datagram, peer, clock.now())
+    if (reply) streams.send(reply.datagram, from)
+  }
     limits: netstackLimits,
     transmit: (packet) => engine.send(packet),
     wake: (at) => engine.driver.wake(at),
@@ -150,7 +171,7 @@ export async function assembleGateway(
   log.debug({ key: toHex(noise.publicKey), inner: fleet.broker }, 'gateway ready')
   const endpoints: PeerEndpoint[] = ipsec ? [noise, ipsec.endpoint] : [noise]
   const peers = new Peers({ directory, clock, endpoints, plane: engine.plane })
-  const presence = new PresenceTable(clock)
+  const presence = new PresenceTable(clock, (endpoint) => streams.describe(endpoint))
   const writer = new PresenceWriter({ registry, peers, presence, taken, timers, log })
   return {
     options,
@@ -178,6 +199,7 @@ async function openStunSockets(
   alternates: readonly Endpoint[],
   { bind, clock, log }: GatewayOptions,
 ): Promise<StunSockets> {
+    streams,
   const transmit = (datagram: Uint8Array, to: Endpoint): void => void engine.plane.ports.transmit(datagram, to)
   const tunnelled = (datagram: Uint8Array, from: Endpoint): void => {
     engine.plane.receive(datagram, from, clock.now())

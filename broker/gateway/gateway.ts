@@ -2,6 +2,7 @@ import { type EspFacts, espFacts } from '#broker/gateway/esp-facts.ts'
 import { assembleGateway, type GatewayOptions, type GatewayParts, netstackLimits } from '#broker/gateway/gateway-parts.ts'
 import { type Call, recallKnown } from '#broker/gateway/known-devices.ts'
 import { Reawakening } from '#broker/gateway/reawakening.ts'
+import type { StreamDoor } from '#broker/gateway/stream-door.ts'
 import type { GatewayCounters, GatewayView, Presence } from '#broker/gateway/view.ts'
 import type { Principal } from '#broker/registry/principal.ts'
 import type { RegistryChange } from '#broker/registry/registry.ts'
@@ -67,6 +68,11 @@ export class Gateway implements GatewayView {
     return this.#parts.stunSockets.endpoints
   }
 
+  /** Where WebSockets and TCP connections that bear datagrams are brought. */
+  get streams(): StreamDoor {
+    return this.#parts.streams
+  }
+
   presence(principal: Principal): Presence {
     const { presence, peers } = this.#parts
     return presence.of(principal.id, peers.of(principal.id))
@@ -96,7 +102,7 @@ export class Gateway implements GatewayView {
   }
 
   counters(): GatewayCounters {
-    const { engine, peers, ipsec, mqtt, stun, sink } = this.#parts
+    const { engine, peers, ipsec, mqtt, stun, sink, streams } = this.#parts
     const { plane } = engine
     const sessions = { noise: 0, esp: 0 }
     for (const [, { state, suite }] of peers.entries()) if (state === 'established') sessions[suite]++
@@ -111,6 +117,7 @@ export class Gateway implements GatewayView {
       outerReceived: plane.traffic.received,
       outerSent: plane.traffic.sent,
       stunAnswered: stun.answered,
+      streams: streams.counters.open,
       handshakes: this.#handshakes,
       readings: sink.counters.readings,
       duplicateReadings: sink.counters.duplicates,
@@ -129,10 +136,13 @@ export class Gateway implements GatewayView {
 
   /** What was refused above the packets, by labels of the same kind. */
   #refusals(): [label: string, count: number][] {
-    const { options, mqtt, stun, sink, journal } = this.#parts
+    const { options, mqtt, stun, sink, journal, streams } = this.#parts
     const { oversized, refusedConnects, refusedPublishes, refusedSubscribes } = mqtt.counters
     return [
       ['stun-refused', stun.refused],
+      ['stream-refused', streams.counters.refused],
+      ['stream-unfounded', streams.counters.unfounded],
+      ['stream-dropped', streams.counters.dropped],
       ['mqtt-oversized', oversized],
       ['mqtt-connect-refused', refusedConnects],
       ['mqtt-publish-refused', refusedPublishes],
@@ -162,6 +172,7 @@ export class Gateway implements GatewayView {
   async close(): Promise<void> {
     this.#parts.netstack.destroy()
     await this.#parts.stunSockets.close()
+    this.#parts.streams.close()
     await this.#parts.engine.close()
   }
 
@@ -181,7 +192,11 @@ export class Gateway implements GatewayView {
 
   #event(event: TunnelEvent): void {
     const { association } = event
-    const { taken, peers, noise, ipsec, writer } = this.#parts
+    const { taken, peers, noise, ipsec, writer, streams } = this.#parts
+    if (event.kind === 'established' || event.kind === 'roamed') {
+      // Whatever made it so was authentic.
+      if (association.endpoint) streams.proven(association.endpoint)
+    }
     if (event.kind === 'timestamp') {
       const timestamp = noise.association(association.peerKey)?.lastTimestamp
       if (timestamp) taken.took(association.peerKey, timestamp)

@@ -40,6 +40,8 @@ export interface IpsecOptions {
   registry: Pick<Registry, 'directory' | 'fleet' | 'certificates' | 'peerSecrets' | 'negotiations'>
   authority: Pick<AuthorityFace, IkeParts>
   settings: IpsecSettings
+  /** The address of whoever stands behind a carried endpoint. */
+  seenAt?(endpoint: Endpoint): Endpoint
   suite: Suite
   clock: Clock
   timers: Timers
@@ -200,8 +202,9 @@ export class Ipsec {
     return [...all.values()]
   }
 
-  #failed(failure: NegotiationFailure): void {
-    const { registry, log } = this.#options
+  #failed(said: NegotiationFailure): void {
+    const { registry, log, seenAt } = this.#options
+    const failure = said.from && seenAt ? { ...said, from: seenAt(said.from) } : said
     const { stage, code, claimedId, message } = failure
     this.failures++
     log.debug({ stage, code, claimedId, message }, 'a negotiation of IKE came to nothing')

@@ -2,7 +2,7 @@ import type { Presence } from '#broker/gateway/view.ts'
 import type { EndpointRecord } from '#broker/registry/presence.ts'
 import { type Clock, elapsed, minutes, seconds } from '#shared/time/instant.ts'
 import type { Association, SuiteName } from '#shared/tunnel/association.ts'
-import { endpointText } from '#shared/wire/endpoint.ts'
+import { type Endpoint, endpointText } from '#shared/wire/endpoint.ts'
 
 /** An idle agent sends an authenticated packet each minute; two lost ones and a half are silence enough (DESIGN D7). */
 export const evidenceLife = seconds(150)
@@ -35,11 +35,14 @@ export interface PresenceChange {
  */
 export class PresenceTable {
   readonly #clock: Clock
+  readonly #describe: (endpoint: Endpoint) => string
   readonly #evidence = new Map<number, Evidence>()
   readonly #announced = new Set<number>()
 
-  constructor(clock: Clock) {
+  /** `describe`: where a peer is, for people. What is no literal endpoint is shown, and never called after a restart. */
+  constructor(clock: Clock, describe: (endpoint: Endpoint) => string = endpointText) {
     this.#clock = clock
+    this.#describe = describe
   }
 
   /** Takes up what an earlier run knew. */
@@ -59,7 +62,7 @@ export class PresenceTable {
     const wall = this.#clock.wall()
     const at = Math.round(wall - elapsed(lastAuthentic, this.#clock.now()))
     const known = this.#evidence.get(principalId)
-    const text = endpointText(endpoint)
+    const text = this.#describe(endpoint)
     if (known === undefined) {
       this.#evidence.set(principalId, {
         upSince: at,

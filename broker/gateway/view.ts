@@ -31,7 +31,7 @@ export interface GatewayView {
   readonly stunEndpoints: readonly string[]
 }
 
-/** Whole numbers since the start, or (sessions, halfOpen, associations, flows, mqttClients) at this moment. */
+/** Whole numbers since the start, or (streams, sessions, halfOpen, associations, flows, mqttClients) at this moment. */
 export interface GatewayCounters {
   /** Devices and operators with a live session. */
   sessions: number
@@ -46,6 +46,8 @@ export interface GatewayCounters {
   outerReceived: number
   outerSent: number
   stunAnswered: number
+  /** WebSockets and TCP connections that bear datagrams. */
+  streams: number
   handshakes: number
   readings: number
   duplicateReadings: number

@@ -7,6 +7,7 @@ import { UdpSocket } from '#shared/platform/udp.ts'
 import type { Clock, Instant } from '#shared/time/instant.ts'
 import type { Endpoint, EndpointPorts, TunnelEndpoint, TunnelEvent } from '#shared/tunnel/association.ts'
 import type { EspPorts } from '#shared/tunnel/esp-options.ts'
+import { isCarried } from '#shared/wire/endpoint.ts'
 
 /** An endpoint of the esp suite. */
 export interface BareEndpoint extends TunnelEndpoint {
@@ -30,6 +31,8 @@ export interface PortableEngineOptions {
   bind: Bind
   /** A second port for stock IKE clients that begin on port 500; only with `esp`. */
   bindBare?: Bind | undefined
+  /** Takes datagrams to carried endpoints; false where it drops them. What comes from there goes into `receive`. */
+  carried?: { send(datagram: Uint8Array, to: Endpoint): boolean }
   /** Makes the WireGuard endpoint on the ports that the engine gives it. */
   noise(ports: EndpointPorts): TunnelEndpoint
   /** Makes the endpoint of the esp suite; without one its datagrams are counted as unknown. */
@@ -53,10 +56,11 @@ export class PortableEngine implements Engine {
   #kicking = false
   #closed = false
 
-  private constructor({ clock, timers, noise, esp, filter, event, ports }: PortableEngineOptions) {
+  private constructor({ clock, timers, noise, esp, carried, filter, event, ports }: PortableEngineOptions) {
     this.#clock = clock
     this.driver = new Driver(clock, timers)
-    const transmit = (datagram: Uint8Array, to: Endpoint): boolean => this.#socket?.send(datagram, to) ?? false
+    const transmit = (datagram: Uint8Array, to: Endpoint): boolean =>
+      (isCarried(to) ? carried : this.#socket)?.send(datagram, to) ?? false
     const endpoint = noise({ transmit, event })
     const transmitBare = (datagram: Uint8Array, to: Endpoint): void => void this.#bare?.send(datagram, to)
     this.#esp = esp?.({ transmit, transmitBare, event })
@@ -79,7 +83,7 @@ export class PortableEngine implements Engine {
   /** Throws AditError `port-in-use`. */
   static async open(options: PortableEngineOptions): Promise<PortableEngine> {
     const engine = new PortableEngine(options)
-    const socket = await UdpSocket.bind({ ...options.bind, onDatagram: (datagram, from) => engine.#receive(datagram, from) })
+    const socket = await UdpSocket.bind({ ...options.bind, onDatagram: (datagram, from) => void engine.receive(datagram, from) })
     engine.#socket = socket
     if (options.bindBare === undefined) return engine
     try {
@@ -111,6 +115,14 @@ export class PortableEngine implements Engine {
     return this.plane.send(packet, this.#clock.now())
   }
 
+  /** An outer datagram, whatever bore it; it belongs to the engine. Returns 0 or the DropReason that was counted. */
+  receive(datagram: Uint8Array, from: Endpoint): number {
+    if (this.#closed) return 0
+    const result = this.plane.receive(datagram, from, this.#clock.now())
+    this.kick()
+    return result
+  }
+
   /** Deadlines are looked at once in a turn of the event loop, however many packets it brought. */
   kick(): void {
     if (this.#kicking || this.#closed) return
@@ -125,12 +137,6 @@ export class PortableEngine implements Engine {
     this.#closed = true
     this.driver.close()
     await Promise.all([this.#socket?.close(), this.#bare?.close()])
-  }
-
-  #receive(datagram: Uint8Array, from: Endpoint): void {
-    if (this.#closed) return
-    this.plane.receive(datagram, from, this.#clock.now())
-    this.kick()
   }
 
   #receiveBare(datagram: Uint8Array, from: Endpoint): void {

@@ -52,6 +52,7 @@ export class FakeGateway implements GatewayView {
     outerReceived: 5,
     outerSent: 6,
     stunAnswered: 7,
+    streams: 1,
     handshakes: 8,
     readings: 9,
     duplicateReadings: 10,
