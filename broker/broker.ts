@@ -1,5 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { startApi } from '#broker/api/start-api.ts'
+import { StatementSource } from '#broker/fleet/statement-source.ts'
 import { Gateway } from '#broker/gateway/gateway.ts'
 import type { IpsecSettings } from '#broker/gateway/ipsec.ts'
 import { TimestampSource } from '#broker/gateway/timestamp-source.ts'
@@ -73,6 +74,7 @@ export async function startBroker(config: BrokerConfig, parts: BrokerParts): Pro
   const { registry, authority, suite, clock, log, timers = systemTimers } = parts
   const { version, mqttPort, publicEndpoints, keepaliveSeconds, innerMtu } = config
   const timestamps = await TimestampSource.open(registry.settings, clock, log)
+  const statements = await StatementSource.open({ registry, authority, suite, clock })
   const gateway = await Gateway.open({
     registry,
     suite,
@@ -84,12 +86,22 @@ export async function startBroker(config: BrokerConfig, parts: BrokerParts): Pro
     bind: config.udp,
     stunAlternates: config.stunAlternates ?? [],
     mqttPort,
+    statements,
     ...(config.ipsec && { ipsec: { authority, settings: config.ipsec } }),
   })
   try {
     const ipsec = config.ipsec !== undefined
     const settings = { listen: config.api, version, publicEndpoints, mqttPort, keepaliveSeconds, innerMtu, ipsec }
-    const api = await startApi({ registry, authority, gateway, settings, suite, clock, log: log as FastifyBaseLogger })
+    const api = await startApi({
+      registry,
+      authority,
+      gateway,
+      settings,
+      statements,
+      suite,
+      clock,
+      log: log as FastifyBaseLogger,
+    })
     return running({ gateway, api, registry, version })
   } catch (error) {
     await gateway.drain()

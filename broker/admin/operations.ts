@@ -4,6 +4,7 @@ import type { Office } from './office.ts'
 import type { Operation } from './operation.ts'
 import { brokerOperations } from './operations/broker.ts'
 import { claimOperations } from './operations/claims.ts'
+import { fleetOperations } from './operations/fleet.ts'
 import { grantOperations } from './operations/grants.ts'
 import { negotiationOperations } from './operations/negotiations.ts'
 import { principalOperations } from './operations/principals.ts'
@@ -12,6 +13,7 @@ const operations = new Map<string, Operation>(
   Object.entries({
     ...brokerOperations,
     ...claimOperations,
+    ...fleetOperations,
     ...grantOperations,
     ...negotiationOperations,
     ...principalOperations,

@@ -16,6 +16,7 @@ import { limitRate } from '#broker/api/rate-limit.ts'
 import { agentRoutes } from '#broker/api/routes/agent.ts'
 import { auditRoute } from '#broker/api/routes/audit.ts'
 import { deviceRoutes } from '#broker/api/routes/devices.ts'
+import { fleetRoutes } from '#broker/api/routes/fleet.ts'
 import { healthRoute } from '#broker/api/routes/health.ts'
 import { metricsRoute } from '#broker/api/routes/metrics.ts'
 import { negotiationsRoute } from '#broker/api/routes/negotiations.ts'
@@ -30,6 +31,7 @@ import {
   socketIdleMs,
 } from '#broker/api/settings.ts'
 import { estRoutes } from '#broker/enrolment/est-routes.ts'
+import type { StatementSource } from '#broker/fleet/statement-source.ts'
 import type { GatewayView } from '#broker/gateway/view.ts'
 import type { AuthorityFace } from '#broker/identity/authority.ts'
 import type { Registry } from '#broker/registry/registry.ts'
@@ -47,6 +49,8 @@ export interface ApiParts {
   clock: Clock
   log: Log
   waiting: LongPolls
+  /** What agents are told of one another. */
+  statements: StatementSource
 }
 
 export type ApiServer = FastifyInstance<
@@ -115,6 +119,7 @@ function addRoutes(app: ApiServer, parts: ApiParts): void {
   deviceRoutes(app, parts)
   telemetryRoute(app, parts)
   auditRoute(app, parts)
+  fleetRoutes(app, parts)
   negotiationsRoute(app, parts)
   app.get('/v1/openapi.json', { config: { access: 'public' }, schema: { hide: true } }, () => app.swagger())
 }

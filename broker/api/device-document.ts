@@ -27,6 +27,11 @@ export const deviceDocument = z.object({
     .array(z.object({ from: z.number().int(), to: z.number().int() }))
     .describe('ranges of ports, both ends in them, that grants of the asker open there now'),
   stock: z.boolean().describe('a plain WireGuard or IPsec peer, without our agent'),
+  tunnelKey: z.string().nullable().describe('X25519 public key, base64'),
+  statements: z
+    .array(z.string())
+    .optional()
+    .describe('of one device asked for by name: what the fleet key says of it and its host keys, COSE_Sign1 in base64'),
 })
 
 export type DeviceDocument = z.infer<typeof deviceDocument>
@@ -60,6 +65,7 @@ export async function describeDevice(
     endpoint: presence.endpoint ?? null,
     ports: portsOf(asker, device, registry.policy, now),
     stock: device.stock,
+    tunnelKey: device.tunnelKey === undefined ? null : Buffer.from(device.tunnelKey, 'hex').toString('base64'),
   }
 }
 

@@ -29,6 +29,8 @@ const statuses: Partial<Record<ErrorCode, number>> = {
   'not-found': 404,
   'device-unknown': 404,
   'name-taken': 409,
+  'statement-refused': 409,
+  'fleet-key-refused': 409,
   'host-key-changed': 409,
   'rate-limited': 429,
   'disk-full': 503,

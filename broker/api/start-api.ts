@@ -2,11 +2,14 @@ import { type ApiParts, buildApiServer } from '#broker/api/api-server.ts'
 import { LongPolls } from '#broker/api/long-poll.ts'
 import { ServerCertificate } from '#broker/api/server-certificate.ts'
 import { splitEndpoint } from '#broker/endpoint-text.ts'
+import { StatementSource } from '#broker/fleet/statement-source.ts'
 import { AditError } from '#shared/errors.ts'
 import { backgroundTimers, type Timers } from '#shared/platform/timers.ts'
 import { endpointText } from '#shared/wire/endpoint.ts'
 
-export interface StartApiOptions extends Omit<ApiParts, 'waiting'> {
+export interface StartApiOptions extends Omit<ApiParts, 'waiting' | 'statements'> {
+  /** The gateway's, where there is one. */
+  statements?: StatementSource
   timers?: Timers
 }
 
@@ -20,7 +23,8 @@ export interface RunningApi {
 /** Opens the HTTPS API. Throws AditError `port-in-use` or `config-invalid`. */
 export async function startApi({ timers = backgroundTimers, ...rest }: StartApiOptions): Promise<RunningApi> {
   const waiting = new LongPolls(timers)
-  const app = await buildApiServer({ ...rest, waiting })
+  const statements = rest.statements ?? (await StatementSource.open(rest))
+  const app = await buildApiServer({ ...rest, statements, waiting })
   const { host, port } = listenAddress(rest.settings.listen)
   try {
     await app.listen({ host, port, listenTextResolver: (address) => `API at ${address}` })

@@ -16,6 +16,10 @@ import { deviceList } from './verbs/device-list.ts'
 import { deviceRevoke } from './verbs/device-revoke.ts'
 import { deviceShow } from './verbs/device-show.ts'
 import { deviceTag } from './verbs/device-tag.ts'
+import { fleetImport } from './verbs/fleet-import.ts'
+import { fleetPending } from './verbs/fleet-pending.ts'
+import { fleetPin } from './verbs/fleet-pin.ts'
+import { fleetStatus } from './verbs/fleet-status.ts'
 import { grantAdd } from './verbs/grant-add.ts'
 import { grantList } from './verbs/grant-list.ts'
 import { grantRevoke } from './verbs/grant-revoke.ts'
@@ -34,6 +38,11 @@ const nouns: readonly [noun: string, summary: string, verbs: readonly AddVerb[]]
   ['grant', 'who may reach what', [grantAdd, grantList, grantRevoke]],
   ['device', 'devices of the fleet', [deviceList, deviceAdd, deviceShow, deviceRevoke, deviceTag, deviceAcceptKey]],
   ['operator', 'people with a tunnel', [operatorList, operatorRevoke]],
+  [
+    'fleet',
+    "the administrator's key, under which the ends believe one another",
+    [fleetStatus, fleetPin, fleetPending, fleetImport],
+  ],
   ['config', 'the configuration', [configShow, configCheck]],
   ['ca', "the fleet's certificate authority", [caShow]],
 ]

@@ -1,3 +1,4 @@
+import type { StatementSource } from '#broker/fleet/statement-source.ts'
 import { FlowJournal } from '#broker/gateway/flow-journal.ts'
 import { GatewayPolicy } from '#broker/gateway/flow-policy.ts'
 import { Ipsec, type IpsecOptions } from '#broker/gateway/ipsec.ts'
@@ -5,6 +6,7 @@ import { Peers } from '#broker/gateway/peers.ts'
 import { PresenceTable } from '#broker/gateway/presence.ts'
 import { PresenceWriter } from '#broker/gateway/presence-writer.ts'
 import { initiationsPerSecond } from '#broker/gateway/reawakening.ts'
+import { StatementCourier } from '#broker/gateway/statement-courier.ts'
 import { StreamDoor, type StreamLimits } from '#broker/gateway/stream-door.ts'
 import { StunResponder } from '#broker/gateway/stun-responder.ts'
 import { StunSockets, sharesPort } from '#broker/gateway/stun-sockets.ts'
@@ -51,10 +53,12 @@ export interface GatewayOptions {
   /** Where STUN is answered besides, by RFC 5780: one endpoint of each family at most. */
   stunAlternates?: readonly Endpoint[]
   mqttPort: number
-  /** The esp suite on the same port; left out: the noise suite alone. */
-  ipsec?: Pick<IpsecOptions, 'authority' | 'settings'>
   /** Where the defaults for WebSockets and TCP are not wanted. */
   streamLimits?: Partial<StreamLimits>
+  /** The esp suite on the same port; left out: the noise suite alone. */
+  ipsec?: Pick<IpsecOptions, 'authority' | 'settings'>
+  /** What devices are told of others; left out: nothing. */
+  statements?: StatementSource
 }
 
 /** Four flows each of 65,000 peers; none of them may hold so many that a few could fill the table. */
@@ -89,11 +93,12 @@ export interface GatewayParts {
   journal: FlowJournal
   stun: StunResponder
   stunSockets: StunSockets
+  streams: StreamDoor
   mqtt: MqttServer
   sink: ReadingSink
+  courier: StatementCourier | undefined
 }
 
-  streams: StreamDoor
 /** Puts the parts together around one engine. */
 export async function assembleGateway(
   options: GatewayOptions,
@@ -107,25 +112,25 @@ export async function assembleGateway(
   const stun = new StunResponder()
   const alternates = options.stunAlternates ?? []
   let stunSockets: StunSockets | undefined
-  const sink = new ReadingSink({ ...registry, suite, log })
-  const seenAt = (endpoint: Endpoint): Endpoint => (isCarried(endpoint) && streams.peerOf(endpoint)) || endpoint
-  const ipsec = options.ipsec && (await Ipsec.open({ ...options, ...options.ipsec, seenAt }))
-  let noise!: WireguardEndpoint
-  const engine: PortableEngine = await PortableEngine.open({
-    clock,
   const streams = new StreamDoor({
     clock,
     timers,
     receive: (datagram, from) => engine.receive(datagram, from),
     ...(options.streamLimits && { limits: options.streamLimits }),
   })
+  const sink = new ReadingSink({ ...registry, suite, log })
+  const seenAt = (endpoint: Endpoint): Endpoint => (isCarried(endpoint) && streams.peerOf(endpoint)) || endpoint
+  const ipsec = options.ipsec && (await Ipsec.open({ ...options, ...options.ipsec, seenAt }))
+  let noise!: WireguardEndpoint
+  const engine: PortableEngine = await PortableEngine.open({
+    clock,
     timers,
+    carried: streams,
     bind: { ...options.bind, shared: sharesPort(options.bind, alternates) },
     bindBare: options.ipsec?.settings.port500,
     filter: new FlowFilter(
       policy,
       suite.random(4).reduce((seed, byte) => (seed << 8) | byte, 0),
-    carried: streams,
       flowLimits,
     ),
     event: on.event,
@@ -149,17 +154,17 @@ export async function assembleGateway(
       },
     },
   })
-  stunSockets = await openStunSockets(engine, stun, alternates, options)
-  const netstack = new Netstack({
-    suite,
-    clock,
-    addresses: fleet.broker,
   /** With the address at which the stream's connection shows itself. */
   const answerInStream = (datagram: Uint8Array, from: Endpoint): void => {
     const peer = streams.peerOf(from)
     const reply = peer && stun.answer(datagram, peer, clock.now())
     if (reply) streams.send(reply.datagram, from)
   }
+  stunSockets = await openStunSockets(engine, stun, alternates, options)
+  const netstack = new Netstack({
+    suite,
+    clock,
+    addresses: fleet.broker,
     limits: netstackLimits,
     transmit: (packet) => engine.send(packet),
     wake: (at) => engine.driver.wake(at),
@@ -167,7 +172,13 @@ export async function assembleGateway(
   })
   engine.drive(netstack)
   engine.plane.setLocal(fleet.broker)
-  const mqtt = await MqttServer.start({ sink, log, goodbye: on.goodbye })
+  const courier = options.statements && new StatementCourier({ source: options.statements, registry, timers })
+  const mqtt = await MqttServer.start({
+    sink,
+    log,
+    goodbye: on.goodbye,
+    ...(courier && { listening: (device, held, send) => courier.listen(device.id, held, send) }),
+  })
   log.debug({ key: toHex(noise.publicKey), inner: fleet.broker }, 'gateway ready')
   const endpoints: PeerEndpoint[] = ipsec ? [noise, ipsec.endpoint] : [noise]
   const peers = new Peers({ directory, clock, endpoints, plane: engine.plane })
@@ -188,8 +199,10 @@ export async function assembleGateway(
     journal,
     stun,
     stunSockets,
+    streams,
     mqtt,
     sink,
+    courier,
   }
 }
 
@@ -199,7 +212,6 @@ async function openStunSockets(
   alternates: readonly Endpoint[],
   { bind, clock, log }: GatewayOptions,
 ): Promise<StunSockets> {
-    streams,
   const transmit = (datagram: Uint8Array, to: Endpoint): void => void engine.plane.ports.transmit(datagram, to)
   const tunnelled = (datagram: Uint8Array, from: Endpoint): void => {
     engine.plane.receive(datagram, from, clock.now())

@@ -161,6 +161,7 @@ export class Gateway implements GatewayView {
     this.#upkeep?.clear()
     this.#renewal?.clear()
     writer.stop()
+    this.#parts.courier?.close()
     await mqtt.close()
     ipsec?.stop()
     ipsec?.redirect()
@@ -171,8 +172,8 @@ export class Gateway implements GatewayView {
 
   async close(): Promise<void> {
     this.#parts.netstack.destroy()
-    await this.#parts.stunSockets.close()
     this.#parts.streams.close()
+    await this.#parts.stunSockets.close()
     await this.#parts.engine.close()
   }
 
@@ -228,6 +229,7 @@ export class Gateway implements GatewayView {
   }
 
   #changed(change: RegistryChange): void {
+    this.#parts.courier?.changed(change)
     if (change.kind === 'grants') this.#dropForbiddenFlows()
     if (!('principal' in change)) return
     const { peers, mqtt, presence, engine, ipsec } = this.#parts

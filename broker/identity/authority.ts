@@ -2,8 +2,9 @@ import {
   type CaFiles,
   createCaFiles,
   ikePath,
+  type OwnKeys,
   readCaFiles,
-  readOrMakeTunnelKey,
+  readOrMakeOwnKeys,
   serverPath,
   ticketKeysPath,
 } from '#broker/identity/ca-files.ts'
@@ -81,6 +82,7 @@ export type AuthorityFace = Pick<
   | 'tls'
   | 'ike'
   | 'tunnelKey'
+  | 'statementKey'
   | 'enrolmentKey'
   | 'issue'
   | 'chainOf'
@@ -100,6 +102,8 @@ export class Authority {
   readonly rootFingerprint: Uint8Array
   /** X25519: the broker's WireGuard static key. */
   readonly tunnelKey: KeyPair
+  /** Ed25519: signs statements where the administrator has made no fleet key (DESIGN D6). */
+  readonly statementKey: KeyPair
   /** X25519: proofs of possession of tunnel keys are made against it. */
   readonly enrolmentKey: KeyPair
   readonly #files: CaFiles
@@ -119,11 +123,11 @@ export class Authority {
   static async openOrCreate(dataDir: string, ports: AuthorityPorts, options: AuthorityOptions = {}): Promise<Authority> {
     const { suite, clock, files: port = nodeFiles } = ports
     await makePrivateDirectory(dataDir, port)
-    const tunnelKey = await readOrMakeTunnelKey(dataDir, suite, port)
+    const own = await readOrMakeOwnKeys(dataDir, suite, port)
     if ((await readCaFiles(dataDir, suite, port)) === undefined) await createCaFiles(dataDir, clock.wall(), suite, port)
     const files = await readCaFiles(dataDir, suite, port)
     if (files === undefined) throw new AditError('storage-failed', `${dataDir}/ca vanished.`, 'Check the disk and the folder.')
-    const authority = new Authority(dataDir, files, tunnelKey, ports, port, options.ikeId)
+    const authority = new Authority(dataDir, files, own, ports, port, options.ikeId)
     await authority.#openServers(options)
     return authority
   }
@@ -131,7 +135,7 @@ export class Authority {
   private constructor(
     dataDir: string,
     files: CaFiles,
-    tunnelKey: KeyPair,
+    own: OwnKeys,
     ports: AuthorityPorts,
     port: FilePort,
     ikeId: string | undefined,
@@ -145,7 +149,8 @@ export class Authority {
     this.#port = port
     this.rootDer = files.root.der
     this.rootFingerprint = ports.suite.hash('sha256', files.root.der)
-    this.tunnelKey = tunnelKey
+    this.tunnelKey = own.tunnel
+    this.statementKey = own.statement
     this.enrolmentKey = files.enrolmentKey
     const issuers = new Map<PeerRole, Certificate>()
     for (const [role, ca] of files.issuing) if (role !== 'api') issuers.set(role, ca.certificate)

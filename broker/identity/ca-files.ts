@@ -15,6 +15,7 @@ import type { WallTime } from '#shared/time/instant.ts'
  * The authority on disk.
  *
  *   DATA/tunnel.key          X25519: the broker's WireGuard static key
+ *   DATA/statement.key       Ed25519: signs what ends believe of one another where the administrator has no fleet key
  *   DATA/ca/root.pem .key    the root; its key is read only when an issuing CA is made
  *   DATA/ca/ROLE.pem .key    the issuing CA of each role
  *   DATA/ca/enrolment.key    X25519: against it tunnel keys are proven
@@ -80,13 +81,24 @@ export async function readCaFiles(dataDir: string, suite: Suite, port: FilePort)
   return { root, issuing, enrolmentKey: await readKey('x25519', `${folder(dataDir)}/enrolment.key`, suite, port) }
 }
 
-/** The key at `path`, made there where there is none. */
-export async function readOrMakeTunnelKey(dataDir: string, suite: Suite, port: FilePort): Promise<KeyPair> {
-  const path = `${dataDir}/tunnel.key`
+/** The keys of the data folder itself, made where they are not there. */
+export async function readOrMakeOwnKeys(dataDir: string, suite: Suite, port: FilePort): Promise<OwnKeys> {
+  return {
+    tunnel: await readOrMake('x25519', `${dataDir}/tunnel.key`, suite, port),
+    statement: await readOrMake('ed25519', `${dataDir}/statement.key`, suite, port),
+  }
+}
+
+export interface OwnKeys {
+  readonly tunnel: KeyPair
+  readonly statement: KeyPair
+}
+
+async function readOrMake(kind: 'x25519' | 'ed25519', path: string, suite: Suite, port: FilePort): Promise<KeyPair> {
   const found = await readSecret(path, port)
-  if (found !== undefined) return parse(path, () => decodePrivateKey('x25519', Buffer.from(found).toString('latin1'), suite))
-  const pair = suite.x25519.generate()
-  await writeDurably(path, encodePrivateKey('x25519', pair), {}, port)
+  if (found !== undefined) return parse(path, () => decodePrivateKey(kind, Buffer.from(found).toString('latin1'), suite))
+  const pair = suite[kind].generate()
+  await writeDurably(path, encodePrivateKey(kind, pair), {}, port)
   return pair
 }
 

@@ -17,6 +17,7 @@ export type Asked = number | 'telemetry' | 'audit'
  * device to device is closed by the kinds, whatever the grants say.
  */
 export class Policy {
+  #grants: readonly Grant[] = []
   readonly #byOperator = new Map<string, Grant[]>()
   readonly #byGroup = new Map<string, Grant[]>()
   /** By the device from which flows begin. */
@@ -24,13 +25,18 @@ export class Policy {
 
   /** The owner's: puts the unrevoked grants in place of all before. */
   replace(grants: readonly Grant[]): void {
+    this.#grants = grants.filter(({ revokedAt }) => revokedAt === undefined)
     for (const map of [this.#byOperator, this.#byGroup, this.#bySource]) map.clear()
-    for (const grant of grants) {
-      if (grant.revokedAt !== undefined) continue
+    for (const grant of this.#grants) {
       for (const name of grant.operators) put(this.#byOperator, name, grant)
       for (const name of grant.groups) put(this.#byGroup, name, grant)
       for (const name of grant.from) put(this.#bySource, name, grant)
     }
+  }
+
+  /** The unrevoked ones, expired ones included. */
+  get grants(): readonly Grant[] {
+    return this.#grants
   }
 
   /** Whether `operator` may reach `asked` on `device` at `nowWall` (ms). Admins read everything; ports need a grant also of them. */

@@ -61,6 +61,19 @@ export class HostKeyStore {
     return rows.map(toHostKeys)
   }
 
+  /** Of every device that has reported any, by row number. */
+  async all(): Promise<Map<number, HostKeys[]>> {
+    const byDevice = new Map<number, HostKeys[]>()
+    for (const row of await this.#context.db
+      .selectFrom('host_keys')
+      .selectAll()
+      .orderBy('device_id')
+      .orderBy('service')
+      .execute())
+      byDevice.set(row.device_id, [...(byDevice.get(row.device_id) ?? []), toHostKeys(row)])
+    return byDevice
+  }
+
   /** Pins what was offered, of every service unless one is named. Throws AditError `not-found` where nothing was offered. */
   async accept(deviceId: number, service?: string): Promise<HostKeys[]> {
     const { db, clock } = this.#context

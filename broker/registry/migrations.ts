@@ -8,6 +8,7 @@ import { AditError } from '#shared/errors.ts'
 const migrations: Record<string, Migration> = {
   '0001-first': { up: (db) => runAll(db, first) },
   '0002-ipsec': { up: (db) => runAll(db, ipsec) },
+  '0003-statements': { up: (db) => runAll(db, statements) },
 }
 
 /** Tables that share nothing with telemetry keep foreign keys; readings do without, since principals are revoked, never deleted. */
@@ -171,6 +172,17 @@ const ipsec: readonly ReturnType<typeof sql>[] = [
   ) STRICT`,
   sql`CREATE INDEX negotiations_principal ON negotiations (principal_id, id)`,
   sql`ALTER TABLE endpoints ADD COLUMN suite TEXT NOT NULL DEFAULT 'noise'`,
+]
+
+/** What the administrator's key has signed, one statement a subject. */
+const statements: readonly ReturnType<typeof sql>[] = [
+  sql`CREATE TABLE statements (
+    subject TEXT PRIMARY KEY,
+    signer TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    not_after INTEGER NOT NULL,
+    bytes BLOB NOT NULL
+  ) STRICT, WITHOUT ROWID`,
 ]
 
 async function runAll(db: Kysely<unknown>, statements: readonly ReturnType<typeof sql>[]): Promise<void> {

@@ -25,6 +25,7 @@ import { PrincipalStore } from './principals.ts'
 import { Retention, type RetentionRule } from './retention.ts'
 import type { Tables } from './schema.ts'
 import { SettingStore } from './settings.ts'
+import { StatementStore } from './statements.ts'
 import type { StoreContext } from './store-context.ts'
 import { TelemetryStore } from './telemetry.ts'
 
@@ -47,6 +48,8 @@ export interface RegistryOptions {
 export type RegistryChange =
   | { readonly kind: 'added' | 'changed' | 'revoked'; readonly principal: Principal }
   | { readonly kind: 'grants' }
+  /** Of the administrator's key, or the key itself. */
+  | { readonly kind: 'statements' }
 
 type Listener = (change: RegistryChange) => void
 
@@ -69,6 +72,7 @@ export class Registry {
   readonly hostKeys: HostKeyStore
   readonly presence: PresenceStore
   readonly settings: SettingStore
+  readonly statements: StatementStore
   readonly #database: Database
   readonly #listeners: Set<Listener>
 
@@ -89,6 +93,7 @@ export class Registry {
     this.hostKeys = new HostKeyStore(context)
     this.presence = new PresenceStore(context)
     this.settings = new SettingStore(context)
+    this.statements = loaded.statements
     this.#database = database
     this.#listeners = listeners
   }
@@ -118,6 +123,7 @@ export class Registry {
         certificates: await CertificateStore.load(context),
         grants: await GrantStore.load(context, policy),
         telemetry: await TelemetryStore.load(context),
+        statements: await StatementStore.load(context),
       })
     } catch (error) {
       await database.close()
@@ -148,6 +154,7 @@ interface LoadedStores {
   certificates: CertificateStore
   grants: GrantStore
   telemetry: TelemetryStore
+  statements: StatementStore
 }
 
 /** The fleet's ULA /48: drawn once, then for ever. */

@@ -21,6 +21,7 @@ export interface Tables {
   tunnel_timestamps: { tunnel_key: string; timestamp: Uint8Array }
   telemetry: TelemetryRow
   arrivals: ArrivalRow
+  statements: StatementRow
 }
 
 export interface PrincipalRow {
@@ -170,4 +171,15 @@ export interface ArrivalRow {
   last_seq: number
   readings: number
   received_at: number
+}
+
+/** A COSE_Sign1 under the administrator's key. */
+export interface StatementRow {
+  /** `grant:5`, `peer:0123…`. */
+  subject: string
+  /** Ed25519 public key, 64 hex digits. */
+  signer: string
+  version: number
+  not_after: number
+  bytes: Uint8Array
 }

@@ -5,12 +5,15 @@ import type { ReadingSink } from '#broker/telemetry/reading-sink.ts'
 import { maySubscribe, publishChannel, topicLevelLimit } from '#broker/telemetry/topic-rights.ts'
 import type { Log } from '#shared/platform/log.ts'
 import { guardPacketSize, type PacketSizeGuard } from '#shared/telemetry/packet-size-guard.ts'
+import { heldDigestIn, statementsTopic } from '#shared/telemetry/topics.ts'
 
 export interface MqttServerOptions {
   sink: ReadingSink
   log: Log
   /** The device says that it stops on purpose: by the topic, or by a clean MQTT DISCONNECT. */
   goodbye(device: Principal): void
+  /** The device wants to hear of changes of its statements; `held`: digest in hex of what it holds. Returns how to stop. */
+  listening?(device: Principal, held: string, send: (message: Uint8Array) => void): () => void
 }
 
 /** From the first byte to a whole CONNECT, and until a stuck reader is cut (A-55, A-61). Milliseconds. */
@@ -23,6 +26,7 @@ interface Session {
   readonly device: Principal
   readonly guard: PacketSizeGuard
   client: Client | undefined
+  stopListening?: () => void
 }
 
 /** What a refused CONNECT is told: MQTT 3.1.1 §3.2.2.3, not authorised; no reason that would help a stranger. */
@@ -65,6 +69,7 @@ export class MqttServer {
     this.#aedes.on('clientError', noted)
     this.#aedes.on('connectionError', noted)
     this.#aedes.on('clientDisconnect', (client) => this.#disconnected(client))
+    this.#aedes.on('subscribe', (subscriptions, client) => this.#subscribed(client, subscriptions))
   }
 
   static async start(options: MqttServerOptions): Promise<MqttServer> {
@@ -81,10 +86,12 @@ export class MqttServer {
   /** Serves one stream that belongs to `device`. */
   accept(device: Principal, stream: Duplex): void {
     const guard = guardPacketSize(stream, () => this.counters.oversized++)
-    this.#byStream.set(stream, { device, guard, client: undefined })
+    const session: Session = { device, guard, client: undefined }
+    this.#byStream.set(stream, session)
     const own = this.#sessions.get(device.id) ?? new Set()
     this.#sessions.set(device.id, own.add(stream))
     stream.once('close', () => {
+      session.stopListening?.()
       own.delete(stream)
       if (own.size === 0 && this.#sessions.get(device.id) === own) this.#sessions.delete(device.id)
     })
@@ -167,6 +174,27 @@ export class MqttServer {
         done(new Error('not stored'))
       },
     )
+  }
+
+  /** The one thing that devices are told: their statements, straight to the client, since nothing else is ever forwarded. */
+  #subscribed(client: Client, subscriptions: readonly { topic: string }[]): void {
+    const session = this.#sessionOf(client)
+    const { listening } = this.#options
+    if (session === undefined || listening === undefined) return
+    const { name } = session.device
+    for (const { topic } of subscriptions) {
+      const held = heldDigestIn(topic, name)
+      if (held === undefined) continue
+      session.stopListening?.()
+      session.stopListening = listening(session.device, held, (message) => this.#tell(client, statementsTopic(name), message))
+    }
+  }
+
+  #tell(client: Client, topic: string, message: Uint8Array): void {
+    const packet = { cmd: 'publish' as const, topic, payload: Buffer.from(message), qos: 0 as const, retain: false, dup: false }
+    client.publish(packet, (error) => {
+      if (error) this.#options.log.debug({ error: error.message }, 'a device could not be told its statements')
+    })
   }
 
   #disconnected(client: Client): void {

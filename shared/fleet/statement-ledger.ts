@@ -25,6 +25,8 @@ export interface LedgerRecord {
   readonly statements: readonly Uint8Array[]
   /** The highest version seen of each subject, also of subjects that are not held any more. */
   readonly versions: Readonly<Record<string, number>>
+  /** Versions of what was held and then left out: closed without a signature, until it is handed out again. */
+  readonly closed?: Readonly<Record<string, number>>
 }
 
 interface Held {
@@ -49,12 +51,14 @@ export class StatementLedger {
   #keys: readonly Uint8Array[]
   #held = new Map<string, Held>()
   readonly #versions = new Map<string, number>()
+  readonly #closed = new Map<string, number>()
 
   constructor(options: LedgerOptions, keys: readonly Uint8Array[] = [], record?: LedgerRecord) {
     this.#options = options
     this.#keys = keys
     for (const [subject, version] of Object.entries(record?.versions ?? {})) this.#versions.set(subject, version)
-    if (record) this.replace(record.statements)
+    if (record) this.#hold(record.statements)
+    for (const [subject, version] of Object.entries(record?.closed ?? {})) this.#closed.set(subject, version)
   }
 
   get size(): number {
@@ -62,20 +66,37 @@ export class StatementLedger {
   }
 
   get record(): LedgerRecord {
-    return { statements: [...this.#held.values()].map(({ bytes }) => bytes), versions: Object.fromEntries(this.#versions) }
+    return {
+      statements: [...this.#held.values()].map(({ bytes }) => bytes),
+      versions: Object.fromEntries(this.#versions),
+      closed: Object.fromEntries(this.#closed),
+    }
   }
 
   /** Other keys count from now on: what is held is judged anew under them. */
   setKeys(keys: readonly Uint8Array[]): void {
     if (keys.length === this.#keys.length && keys.every((key, i) => equalPublic(key, this.#keys[i]!))) return
     this.#keys = keys
-    this.replace(this.record.statements)
+    this.#hold(this.record.statements)
   }
 
   /** Takes one statement. Throws AditError `statement-refused`, and is as it was then. */
   take(bytes: Uint8Array): Statement {
     const statement = openStatement(bytes, this.#keys, this.#options.time(), this.#options)
     this.#admit({ bytes: Uint8Array.from(bytes), statement }, this.#held)
+    this.#closed.delete(subjectOf(statement))
+    return statement
+  }
+
+  /**
+   * What a statement says that somebody shows, if it counts here: under our keys, in force, not older than one seen, and not closed by
+   * whoever hands out our set. It is not held. Throws AditError `statement-refused`.
+   */
+  judge(bytes: Uint8Array): Statement {
+    const statement = openStatement(bytes, this.#keys, this.#options.time(), this.#options)
+    const subject = subjectOf(statement)
+    if ((this.#closed.get(subject) ?? -1) >= statement.version) throw refused(`${subject} has been closed`)
+    this.#admit({ bytes, statement }, new Map())
     return statement
   }
 
@@ -84,6 +105,13 @@ export class StatementLedger {
    * that is refused is counted, and costs the others nothing.
    */
   replace(statements: readonly Uint8Array[]): void {
+    const before = this.#held
+    this.#hold(statements)
+    for (const [subject, { statement }] of before) if (!this.#held.has(subject)) bounded(this.#closed, subject, statement.version)
+    for (const subject of this.#held.keys()) this.#closed.delete(subject)
+  }
+
+  #hold(statements: readonly Uint8Array[]): void {
     const held = new Map<string, Held>()
     for (const bytes of statements.slice(0, heldLimit)) {
       try {
@@ -153,15 +181,9 @@ export class StatementLedger {
     const seen = this.#versions.get(subject) ?? 0
     if (statement.version < seen)
       throw refused(`it is older than one of ${subject} that was seen before (${statement.version} after ${seen})`)
-    this.#remember(subject, statement.version)
+    bounded(this.#versions, subject, statement.version)
     if (statement.kind === 'withdrawal') held.delete(subject)
     else held.set(subject, entry)
-  }
-
-  #remember(subject: string, version: number): void {
-    this.#versions.delete(subject)
-    this.#versions.set(subject, version)
-    if (this.#versions.size > versionLimit) this.#versions.delete(this.#versions.keys().next().value as string)
   }
 
   #inForce(subject: string): Statement | undefined {
@@ -178,4 +200,11 @@ export class StatementLedger {
     for (const { statement } of this.#held.values()) if (fits(statement) && this.#isInForce(statement)) return statement
     return undefined
   }
+}
+
+/** The newest `versionLimit` entries. */
+function bounded(map: Map<string, number>, subject: string, version: number): void {
+  map.delete(subject)
+  map.set(subject, version)
+  if (map.size > versionLimit) map.delete(map.keys().next().value as string)
 }

@@ -138,6 +138,16 @@ export function subjectOf(statement: Statement): string {
   }
 }
 
+/** Which of `keys` a statement says that it is signed by. Throws AditError `statement-refused` where it is none of them. */
+export function signerOf(bytes: Uint8Array, keys: readonly Uint8Array[], suite: Pick<Suite, 'hash'>): Uint8Array {
+  try {
+    return signingKey(decodeSign1(bytes, STATEMENT_LIMIT), keys, suite)
+  } catch (error) {
+    if (error instanceof CborError) throw refused(`it cannot be read: ${error.message}`)
+    throw error
+  }
+}
+
 function readSigned(bytes: Uint8Array, keys: readonly Uint8Array[], suite: Pick<Suite, 'ed25519' | 'hash'>): Statement {
   try {
     const message = decodeSign1(bytes, STATEMENT_LIMIT)

@@ -4,6 +4,8 @@
  *   adit/d/<device>/readings    device -> broker, QoS 1, a CBOR batch (`reading.ts`)
  *   adit/d/<device>/host-keys   device -> broker, QoS 1, CBOR map {service: [OpenSSH public key line]}
  *   adit/d/<device>/goodbye     device -> broker, QoS 0, empty: the agent stops on purpose
+ *   adit/d/<device>/statements  broker -> device, QoS 0, CBOR: part of a set of statements (shared/fleet/statement-parts.ts); a device that
+ *                               holds a set subscribes to adit/d/<device>/statements/<its digest in hex>
  *   sensors/<reading>           local program -> agent, payload a number, JSON or CBOR
  */
 
@@ -23,6 +25,20 @@ export const SYSTEM_PREFIX = 'system/'
 export const GAP_NAME = 'system/gap'
 
 export const deviceTopic = (device: string, channel: DeviceChannel): string => `${ROOT}${device}/${channel}`
+
+const STATEMENTS = '/statements'
+
+/** Where a device hears of changes of its statements; `digest`: of the set that it holds, in hex. */
+export const statementsTopic = (device: string, digest = ''): string =>
+  `${ROOT}${device}${STATEMENTS}${digest === '' ? '' : `/${digest}`}`
+
+/** The digest in a subscription to the statements of `device`, empty where it holds none; undefined for any other topic. */
+export function heldDigestIn(topic: string, device: string): string | undefined {
+  const base = statementsTopic(device)
+  if (topic === base) return ''
+  const digest = topic.startsWith(`${base}/`) ? topic.slice(base.length + 1) : ''
+  return /^[0-9a-f]{32}$/.test(digest) ? digest : undefined
+}
 
 /** The device and channel that a topic names, or undefined for any other topic (wildcards, empty levels, deeper levels). */
 export function parseDeviceTopic(topic: string): { device: string; channel: DeviceChannel } | undefined {

@@ -26,10 +26,9 @@ export const claimOperations: Record<string, Operation> = {
       { ...rest, ...(name !== undefined && { name }), ...(uses !== undefined && { uses }), ...(ttl !== undefined && { ttl }) },
       actor,
     )
-    const claim = encodeClaim(
-      { api, ca: authority.rootFingerprint, id, secret, role: summary.role, ...(addresses.length > 0 && { addresses }) },
-      suite,
-    )
+    const { pinned } = registry.statements
+    const optional = { ...(addresses.length > 0 && { addresses }), ...(pinned && { fleetKey: pinned }) }
+    const claim = encodeClaim({ api, ca: authority.rootFingerprint, id, secret, role: summary.role, ...optional }, suite)
     return { claim, ...document(summary), api, addresses }
   }),
   'claim.list': operation(nothing, async ({ registry }) => (await registry.claims.list()).map(document)),

@@ -7,7 +7,10 @@ const configDocument = z.object({
   name: z.string(),
   role: z.enum(['device', 'operator']),
   id: z.string(),
-  fleet: z.object({ prefix: z.string() }),
+  fleet: z.object({
+    prefix: z.string(),
+    keys: z.array(z.string()).describe('Ed25519 public keys, base64, whose statements count where the agent has pinned none'),
+  }),
   broker: z.object({
     tunnelKey: z.string().describe('X25519 public key, base64'),
     endpoints: z.array(z.string()).describe('outer UDP host:port, in the order to try'),
@@ -29,7 +32,7 @@ const configDocument = z.object({
 const timestampDocument = z.object({ timestamp: z.string().nullable().describe('TAI64N, 12 bytes in hex') })
 
 /** What an agent needs to open its tunnel, over mutual TLS (EST answers carry certificates alone). */
-export function agentRoutes(app: ApiServer, { authority, gateway, registry, settings, clock }: ApiParts): void {
+export function agentRoutes(app: ApiServer, { authority, gateway, registry, settings, clock, statements }: ApiParts): void {
   app.get(
     '/v1/agent/config',
     {
@@ -42,7 +45,10 @@ export function agentRoutes(app: ApiServer, { authority, gateway, registry, sett
         name: principal.name,
         role: principal.kind === 'operator' ? ('operator' as const) : ('device' as const),
         id: principal.publicId,
-        fleet: { prefix: registry.fleet.prefix },
+        fleet: {
+          prefix: registry.fleet.prefix,
+          keys: statements.keys.map((key) => Buffer.from(key).toString('base64')),
+        },
         broker: {
           tunnelKey: Buffer.from(authority.tunnelKey.publicKey).toString('base64'),
           endpoints: agentEndpoints(settings.publicEndpoints, gateway.listen, {

@@ -37,10 +37,13 @@ export function deviceRoutes(app: ApiServer, parts: ApiParts): void {
       config: access,
       schema: { summary: 'One device', tags: ['devices'], params: deviceName, response: { 200: deviceDocument } },
     },
-    (request) => {
+    async (request) => {
       const now = clock.wall()
       const asker = callerOf(request).principal
-      return describeDevice({ asker, device: visible.one(asker, request.params.name, now) }, parts, now)
+      const device = visible.one(asker, request.params.name, now)
+      const { statements } = await parts.statements.forOperator(asker, device)
+      const texts = statements.map((bytes) => Buffer.from(bytes).toString('base64'))
+      return { ...(await describeDevice({ asker, device }, parts, now)), statements: texts }
     },
   )
 

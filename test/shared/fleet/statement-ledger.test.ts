@@ -103,6 +103,19 @@ test('no rollback: an older version than one seen is refused, also after a resta
   assert.equal(permitted(restarted), true, 'a newer word of the same key opens again')
 })
 
+test('A-92 what a carrier has left out is closed to whoever shows it, until it is handed out again or signed anew', () => {
+  const ledger = ledgerOf(device, ada, grant)
+  assert.equal(ledger.judge(sign(grant)).kind, 'grant')
+  ledger.replace([sign(device), sign(ada)])
+  const restarted = new StatementLedger(trust, [pair.publicKey], ledger.record)
+  for (const one of [ledger, restarted]) assert.throws(() => one.judge(sign(grant)), /grant:1 has been closed/)
+  assert.equal(restarted.judge(sign({ ...grant, version: 6 })).version, 6)
+  assert.equal(permitted(restarted), false, 'what is judged is not held')
+  ledger.replace([sign(device), sign(ada), sign(grant)])
+  assert.equal(ledger.judge(sign(grant)).kind, 'grant')
+  assert.throws(() => ledger.judge(sign(grant, other)), /does not count/)
+})
+
 test('what is held expires by itself', () => {
   const ledger = ledgerOf(device, ada, { ...grant, notAfter: wallTime(now + 10) })
   assert.equal(permitted(ledger), true)

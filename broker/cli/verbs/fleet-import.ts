@@ -1,0 +1,58 @@
+import { readFile } from 'node:fs/promises'
+import type { Command } from 'commander'
+import { AditError } from '#shared/errors.ts'
+import type { Terminal } from '../terminal.ts'
+import { type CommonOptions, type Desk, deskOf, verb } from '../verb.ts'
+
+/** Characters of base64 in one question to a running broker. */
+const batchLimit = 100_000
+
+/** `adit-broker fleet import` */
+export function fleetImport(parent: Command, terminal: Terminal): void {
+  verb(parent, 'import <file>', 'take statements that the fleet key has signed elsewhere', [
+    'adit-broker fleet import signed.json',
+    'adit fleet sign --in pending.json --out - | adit-broker fleet import -',
+  ]).action(async (file: string, options: CommonOptions) => {
+    const desk = deskOf(terminal, options)
+    let taken = 0
+    let fingerprint = ''
+    for (const statements of batches(await statementsIn(file, desk))) {
+      const answer = await desk.ask<{ taken: number; fingerprint: string }>('fleet.import', { statements })
+      taken += answer.taken
+      fingerprint = answer.fingerprint
+    }
+    desk.print({ taken, fingerprint }, () => `${taken} statements taken, under the key ${fingerprint}\n`)
+  })
+}
+
+async function statementsIn(file: string, desk: Desk): Promise<string[]> {
+  try {
+    const text = file === '-' ? await desk.readInput() : await readFile(file, 'utf8')
+    const { statements } = JSON.parse(text) as { statements?: unknown }
+    if (Array.isArray(statements) && statements.length > 0 && statements.every((item) => typeof item === 'string'))
+      return statements
+  } catch (cause) {
+    throw notSigned(file, cause)
+  }
+  throw notSigned(file)
+}
+
+function* batches(statements: readonly string[]): Generator<string[]> {
+  let batch: string[] = []
+  let length = 0
+  for (const statement of statements) {
+    if (batch.length > 0 && length + statement.length > batchLimit) {
+      yield batch
+      batch = []
+      length = 0
+    }
+    batch.push(statement)
+    length += statement.length
+  }
+  yield batch
+}
+
+const notSigned = (file: string, cause?: unknown): AditError =>
+  new AditError('usage', `${file} holds no signed statements.`, 'Make it with: adit fleet sign --in pending.json --out FILE.', {
+    cause,
+  })

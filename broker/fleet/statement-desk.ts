@@ -1,0 +1,152 @@
+import type { Principal } from '#broker/registry/principal.ts'
+import type { Registry } from '#broker/registry/registry.ts'
+import type { StoredStatement } from '#broker/registry/statements.ts'
+import { equalPublic } from '#shared/bytes/equal.ts'
+import { fromHex, toHex } from '#shared/bytes/hex.ts'
+import type { Suite } from '#shared/crypto/suite.ts'
+import { AditError } from '#shared/errors.ts'
+import { followKeys } from '#shared/fleet/fleet-pin.ts'
+import { openStatement, refused, type Statement, signerOf, subjectOf } from '#shared/fleet/statement.ts'
+import { decodeBody, encodeBody } from '#shared/fleet/statement-body.ts'
+import { type Clock, days } from '#shared/time/instant.ts'
+import { contentKey, grantDraft, hostKeysDraft, peerDraft, withdrawalDraft } from './wanted-statements.ts'
+
+interface DeskParts {
+  registry: Pick<Registry, 'directory' | 'policy' | 'hostKeys' | 'statements'>
+  /** SHA-256 of the fleet's root certificate. */
+  fleet: Uint8Array
+  suite: Suite
+  clock: Clock
+}
+
+export type PendingReason = 'new' | 'changed' | 'expiring' | 'other-key' | 'gone'
+
+/** Something that waits for the administrator's signature. */
+export interface PendingStatement {
+  readonly subject: string
+  readonly reason: PendingReason
+  /** Of version 0: the signer gives it version and span. */
+  readonly draft: Statement
+}
+
+export interface PendingStatements {
+  readonly pending: readonly PendingStatement[]
+  /** What cannot be put into a statement, and why. */
+  readonly unsayable: readonly { subject: string; why: string }[]
+}
+
+/** A statement that has less to live waits to be signed anew. */
+const renewBefore = days(30)
+
+/** The broker's side of the administrator's signature: what waits for it, and what has come back. */
+export class StatementDesk {
+  readonly #parts: DeskParts
+
+  constructor(parts: DeskParts) {
+    this.#parts = parts
+  }
+
+  /** In the order of subjects. `all`: as for a key that has signed nothing yet. */
+  async pending({ all = false }: { all?: boolean } = {}): Promise<PendingStatements> {
+    const { registry, suite, clock, fleet } = this.#parts
+    const { pinned } = registry.statements
+    const now = clock.wall()
+    const wanted = await this.#wanted()
+    const pending: PendingStatement[] = []
+    const unsayable: { subject: string; why: string }[] = []
+    for (const [subject, draft] of wanted) {
+      const why = unsayableBecause(draft)
+      const entry = registry.statements.of(subject)
+      const reason = all ? 'other-key' : reasonOf(draft, entry, pinned, now, suite)
+      if (why !== undefined) unsayable.push({ subject, why })
+      else if (reason !== undefined) pending.push({ subject, reason, draft })
+    }
+    for (const entry of registry.statements.all()) {
+      const subject = subjectOf(entry.statement)
+      const { kind, notAfter } = entry.statement
+      if (kind === 'key' || kind === 'withdrawal' || wanted.has(subject) || notAfter <= now) continue
+      pending.push({ subject, reason: 'gone', draft: withdrawalDraft(fleet, subject) })
+    }
+    return { pending: pending.sort((a, b) => (a.subject < b.subject ? -1 : 1)), unsayable }
+  }
+
+  /**
+   * Takes signed statements, all or none. A key statement among them hands the fleet over, and the others may be under the new key.
+   * Throws AditError `fleet-key-refused` where no key is pinned, and `statement-refused`.
+   */
+  async submit(messages: readonly Uint8Array[], actor: string): Promise<{ taken: number; key: Uint8Array }> {
+    const { registry, suite, clock, fleet } = this.#parts
+    const { pinned } = registry.statements
+    if (pinned === undefined) throw noKey()
+    const now = clock.wall()
+    const key = followKeys(pinned, messages, now, { suite, fleet })
+    const keys = equalPublic(key, pinned) ? [pinned] : [key, pinned]
+    const taken = messages.map((bytes): StoredStatement => {
+      const signer = signerOf(bytes, keys, suite)
+      const statement = openStatement(bytes, [signer], now, { suite, fleet })
+      const before = registry.statements.of(subjectOf(statement))?.statement
+      if (before !== undefined && before.version > statement.version)
+        throw refused(
+          `${subjectOf(statement)} was signed before with a higher version`,
+          'Check the clock of the machine that signs.',
+        )
+      return { signer: toHex(signer), bytes: Uint8Array.from(bytes), statement }
+    })
+    await registry.statements.put(taken, key, actor)
+    return { taken: taken.length, key }
+  }
+
+  async #wanted(): Promise<Map<string, Statement>> {
+    const { registry, fleet, clock } = this.#parts
+    const { directory, policy, hostKeys } = registry
+    const now = clock.wall()
+    const drafts: Statement[] = []
+    const keysOf = await hostKeys.all()
+    for (const principal of [...directory.all('device'), ...directory.all('operator')]) {
+      if (!isLive(principal)) continue
+      drafts.push(peerDraft(fleet, principal))
+      for (const entry of keysOf.get(principal.id) ?? []) drafts.push(hostKeysDraft(fleet, principal, entry))
+    }
+    for (const grant of policy.grants) {
+      const draft = grantDraft(fleet, grant)
+      if (draft !== undefined && now < draft.notAfter) drafts.push(draft)
+    }
+    return new Map(drafts.map((draft) => [subjectOf(draft), draft]))
+  }
+}
+
+const isLive = ({ revokedAt }: Principal): boolean => revokedAt === undefined
+
+function reasonOf(
+  draft: Statement,
+  entry: StoredStatement | undefined,
+  pinned: Uint8Array | undefined,
+  now: number,
+  suite: Pick<Suite, 'hash'>,
+): PendingReason | undefined {
+  if (entry === undefined) return 'new'
+  const { statement, signer } = entry
+  if (pinned !== undefined && !equalPublic(fromHex(signer), pinned)) return 'other-key'
+  if (statement.kind === 'withdrawal') return 'new'
+  if (contentKey(statement, suite) !== contentKey(draft, suite) || statement.notAfter > draft.notAfter) return 'changed'
+  // One that ends with its grant is not made longer by signing it again.
+  if (statement.notAfter < now + renewBefore && statement.notAfter < draft.notAfter) return 'expiring'
+  return undefined
+}
+
+/** Why no statement can say it; undefined where one can. */
+function unsayableBecause(draft: Statement): string | undefined {
+  try {
+    decodeBody(encodeBody(draft))
+    return undefined
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error)
+  }
+}
+
+const noKey = (): AditError =>
+  new AditError(
+    'fleet-key-refused',
+    'No fleet key is pinned at this broker, so that no signature counts.',
+    'Make one with adit fleet init, and pin its public half: adit-broker fleet pin PUBLICKEY.',
+  )
