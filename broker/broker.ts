@@ -3,6 +3,8 @@ import { startApi } from '#broker/api/start-api.ts'
 import { StatementSource } from '#broker/fleet/statement-source.ts'
 import { Gateway } from '#broker/gateway/gateway.ts'
 import type { IpsecSettings } from '#broker/gateway/ipsec.ts'
+import type { StreamLimits } from '#broker/gateway/stream-door.ts'
+import { openStreams, type StreamPlaces, type StreamPorts } from '#broker/gateway/stream-ports.ts'
 import { TimestampSource } from '#broker/gateway/timestamp-source.ts'
 import type { GatewayCounters } from '#broker/gateway/view.ts'
 import type { AuthorityFace } from '#broker/identity/authority.ts'
@@ -20,6 +22,8 @@ export interface BrokerConfig {
   api: string
   /** Where STUN is answered besides, by RFC 5780: one endpoint of each family at most. */
   stunAlternates?: readonly Endpoint[]
+  /** Where datagrams are taken from streams, besides WebSockets at the API. */
+  streams?: StreamPlaces & { limits?: Partial<StreamLimits> }
   /** IKEv2 and ESP on the same port; undefined: the noise suite alone. */
   ipsec?: IpsecSettings
   /** Outer UDP endpoints that agents are told (a broker behind DNAT); empty: what they reached the API by. */
@@ -60,7 +64,8 @@ export interface BrokerStatus {
 }
 
 export interface RunningBroker {
-  readonly ready: { listen: string; api: string }
+  /** `websocket` and `tcp`: where streams are taken besides the API's port, if anywhere. */
+  readonly ready: { listen: string; api: string; websocket?: string; tcp?: string }
   readonly gateway: Gateway
   status(): BrokerStatus
   /** Takes no new work and writes what is under way: the answer to SIGTERM. */
@@ -87,23 +92,44 @@ export async function startBroker(config: BrokerConfig, parts: BrokerParts): Pro
     stunAlternates: config.stunAlternates ?? [],
     mqttPort,
     statements,
+    ...(config.streams?.limits && { streamLimits: config.streams.limits }),
     ...(config.ipsec && { ipsec: { authority, settings: config.ipsec } }),
   })
+  let streams: StreamPorts | undefined
   try {
     const ipsec = config.ipsec !== undefined
-    const settings = { listen: config.api, version, publicEndpoints, mqttPort, keepaliveSeconds, innerMtu, ipsec }
+    streams = await openStreams(config.streams ?? {}, {
+      door: gateway.streams,
+      udp: gateway.listen,
+      ipsec,
+      authority,
+      timers,
+      log,
+    })
+    const settings = {
+      listen: config.api,
+      version,
+      publicEndpoints,
+      mqttPort,
+      keepaliveSeconds,
+      innerMtu,
+      ipsec,
+      streams: streams.advertised,
+    }
     const api = await startApi({
       registry,
       authority,
       gateway,
+      streams: gateway.streams,
       settings,
       statements,
       suite,
       clock,
       log: log as FastifyBaseLogger,
     })
-    return running({ gateway, api, registry, version })
+    return running({ gateway, api, streams, registry, version })
   } catch (error) {
+    await streams?.close()
     await gateway.drain()
     await gateway.close()
     throw error
@@ -113,17 +139,18 @@ export async function startBroker(config: BrokerConfig, parts: BrokerParts): Pro
 function running(parts: {
   gateway: Gateway
   api: Awaited<ReturnType<typeof startApi>>
+  streams: StreamPorts
   registry: Registry
   version: string
 }): RunningBroker {
-  const { gateway, api, registry, version } = parts
+  const { gateway, api, streams, registry, version } = parts
   let drained: Promise<void> | undefined
   const drain = (): Promise<void> => {
-    drained ??= api.close().then(() => gateway.drain())
+    drained ??= Promise.all([api.close(), streams.close()]).then(() => gateway.drain())
     return drained
   }
   return {
-    ready: { listen: gateway.listen, api: api.url },
+    ready: { listen: gateway.listen, api: api.url, ...streams.places },
     gateway,
     drain,
     async close() {

@@ -41,6 +41,10 @@ const apiUrl = z.string().refine((text) => /^https:\/\/(\[[0-9a-fA-F:.]+\]|[A-Za
   message: 'write https://HOST:PORT',
 })
 
+const streamUrl = z.string().refine((text) => /^wss:\/\/(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(:[1-9]\d{0,4})?\/\S*$/.test(text), {
+  message: 'write wss://HOST:PORT/v1/tunnel',
+})
+
 const network = z.string().refine(isNetwork, { message: 'write a network as 100.64.0.0/16' })
 
 const proposals = (protocol: number, standard: readonly Proposal[]) =>
@@ -86,6 +90,7 @@ const schema = z.strictObject({
     .strictObject({
       enabled: z.boolean().default(true),
       port500: z.union([z.literal(''), listenAddress]).default(''),
+      tcp: z.union([z.literal(['auto', 'off']), listenAddress]).default('auto'),
       'ike-proposals': proposals(ProtocolId.Ike, defaultIkeProposals),
       'esp-proposals': proposals(ProtocolId.Esp, defaultEspProposals),
       id: z.string().refine(isIkeId, { message: 'write a host name or a literal address' }).default(''),
@@ -94,6 +99,18 @@ const schema = z.strictObject({
         .max(4)
         .default([]),
       'redirect-to': z.string().refine(isIkeId, { message: 'write a host name or a literal address' }).default(''),
+    })
+    .prefault({}),
+  websocket: z
+    .strictObject({
+      listen: z.union([z.literal(''), listenAddress]).default(''),
+      certificate: z.string().default(''),
+      key: z.string().default(''),
+      public: z.array(streamUrl).max(8).default([]),
+    })
+    .refine(({ certificate, key }) => (certificate === '') === (key === ''), {
+      message: 'certificate and key go together',
+      path: ['key'],
     })
     .prefault({}),
   stun: z.strictObject({ alternate: z.array(literalEndpoint).max(2).default([]) }).prefault({}),
@@ -126,6 +143,7 @@ export interface Config {
   /** Networks from which no inner IPv4 address is taken, beside those that this machine is on. */
   readonly avoidNetworks: readonly string[]
   readonly ipsec: IpsecConfig
+  readonly websocket: WebsocketConfig
   /** Literal endpoints at which STUN is answered besides (RFC 5780). */
   readonly stunAlternates: readonly string[]
   readonly telemetryKeep: Duration
@@ -134,11 +152,23 @@ export interface Config {
   readonly logLevel: (typeof logLevels)[number]
 }
 
+/** Datagrams in WebSockets. The API takes them anyway; this is another port for them. */
+export interface WebsocketConfig {
+  /** Undefined: none. */
+  readonly listen: string | undefined
+  /** PEM files; undefined: the certificate of the API. */
+  readonly pem: { readonly certificate: string; readonly key: string } | undefined
+  /** `wss:` URLs that agents are told; empty: what they reached the API by. */
+  readonly public: readonly string[]
+}
+
 /** IKEv2 and ESP, on the port of the tunnels. */
 export interface IpsecConfig {
   readonly enabled: boolean
   /** Where bare IKE is taken beside it, likewise; undefined: nowhere. */
   readonly port500: string | undefined
+  /** Where IKE and ESP are taken over TCP (RFC 9329): `auto`, the port of the tunnels; `off`; or likewise. */
+  readonly tcp: string
   /** What is agreed to, in order of preference. */
   readonly ikeProposals: readonly Proposal[]
   readonly espProposals: readonly Proposal[]
@@ -157,7 +187,7 @@ export const configKeys: readonly string[] = keysOf(schema)
 export function parseConfig(text: string, file: string): Config {
   const parsed = schema.safeParse(readToml(text, file))
   if (!parsed.success) throw issueError(parsed.error, text, file)
-  const { tunnel, ipsec, stun, telemetry, log, ...top } = parsed.data
+  const { tunnel, ipsec, websocket, stun, telemetry, log, ...top } = parsed.data
   return {
     listen: top.listen,
     api: top.api,
@@ -172,11 +202,17 @@ export function parseConfig(text: string, file: string): Config {
     ipsec: {
       enabled: ipsec.enabled,
       port500: ipsec.port500 || undefined,
+      tcp: ipsec.tcp,
       ikeProposals: ipsec['ike-proposals'],
       espProposals: ipsec['esp-proposals'],
       id: ipsec.id.toLowerCase() || undefined,
       dns: ipsec.dns,
       redirectTo: ipsec['redirect-to'] || undefined,
+    },
+    websocket: {
+      listen: websocket.listen || undefined,
+      pem: websocket.certificate === '' ? undefined : { certificate: websocket.certificate, key: websocket.key },
+      public: websocket.public,
     },
     stunAlternates: stun.alternate,
     telemetryKeep: telemetry.keep,

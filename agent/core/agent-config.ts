@@ -1,4 +1,5 @@
 import { AditError } from '#shared/errors.ts'
+import { type DataMode, dataModes } from '#shared/nat/data-budget.ts'
 import type { Endpoint } from '#shared/tunnel/association.ts'
 
 /**
@@ -9,7 +10,11 @@ export interface AgentConfig {
   readonly name: string
   readonly role: 'device' | 'operator'
   readonly id: string
-  readonly fleet: { readonly prefix: string }
+  readonly fleet: {
+    readonly prefix: string
+    /** Ed25519 public keys, 32 bytes each in base64, whose statements count where no key is pinned (DESIGN D6). */
+    readonly keys?: readonly string[]
+  }
   readonly broker: {
     /** X25519 public key of the broker, 32 bytes in base64. */
     readonly tunnelKey: string
@@ -27,6 +32,8 @@ export interface AgentConfig {
   }
   readonly inner: { readonly addresses: readonly string[] /** Bytes. */; readonly mtu: number }
   readonly keepaliveSeconds: number
+  /** What the tunnel's data may cost; a broker that sends it takes the word of the agent's pace (`shared/telemetry/topics.ts`). */
+  readonly data?: DataDocument
   /** The broker's wall clock when it answered, ms since 1970: raises the time floor. */
   readonly time: number
   readonly certificate: { /** ms since 1970. */ readonly notAfter: number }
@@ -43,7 +50,10 @@ export function parseAgentConfig(document: unknown): AgentConfig {
     name: root.in('name').text(),
     role: root.in('role').oneOf(['device', 'operator']),
     id: root.in('id').text(),
-    fleet: { prefix: root.in('fleet').in('prefix').text() },
+    fleet: {
+      prefix: root.in('fleet').in('prefix').text(),
+      ...(root.in('fleet').in('keys').given && { keys: root.in('fleet').in('keys').keys() }),
+    },
     broker: {
       tunnelKey: broker.in('tunnelKey').key(),
       endpoints: broker.in('endpoints').endpoints(),
@@ -55,6 +65,7 @@ export function parseAgentConfig(document: unknown): AgentConfig {
     },
     inner: { addresses: inner.in('addresses').texts(), mtu: inner.in('mtu').integer(576, 65535) },
     keepaliveSeconds: root.in('keepaliveSeconds').integer(1, 3600),
+    ...(root.in('data').given && { data: parseData(root.in('data')) }),
     time: root.in('time').integer(0, Number.MAX_SAFE_INTEGER),
     certificate: { notAfter: root.in('certificate').in('notAfter').integer(0, Number.MAX_SAFE_INTEGER) },
     routes: root.in('routes').texts(),
@@ -63,6 +74,28 @@ export function parseAgentConfig(document: unknown): AgentConfig {
 
 /** One of another kind is a newer broker's, and no reason to refuse the rest. */
 const isStreamUrl = (text: string): boolean => text.startsWith('wss://') && URL.canParse(text)
+
+export interface DataDocument {
+  readonly mode: DataMode
+  /** 10^6 octets at the interface in 30 days. */
+  readonly monthlyMegabytes?: number
+  /** On demand: between two polls. */
+  readonly pollMinutes?: number
+  /** Where network and budget cannot both be had. */
+  readonly exceeded?: 'stay' | 'on-demand'
+}
+
+/** A mode that a newer broker may know is `normal` to us, so that nothing is lost. */
+function parseData(data: Field): DataDocument {
+  const megabytes = data.in('monthlyMegabytes')
+  const poll = data.in('pollMinutes')
+  return {
+    mode: dataModes.find((mode) => mode === data.in('mode').text()) ?? 'normal',
+    ...(megabytes.given && { monthlyMegabytes: megabytes.number(0.01, 1e9) }),
+    ...(poll.given && { pollMinutes: poll.integer(1, 1440) }),
+    ...(data.in('exceeded').given && { exceeded: data.in('exceeded').oneOf(['stay', 'on-demand']) }),
+  }
+}
 
 /** The broker's tunnel key as 32 bytes. */
 export const brokerTunnelKey = (config: AgentConfig): Uint8Array => new Uint8Array(Buffer.from(config.broker.tunnelKey, 'base64'))
@@ -111,6 +144,12 @@ class Field {
     return value as number
   }
 
+  number(min: number, max: number): number {
+    const value = this.#value
+    if (typeof value !== 'number' || !(value >= min && value <= max)) throw this.#refused(`a number from ${min} to ${max}`)
+    return value
+  }
+
   oneOf<const T extends string>(choices: readonly T[]): T {
     const choice = choices.find((name) => name === this.#value)
     if (choice === undefined) throw this.#refused(choices.join(' or '))
@@ -121,6 +160,10 @@ class Field {
     const text = this.text()
     if (Buffer.from(text, 'base64').length !== 32) throw this.#refused('32 bytes in base64')
     return text
+  }
+
+  keys(): string[] {
+    return this.texts().map((_, i) => new Field((this.#value as unknown[])[i], `${this.#path}[${i}]`).key())
   }
 
   endpoints(): string[] {

@@ -1,3 +1,5 @@
+import type { AdvertisedStreams } from '#broker/api/agent-streams.ts'
+
 /** What the API needs to know of the broker's configuration. */
 export interface ApiSettings {
   /** Where HTTPS is listened on: `ADDR:PORT` or `[V6]:PORT`; port 0 picks a free one. */
@@ -6,6 +8,8 @@ export interface ApiSettings {
   readonly version: string
   /** Outer UDP endpoints that agents are told, in the order to try; empty: the address that the agent reached us by. */
   readonly publicEndpoints: readonly string[]
+  /** What agents are told of WebSockets that bear their datagrams; left out: the API's own port alone. */
+  readonly streams?: AdvertisedStreams
   /** TCP port of MQTT at the broker's inner addresses. */
   readonly mqttPort: number
   /** Seconds between keepalives of an agent that has not measured its NAT. */

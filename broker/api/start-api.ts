@@ -3,6 +3,8 @@ import { LongPolls } from '#broker/api/long-poll.ts'
 import { ServerCertificate } from '#broker/api/server-certificate.ts'
 import { splitEndpoint } from '#broker/endpoint-text.ts'
 import { StatementSource } from '#broker/fleet/statement-source.ts'
+import type { StreamDoor } from '#broker/gateway/stream-door.ts'
+import { acceptWebsockets } from '#broker/gateway/stream-door-websocket.ts'
 import { AditError } from '#shared/errors.ts'
 import { backgroundTimers, type Timers } from '#shared/platform/timers.ts'
 import { endpointText } from '#shared/wire/endpoint.ts'
@@ -11,6 +13,8 @@ export interface StartApiOptions extends Omit<ApiParts, 'waiting' | 'statements'
   /** The gateway's, where there is one. */
   statements?: StatementSource
   timers?: Timers
+  /** Where WebSockets that bear datagrams are brought; left out: none are taken. */
+  streams?: StreamDoor
 }
 
 export interface RunningApi {
@@ -21,10 +25,11 @@ export interface RunningApi {
 }
 
 /** Opens the HTTPS API. Throws AditError `port-in-use` or `config-invalid`. */
-export async function startApi({ timers = backgroundTimers, ...rest }: StartApiOptions): Promise<RunningApi> {
+export async function startApi({ timers = backgroundTimers, streams, ...rest }: StartApiOptions): Promise<RunningApi> {
   const waiting = new LongPolls(timers)
   const statements = rest.statements ?? (await StatementSource.open(rest))
   const app = await buildApiServer({ ...rest, statements, waiting })
+  if (streams) acceptWebsockets(app.server, streams)
   const { host, port } = listenAddress(rest.settings.listen)
   try {
     await app.listen({ host, port, listenTextResolver: (address) => `API at ${address}` })

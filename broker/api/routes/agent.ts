@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { callerOf } from '#broker/api/admission.ts'
 import { agentEndpoints } from '#broker/api/agent-endpoints.ts'
+import { agentStreams } from '#broker/api/agent-streams.ts'
 import type { ApiParts, ApiServer } from '#broker/api/api-server.ts'
 
 const configDocument = z.object({
@@ -16,6 +17,7 @@ const configDocument = z.object({
     endpoints: z.array(z.string()).describe('outer UDP host:port, in the order to try'),
     inner: z.array(z.string()).describe("the broker's addresses inside the tunnel"),
     mqttPort: z.number().int(),
+    streams: z.array(z.string()).describe('wss: URLs that take datagrams where UDP is blocked, in the order to try'),
     stun: z.array(z.string()).optional().describe('host:port of further STUN servers, for RFC 5780'),
     ike: z
       .object({ id: z.string().describe('as which it proves itself: a host name, an address, or CN=…') })
@@ -57,6 +59,7 @@ export function agentRoutes(app: ApiServer, { authority, gateway, registry, sett
           }),
           inner: [...gateway.inner],
           mqttPort: settings.mqttPort,
+          streams: agentStreams(settings.streams, request.host),
           ...(gateway.stunEndpoints.length > 0 && { stun: [...gateway.stunEndpoints] }),
           ...(settings.ipsec && { ike: { id: authority.ike.id } }),
         },

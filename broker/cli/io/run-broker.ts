@@ -15,6 +15,8 @@ export interface Ready {
   event: 'ready'
   listen: string
   api: string
+  websocket?: string
+  tcp?: string
 }
 
 /**
@@ -44,7 +46,7 @@ export async function runBroker(dataDir: string, config: Config, onReady: (ready
 }
 
 function start({ registry, authority }: OpenFolder, config: Config, log: Log): Promise<RunningBroker> {
-  const { ipsec } = config
+  const { ipsec, websocket } = config
   return startBroker(
     {
       udp: trySplitListen(config.listen) ?? { port: 0 },
@@ -52,6 +54,12 @@ function start({ registry, authority }: OpenFolder, config: Config, log: Log): P
       ...(ipsec.enabled && {
         ipsec: { ...ipsec, port500: trySplitListen(ipsec.port500 ?? ''), dns: ipsec.dns.map(parseAddress) },
       }),
+      streams: {
+        tcp: ipsec.tcp === 'auto' || ipsec.tcp === 'off' ? ipsec.tcp : trySplitListen(ipsec.tcp),
+        websocket: trySplitListen(websocket.listen ?? ''),
+        pem: websocket.pem,
+        public: websocket.public,
+      },
       api: config.api.startsWith(':') ? `[::]${config.api}` : config.api,
       publicEndpoints: config.publicEndpoints,
       mqttPort: config.mqttPort,

@@ -10,6 +10,7 @@ interface Options extends CommonOptions {
   apiName?: string[]
   port500?: string | true
   stunAlternate?: string[]
+  websocket?: string
   log?: string
 }
 
@@ -24,6 +25,7 @@ export function run(parent: Command, terminal: Terminal): void {
     .option('--endpoint <host:port>', 'what agents are told to send to, for a broker behind DNAT; repeatable', collect)
     .option('--api-name <host>', "further name of the API's certificate; repeatable", collect)
     .option('--port500 [addr:port]', 'take bare IKE on port 500 too, for IPsec peers that begin there (default: :500)')
+    .option('--websocket <addr:port>', 'take WebSockets on another port than the API too: 443 gets through most firewalls')
     .option('--stun-alternate <addr:port>', 'second place where STUN is answered, for NAT discovery; repeatable', collect)
     .option('--log <level>', 'error, warn, info, debug, trace or silent')
     .action(async (options: Options) => {
@@ -39,12 +41,12 @@ const describe = ({ listen, api }: { listen: string; api: string }): string => `
 /** The command line over the file. */
 async function withOptions(
   config: Config,
-  { listen, api, endpoint, apiName, port500, stunAlternate, log }: Options,
+  { listen, api, endpoint, apiName, port500, stunAlternate, websocket, log }: Options,
 ): Promise<Config> {
   const { trySplitListen } = await import('#broker/config.ts')
   const { logLevels } = await import('#shared/platform/log.ts')
   const bare = port500 === true ? ':500' : port500
-  for (const text of [listen, api, bare]) {
+  for (const text of [listen, api, bare, websocket]) {
     if (text !== undefined && !trySplitListen(text)) throw usage(`${text} is no ADDR:PORT, [V6]:PORT or :PORT.`, 'run')
   }
   const { parseEndpointText } = await import('#broker/endpoint-text.ts')
@@ -59,6 +61,7 @@ async function withOptions(
     publicEndpoints: endpoint ?? config.publicEndpoints,
     apiNames: [...config.apiNames, ...(apiName ?? [])],
     ipsec: { ...config.ipsec, port500: bare ?? config.ipsec.port500 },
+    websocket: { ...config.websocket, listen: websocket ?? config.websocket.listen },
     stunAlternates: stunAlternate ?? config.stunAlternates,
     logLevel,
   }

@@ -1,0 +1,24 @@
+import { tunnelPath } from '#broker/gateway/stream-door-websocket.ts'
+
+/** What is known of WebSockets besides those that the API's own port takes. */
+export interface AdvertisedStreams {
+  /** `wss:` URLs of the configuration: they win. */
+  readonly configured: readonly string[]
+  /** A port for WebSockets alone. */
+  readonly port: number | undefined
+}
+
+/**
+ * Where an agent may send its datagrams in a WebSocket: at the host by which it has reached the API (`host`, with or without a port), which
+ * only the agent itself could falsify, to its own harm.
+ */
+export function agentStreams(streams: AdvertisedStreams | undefined, host: string): string[] {
+  const { configured = [], port } = streams ?? {}
+  if (configured.length > 0) return [...configured]
+  if (!URL.canParse(`wss://${host}${tunnelPath}`)) return []
+  const api = new URL(`wss://${host}${tunnelPath}`)
+  if (port === undefined) return [api.href]
+  const own = new URL(api)
+  own.port = String(port)
+  return [...new Set([own.href, api.href])]
+}
