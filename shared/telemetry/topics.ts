@@ -6,10 +6,12 @@
  *   adit/d/<device>/goodbye     device -> broker, QoS 0, empty: the agent stops on purpose
  *   adit/d/<device>/statements  broker -> device, QoS 0, CBOR: part of a set of statements (shared/fleet/statement-parts.ts); a device that
  *                               holds a set subscribes to adit/d/<device>/statements/<its digest in hex>
+ *   adit/d/<device>/pace        device -> broker, QoS 0, decimal seconds: how often the tunnel shows a sign of life while it is idle
+ *   adit/d/<device>/config      broker -> device, QoS 0, empty: the configuration has changed, fetch it
  *   sensors/<reading>           local program -> agent, payload a number, JSON or CBOR
  */
 
-export const deviceChannels = ['readings', 'host-keys', 'goodbye'] as const
+export const deviceChannels = ['readings', 'host-keys', 'goodbye', 'pace'] as const
 export type DeviceChannel = (typeof deviceChannels)[number]
 
 const ROOT = 'adit/d/'
@@ -25,6 +27,15 @@ export const SYSTEM_PREFIX = 'system/'
 export const GAP_NAME = 'system/gap'
 
 export const deviceTopic = (device: string, channel: DeviceChannel): string => `${ROOT}${device}/${channel}`
+
+/** What the broker says to a device. */
+export const configTopic = (device: string): string => `${ROOT}${device}/config`
+
+/** Seconds between two signs of life, at the most: a day, in whole numbers. */
+export function parsePace(text: string): number | undefined {
+  const seconds = /^[0-9]{1,5}$/.test(text) ? Number(text) : 0
+  return seconds >= 1 && seconds <= 86_400 ? seconds : undefined
+}
 
 const STATEMENTS = '/statements'
 
