@@ -1,129 +1,97 @@
 /**
- * The agent as a pure composition: one noise association with the broker, a netstack behind it, and the care that keeps the two
- * alive (search, keepalives, presence). The device role, the operator role and the simulator's thousands of devices are all this
- * class with other ports; it opens no socket, reads no clock, sets no timer.
+ * The agent as a pure composition: one association with the broker, a netstack behind it, and what keeps the two alive: the search for
+ * the broker, the care of the path to it, the NAT keepalive, the return to UDP. The device role, the operator role and the simulator's
+ * thousands of devices are all this class with other ports; it opens no socket, reads no clock, sets no timer.
  *
- *   outer datagram -> receive -> demux -> endpoint.handleControl | endpoint.open -> source in the routes? -> netstack
- *   netstack -> seal -> send
+ *   outer datagram -> receive -> demux -> endpoint.handleControl | endpoint.open -> source in the routes? -> probe? | netstack
+ *   netstack -> fits the path? -> seal -> send
  *
  *   starting --configure--> connecting --first authentic packet--> up --lapsed or unanswered--> connecting        any --stop--> down
+ *
+ * An idle noise session lapses without a word: the state stays `up` while binding answers come, and whichever side has something to say
+ * makes the next session (DESIGN D7).
  */
-import type { KeyPair, Suite } from '#shared/crypto/suite.ts'
-import { RouteTable } from '#shared/dataplane/route-table.ts'
 import { DropCounters, DropReason } from '#shared/drop-reason.ts'
 import { type Deadline, soonest } from '#shared/machine.ts'
 import type { DataMode } from '#shared/nat/data-budget.ts'
-import { NatKeepalive } from '#shared/nat/keepalive.ts'
-import { Netstack } from '#shared/netstack/netstack.ts'
-import type { NetstackOptions } from '#shared/netstack/options.ts'
-import { type Clock, type Duration, elapsed, type Instant, minutes, seconds } from '#shared/time/instant.ts'
-import {
-  type Association,
-  type Endpoint,
-  type EndpointPorts,
-  type PeerEndpoint,
-  sameEndpoint,
-  type TunnelEvent,
-} from '#shared/tunnel/association.ts'
+import type { Netstack } from '#shared/netstack/netstack.ts'
+import { type Clock, type Duration, type Instant, minutes, seconds } from '#shared/time/instant.ts'
+import type { Association, EndpointPorts, PeerEndpoint, TunnelEvent } from '#shared/tunnel/association.ts'
 import { classify } from '#shared/wire/demux.ts'
+import { carrierOf, type Endpoint } from '#shared/wire/endpoint.ts'
 import type { StunAddress } from '#shared/wire/stun-address.ts'
 import type { AgentConfig } from './agent-config.ts'
-import { BrokerSearch } from './broker-search.ts'
+import type { AgentCoreOptions, AgentEvent, AgentPath, AgentPorts, AgentState } from './agent-events.ts'
+import { BrokerWay } from './broker-way.ts'
 import type { Hub } from './hub.ts'
+import { InnerEnd } from './inner-end.ts'
 import { NoiseHub } from './noise-hub.ts'
+import { PathCare, type PathCarePorts } from './path-care.ts'
+import type { PathHealth } from './path-health.ts'
 import { borrowScratch, returnScratch } from './scratch.ts'
-import { Upkeep } from './upkeep.ts'
 
-export type AgentState = 'starting' | 'connecting' | 'up' | 'down'
+export type { AgentEvent, AgentPath, AgentState } from './agent-events.ts'
 
-export type AgentEvent =
-  /** The tunnel carries data both ways: an authentic packet came from `endpoint`. */
-  | { kind: 'up'; endpoint: Endpoint; handshakes: number }
-  /** It does no longer; the search for the broker has begun. */
-  | { kind: 'connecting'; why: 'start' | 'lapsed' | 'unanswered' | 'reconfigured' }
-  | { kind: 'down' }
-  /** The broker now answers from elsewhere: worth remembering for the next start. */
-  | { kind: 'roamed'; endpoint: Endpoint }
-  /** The NAT forgot us within the learned interval, which counts no more. */
-  | { kind: 'binding-lost'; interval: Duration }
-  /**
-   * Nobody has answered for a minute. The owner asks the API for the last timestamp taken from our key and lifts its timestamp
-   * floor above it (DESIGN D5), and fetches the configuration again, since keys or endpoints may have moved.
-   */
-  | { kind: 'ask-timestamp'; since: Duration }
-
-export interface AgentPorts {
-  /** Sends an outer datagram. It is borrowed for the call, and must not be delivered to another core before the call returns. */
-  send(datagram: Uint8Array, to: Endpoint): void
-  /** The next TAI64N, 12 bytes, above every one before it (`shared/tunnel/tai64n.ts`). */
-  nextTimestamp(): Uint8Array
-  /** The earliest deadline is now `at`: call `expire` then. Called when it became earlier, and after each `expire`. */
-  wake(at: Instant): void
-  event(event: AgentEvent): void
-}
-
-export interface AgentCoreOptions {
-  readonly suite: Suite
-  readonly clock: Clock
-  readonly tunnelKey: KeyPair
-  readonly ports: AgentPorts
-  /** Makes the way to the broker in another suite than noise. */
-  readonly hub?: (ports: EndpointPorts) => Hub
-  /** The netstack's: memory of the simulator's many, and when to do the work of a burst (`setImmediate` in a shell). */
-  readonly netstack?: Pick<NetstackOptions, 'limits' | 'defer'>
-}
-
-/** Unanswered for so long, a session that was up counts as lost, and other endpoints are tried. */
+/** Unanswered for so long, a session that was up counts as lost. */
 const LOST_AFTER_MS = 15_000
-const SENT_GRAIN_MS = 1_000
-const SENT = { kind: 'sent' } as const
-const TRAFFIC = { kind: 'traffic' } as const
-const TIME = { kind: 'time' } as const
 
 export class AgentCore {
-  readonly netstack: Netstack
   /** Inner packets refused after decryption, and packets that could not be sealed. */
   readonly counters = new DropCounters()
   readonly #hub: Hub
   readonly #clock: Clock
   readonly #ports: AgentPorts
-  readonly #search: BrokerSearch
-  readonly #upkeep: Upkeep
-  readonly #keepalive: NatKeepalive
-  #routes = new RouteTable<true>()
+  readonly #inner: InnerEnd
+  readonly #way: BrokerWay
+  readonly #care: PathCare
   #association: Association | undefined
   #brokerKey = ''
   #state: AgentState = 'starting'
   #since: Instant
   #config: AgentConfig | undefined
-  #innerMtu = 1280
   #announced: Instant | undefined
-  #sentAt: Instant | undefined
   /** The broker has been silent: it may have been restarted. */
   #mayBeForgotten = false
-  #sleeps = false
 
   constructor({ suite, clock, tunnelKey, ports, netstack, hub }: AgentCoreOptions) {
     this.#clock = clock
     this.#ports = ports
     this.#since = clock.now()
-    this.#search = new BrokerSearch(suite)
-    this.#keepalive = new NatKeepalive({ suite })
-    this.netstack = new Netstack({
-      ...netstack,
+    this.#inner = new InnerEnd({
       suite,
       clock,
-      addresses: [],
-      transmit: (packet) => this.#outbound(packet),
+      netstack,
+      counters: this.counters,
+      send: (packet, asks) => this.#outbound(packet, asks),
       wake: () => this.#announce(),
     })
     const tunnel: EndpointPorts = {
-      transmit: (datagram, to) => this.#transmit(datagram, to),
+      transmit: (datagram, to) => this.#way.transmit(datagram, to, clock.now()),
       event: (event) => this.#tunnelEvent(event),
     }
-    const nextTimestamp = (): Uint8Array => ports.nextTimestamp()
-    this.#hub = hub?.(tunnel) ?? new NoiseHub({ suite, tunnelKey, ports: tunnel, nextTimestamp })
-    this.#upkeep = new Upkeep(suite, this.#hub.renewAfter)
+    this.#hub = hub?.(tunnel) ?? new NoiseHub({ suite, tunnelKey, ports: tunnel, nextTimestamp: () => ports.nextTimestamp() })
+    this.#way = new BrokerWay(suite, {
+      ports,
+      endpoint: this.#hub.endpoint,
+      association: () => this.#association,
+      probe: (beside) => this.#probe(beside),
+      answered: (roundTrip) => this.#care.answered('a question was answered', roundTrip, clock.now()),
+      silent: () => this.#silent(),
+    })
+    const care: PathCarePorts = {
+      send: (packet) => this.#send(packet),
+      question: () => this.#way.ask(clock.now()),
+      confirm: () => this.#way.confirm(clock.now()),
+      repair: (repair) => this.#way.repair(repair, this.health.state, clock.now()),
+      innerMtu: (bytes) => this.#inner.resize(bytes),
+      changed: (health) => ports.event({ kind: 'health', health }),
+      recovered: () => this.netstack.hasten(),
+    }
+    this.#care = new PathCare(suite, this.#hub, care, this.#since)
+  }
+
+  get netstack(): Netstack {
+    return this.#inner.netstack
   }
 
   /** The tunnel's end here, of whichever suite. */
@@ -151,29 +119,50 @@ export class AgentCore {
 
   /** Whether the agent pauses between two rounds of asking. */
   get resting(): boolean {
-    return this.#search.resting
+    return this.#way.resting
+  }
+
+  /** What the way to the broker is good for, since when, and what says so. */
+  get health(): PathHealth {
+    return this.#care.health
+  }
+
+  /** The way in use; undefined while there is none. */
+  get path(): AgentPath | undefined {
+    const endpoint = this.#association?.endpoint
+    if (this.#state !== 'up' || endpoint === undefined) return undefined
+    return { endpoint, carrier: carrierOf(endpoint) ?? 'udp', ...this.#care.size }
+  }
+
+  /** Where the broker sees us, as its last binding answer said. */
+  get reflexive(): StunAddress | undefined {
+    return this.#way.reflexive
+  }
+
+  /** Between two keepalives on this network. */
+  get keepaliveInterval(): Duration {
+    return this.#way.interval
   }
 
   /**
    * Takes a first or a changed configuration. `endpoints` are the broker's outer addresses as literals (names are resolved by the
-   * owner), `preferred` the last good one. A session lives on unless the broker's key changed.
+   * owner), and the other ways that there are to it; `preferred` is the last good one. A session lives on unless the broker's key
+   * changed.
    */
   configure(config: AgentConfig, endpoints: readonly Endpoint[], preferred?: Endpoint): void {
     const now = this.#clock.now()
     const key = this.#hub.brokerKey(config)
     this.#config = config
-    this.#innerMtu = config.inner.mtu
-    this.#routes = new RouteTable()
-    for (const cidr of config.routes) this.#routes.insert(cidr, true)
-    this.#keepalive.handle({ kind: 'interval', interval: seconds(config.keepaliveSeconds) }, now)
-    this.netstack.setAddresses([...config.inner.addresses])
-    this.netstack.setMtu(config.inner.mtu)
-    this.#search.setEndpoints(endpoints, preferred)
+    this.#inner.configure(config)
+    this.#way.hold({ kind: 'interval', interval: seconds(config.keepaliveSeconds) }, now)
+    this.#care.configure(config, now)
+    this.#inner.resize(this.#care.size.innerMtu)
+    this.#way.setEndpoints(endpoints, preferred)
     if (this.#association === undefined || key !== this.#brokerKey) {
       const replaced = this.#association !== undefined
       this.#forgetBroker()
       this.#brokerKey = key
-      this.#association = this.#hub.join(config, this.#search.endpoints[0], now)
+      this.#association = this.#hub.join(config, this.#way.first, now)
       this.#seek(replaced ? 'reconfigured' : 'start', now)
     }
     this.#announce()
@@ -181,37 +170,48 @@ export class AgentCore {
 
   /** New literals for the broker's endpoints, as DNS gave them. */
   setEndpoints(endpoints: readonly Endpoint[], preferred?: Endpoint): void {
-    this.#search.setEndpoints(endpoints, preferred)
+    this.#way.setEndpoints(endpoints, preferred)
     this.#announce()
-  }
-
-  /** Where the broker sees us, as its last binding answer said. */
-  get reflexive(): StunAddress | undefined {
-    return this.#keepalive.reflexive
-  }
-
-  /** Between two keepalives on this network. */
-  get keepaliveInterval(): Duration {
-    return this.#keepalive.interval
   }
 
   /** What this network's mappings are known to outlive; undefined: nothing is known, the configuration's interval serves. */
   setKeepaliveInterval(interval: Duration | undefined): void {
-    this.#keepalive.handle({ kind: 'learned', interval }, this.#clock.now())
+    this.#way.hold({ kind: 'learned', interval }, this.#clock.now())
     this.#announce()
   }
 
   /** On demand the tunnel sleeps, and asks each `poll` whether somebody wants it. */
   setDataMode(mode: DataMode, poll: Duration = minutes(15)): void {
-    this.#sleeps = mode === 'on-demand'
-    this.#keepalive.handle({ kind: 'sleep', poll: this.#sleeps ? poll : undefined }, this.#clock.now())
+    this.#way.hold({ kind: 'sleep', poll: mode === 'on-demand' ? poll : undefined }, this.#clock.now())
     this.#announce()
   }
 
-  /** The network changed, or the owner has reason to believe that asking now helps: cuts a rest short. */
+  /** Somebody looks at `health`, which is to be true within 15 s while he does, whatever that costs. */
+  watch(on: boolean): void {
+    this.#care.watch(on, this.#clock.now())
+    this.#announce()
+  }
+
+  /** The owner has reason to believe that asking now helps: cuts a rest short. */
   nudge(): void {
     if (this.#state !== 'connecting') return
-    this.#search.begin(this.#clock.now())
+    this.#way.seek(this.#clock.now())
+    this.#announce()
+  }
+
+  /**
+   * Our addresses or routes have changed, or we have slept: the broker is told where we are now by a handshake, and asked at its other
+   * addresses too. What the last network did not let through is tried again.
+   */
+  networkChanged(): void {
+    const now = this.#clock.now()
+    const association = this.#association
+    if (association === undefined || this.#state === 'down') return
+    if (this.#state === 'up' && association.endpoint !== undefined) {
+      this.#care.use(association.endpoint, true, now)
+      this.endpoint.initiate(association, now)
+    }
+    this.#way.moved(now)
     this.#announce()
   }
 
@@ -229,8 +229,7 @@ export class AgentCore {
         this.#inbound(datagram, from, now)
         break
       case 'stun':
-        this.#keepalive.handle({ kind: 'stun', datagram }, now)
-        this.#keepMapping(now)
+        this.#way.answer(datagram, from, now)
         break
       case 'keepalive':
         break
@@ -240,88 +239,65 @@ export class AgentCore {
     this.#announce()
   }
 
-  /** Runs everything that is due. */
+  /** Runs everything that is due; `deadline` says when to call it. */
   expire(now: Instant): void {
     this.#announced = undefined
     this.endpoint.expire(now)
     this.netstack.expire(now)
-    this.#searchOn(now)
-    this.#keepUp(now)
+    this.#way.expire(now)
+    if (this.#state === 'up') this.#care.expire(now)
     this.#announce()
   }
 
-  /** The earliest moment at which `expire` has something to do. */
   deadline(): Deadline | undefined {
-    let earliest = soonest(this.endpoint.deadline(), this.netstack.deadline())
-    const search = this.#search.deadline()
-    if (search !== undefined && (earliest === undefined || search < earliest.at))
-      earliest = { at: search, why: 'search the broker' }
-    if (this.#state !== 'up') return earliest
-    const upkeep = this.#upkeep.deadline()
-    if (upkeep !== undefined && (earliest === undefined || upkeep < earliest.at)) earliest = { at: upkeep, why: 'presence' }
-    return soonest(earliest, this.#keepalive.deadline())
+    const earliest = soonest(soonest(this.endpoint.deadline(), this.netstack.deadline()), this.#way.deadline())
+    return this.#state === 'up' ? soonest(earliest, this.#care.deadline()) : earliest
   }
 
   /** Says nothing more and forgets its keys. `netstack` streams die with it. */
   stop(): void {
     if (this.#state === 'down') return
-    this.#search.stop()
+    const now = this.#clock.now()
+    this.#way.stop(now)
     this.netstack.destroy()
     this.#forgetBroker()
-    this.#enter('down', this.#clock.now())
+    this.#enter('down', now)
+    this.#care.lost('the agent was stopped', now)
     this.#ports.event({ kind: 'down' })
   }
+
+  /* ── Inner packets. ── */
 
   #inbound(datagram: Uint8Array, from: Endpoint, now: Instant): void {
     const out = borrowScratch()
     const length = this.endpoint.open(datagram, from, out, now)
     if (length >= 0) {
-      this.#authentic(from, now)
-      if (length > 0) {
-        const packet = out.subarray(0, length)
-        if (this.#isFromFleet(packet)) this.netstack.input(packet)
-        else this.counters.count(DropReason.InnerSourceRefused)
-      }
+      if (this.#state !== 'up' && this.#way.accepts(from)) this.#authentic(from, now)
+      this.#follow(now)
+      this.#care.authentic(now)
+      const packet = out.subarray(0, length)
+      if (length > 0 && this.#inner.admits(packet)) this.#deliver(packet, from, now)
     }
     returnScratch(out)
   }
 
-  /**
-   * The broker's own filter decides who reaches whom; this one keeps a packet out that names a source which could never be answered
-   * through the tunnel (P-30). The source lies at byte 12 of an IPv4 header and at byte 8 of an IPv6 header.
-   */
-  #isFromFleet(packet: Uint8Array): boolean {
-    const version = packet[0]! >> 4
-    if (version === 4) return packet.length >= 20 && this.#routes.lookup(packet, 12, 4) === true
-    return version === 6 && packet.length >= 40 && this.#routes.lookup(packet, 8, 16) === true
+  #deliver(packet: Uint8Array, from: Endpoint, now: Instant): void {
+    if (!this.#care.heard(packet, now)) this.netstack.input(packet)
+    // A probe came back on the way that is being tried: the search is over, with or without a handshake.
+    else if (this.#way.searching && this.#way.accepts(from)) this.#way.found(from)
   }
 
-  #outbound(packet: Uint8Array): void {
-    const association = this.#association
-    const refusal = association === undefined ? DropReason.NoSession : packet.length > this.#innerMtu ? DropReason.InnerTooBig : 0
-    if (refusal < 0 || association === undefined) {
-      this.counters.count(refusal)
-      return
-    }
-    const out = borrowScratch()
-    const length = association.seal(packet, packet.length, out, this.#clock.now())
-    if (length >= 0 && association.endpoint) {
-      if (this.#sleeps) this.#keepalive.handle(TRAFFIC, this.#clock.now())
-      this.#upkeep.sealed(this.#clock.now())
-      this.#transmit(out.subarray(0, length), association.endpoint)
-    } else if (length < 0) this.counters.count(length)
-    returnScratch(out)
+  #outbound(packet: Uint8Array, asks: boolean): void {
+    this.#care.sent(packet.length, asks, this.#clock.now())
+    this.#send(packet)
   }
 
-  #transmit(datagram: Uint8Array, to: Endpoint): void {
-    const now = this.#clock.now()
-    // Whatever goes out holds the mapping; once a second is enough to know.
-    if (this.#sentAt === undefined || elapsed(this.#sentAt, now) >= SENT_GRAIN_MS) {
-      this.#sentAt = now
-      this.#keepalive.handle(SENT, now)
-    }
-    this.#ports.send(datagram, to)
+  #send(packet: Uint8Array, beside?: Endpoint): void {
+    const refused = this.#way.carry(packet, this.#clock.now(), beside)
+    if (refused < 0) this.counters.count(refused)
   }
+
+  /* ── The association. ── */
 
   /** Its last events are no news any more. */
   #forgetBroker(): void {
@@ -341,10 +317,11 @@ export class AgentCore {
         this.#mayBeForgotten = false
         break
       case 'roamed':
+        this.#follow(now)
         if (this.#state === 'up') this.#ports.event({ kind: 'roamed', endpoint: event.to })
         break
       case 'lapsed':
-        if (this.#state === 'up') this.#seek('lapsed', now)
+        if (this.#state === 'up' && !this.#hub.lapses) this.#seek('lapsed', now)
         break
       case 'unanswered':
         this.#mayBeForgotten = true
@@ -354,70 +331,62 @@ export class AgentCore {
 
   /** An authentic answer came; the association itself sends the packet that lets the responder use the session too. */
   #established(now: Instant): void {
-    const endpoint = this.#association?.endpoint
-    this.#upkeep.agreed(now)
-    if (endpoint !== undefined) this.#authentic(endpoint, now)
+    const association = this.#association
+    const endpoint = association?.endpoint
+    if (association === undefined || endpoint === undefined || !this.#way.accepts(endpoint)) return
+    // It answers a message of ours, which went nowhere but to endpoints that the owner has named.
+    if (this.#way.searching) this.endpoint.setEndpoint(association, endpoint, now)
+    if (this.#state !== 'up') this.#authentic(endpoint, now)
+    else {
+      this.#care.answered('a handshake was answered', undefined, now)
+      if (this.#way.searching) this.#way.found(endpoint)
+      this.#follow(now)
+    }
   }
 
   #authentic(from: Endpoint, now: Instant): void {
     if (this.#state === 'up' || this.#state === 'down') return
-    this.#search.found(from)
-    this.#upkeep.sealed(now)
+    this.#way.found(from)
     this.#enter('up', now)
-    this.#keepalive.handle({ kind: 'start' }, now)
-    this.#keepMapping(now)
+    this.#way.use(from, now)
+    this.#care.found(from, now)
     this.#ports.event({ kind: 'up', endpoint: from, handshakes: this.#association?.counters.handshakes ?? 0 })
+  }
+
+  /** The association may have gone over to another way. */
+  #follow(now: Instant): void {
+    const endpoint = this.#association?.endpoint
+    if (this.#state !== 'up' || endpoint === undefined) return
+    if (this.#way.use(endpoint, now)) this.#care.use(endpoint, false, now)
   }
 
   #seek(why: Extract<AgentEvent, { kind: 'connecting' }>['why'], now: Instant): void {
     this.#enter('connecting', now)
+    this.#care.lost('the broker does not answer', now)
+    this.#way.leave(now)
     this.#ports.event({ kind: 'connecting', why })
-    this.#search.begin(now)
-  }
-
-  #searchOn(now: Instant): void {
-    for (let step = this.#search.step(now); step !== undefined; step = this.#search.step(now)) {
-      const association = this.#association
-      if (association === undefined) return
-      if (step.kind === 'try') {
-        const stays = sameEndpoint(association.endpoint, step.endpoint)
-        // At the same place the association's own schedule goes on.
-        if (stays && association.state === 'handshaking') continue
-        if (!stays) this.endpoint.setEndpoint(association, step.endpoint, now)
-        this.endpoint.initiate(association, now)
-      } else if (step.kind === 'rest') association.reset()
-      else this.#ports.event({ kind: 'ask-timestamp', since: step.since })
-    }
-  }
-
-  #keepUp(now: Instant): void {
-    const association = this.#association
-    if (this.#state !== 'up' || association === undefined) return
-    if (this.#upkeep.takePresence(now)) this.endpoint.sendKeepalive(association, now)
-    if (this.#upkeep.takeRekey(now) && association.state !== 'handshaking') this.endpoint.initiate(association, now)
-    this.#keepalive.handle(TIME, now)
-    this.#keepMapping(now)
-  }
-
-  /** Keepalives and questions go where the broker is; an answer that shows us moved, or none, asks for a handshake. */
-  #keepMapping(now: Instant): void {
-    for (let output = this.#keepalive.poll(); output !== undefined; output = this.#keepalive.poll()) {
-      const association = this.#association
-      if (association?.endpoint === undefined) continue
-      if (output.kind === 'send') this.#ports.send(output.datagram, association.endpoint)
-      else if (output.kind === 'binding-lost') this.#ports.event(output)
-      else if (output.kind === 'handshake-now') {
-        this.#mayBeForgotten ||= output.why === 'silent'
-        this.endpoint.initiate(association, now)
-      }
-    }
+    this.#way.seek(now)
   }
 
   #enter(state: AgentState, now: Instant): void {
     if (this.#state === state) return
-    if (this.#state === 'up') this.#keepalive.handle({ kind: 'stop' }, now)
     this.#state = state
     this.#since = now
+  }
+
+  /* ── The care of the path. ── */
+
+  #probe(beside: Endpoint | undefined): void {
+    const now = this.#clock.now()
+    const packet = beside && this.#care.probe(now)
+    if (beside === undefined) this.#care.disturb(false, now)
+    else if (packet) this.#send(packet, beside)
+  }
+
+  /** Two questions in a row found no answer. */
+  #silent(): void {
+    this.#mayBeForgotten = true
+    this.#care.disturb(false, this.#clock.now())
   }
 
   #announce(): void {

@@ -48,11 +48,19 @@ export interface EspHubOptions {
  */
 const settings: IkeSettings = { ...defaultIkeSettings, patience: seconds(20) }
 
+/**
+ * Bytes that ESP adds, for the widest transform that is proposed: SPI and number, a 16-byte IV, a 32-byte ICV; blocks of 16 with a
+ * trailer of 2 (RFC 4303 §2).
+ */
+const ESP_FRAME = 8 + 16 + 32
+const ESP_BLOCK = 16
+const ESP_TRAILER = 2
+
 /** The broker over the esp suite: IKEv2 under the certificate that enrolment gave, ESP in UDP. */
 export class EspHub implements Hub {
   readonly endpoint: EspEndpoint
-  /** IKE and Child SAs are renewed by their own lifetimes. */
-  readonly renewAfter = undefined
+  /** IKE and Child SAs live on in silence, and are renewed by their own lifetimes: one that ends is a loss. */
+  readonly lapses = false
   readonly #options: EspHubOptions
   #identity: IkeIdentity
   #brokerKey = ''
@@ -87,6 +95,14 @@ export class EspHub implements Hub {
   /** An IKE SA that is not a rekeyed one follows on one that was lost. */
   mayBeNew({ rekey }: EstablishedEvent): boolean {
     return !rekey
+  }
+
+  innerRoom(bytes: number): number {
+    return Math.floor((bytes - ESP_FRAME) / ESP_BLOCK) * ESP_BLOCK - ESP_TRAILER
+  }
+
+  outerLength(bytes: number): number {
+    return ESP_FRAME + Math.ceil((bytes + ESP_TRAILER) / ESP_BLOCK) * ESP_BLOCK
   }
 
   #ike(): EspEndpointOptions['ike'] {

@@ -1,4 +1,4 @@
-import type { Duration, Instant } from '#shared/time/instant.ts'
+import type { Instant } from '#shared/time/instant.ts'
 import type { Association, Endpoint, PeerEndpoint, TunnelEvent } from '#shared/tunnel/association.ts'
 import type { AgentConfig } from './agent-config.ts'
 
@@ -13,6 +13,9 @@ export interface Hub {
   join(config: AgentConfig, endpoint: Endpoint | undefined, now: Instant): Association
   /** Whether the broker may have been restarted before this session: then it knows no stream of ours. */
   mayBeNew(event: EstablishedEvent): boolean
-  /** The age at which a session is re-made, traffic or none; undefined where the suite sees to it by itself. */
-  readonly renewAfter: Duration | undefined
+  /** Whether an idle session may end without a word, since whoever has something to say makes the next one (DESIGN D7). */
+  readonly lapses: boolean
+  /** Largest inner packet that fits an outer UDP payload of `bytes`, and the least payload that holds an inner packet of `bytes`. */
+  innerRoom(bytes: number): number
+  outerLength(bytes: number): number
 }

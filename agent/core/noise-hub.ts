@@ -1,9 +1,14 @@
 import type { KeyPair, Suite } from '#shared/crypto/suite.ts'
-import { type Instant, seconds } from '#shared/time/instant.ts'
+import type { Instant } from '#shared/time/instant.ts'
 import type { Association, Endpoint, EndpointPorts } from '#shared/tunnel/association.ts'
+import { paddedLength } from '#shared/tunnel/padding.ts'
+import { PADDING, SEAL_OVERHEAD } from '#shared/tunnel/wireguard-constants.ts'
 import { WireguardEndpoint } from '#shared/tunnel/wireguard-endpoint.ts'
 import { type AgentConfig, brokerTunnelKey } from './agent-config.ts'
 import type { EstablishedEvent, Hub } from './hub.ts'
+
+/** Bytes: the inner MTU that an endpoint pads up to. */
+const PADDED_UP_TO = 1280
 
 export interface NoiseHubOptions {
   readonly suite: Suite
@@ -16,11 +21,7 @@ export interface NoiseHubOptions {
 /** The broker over the noise suite. */
 export class NoiseHub implements Hub {
   readonly endpoint: WireguardEndpoint
-  /**
-   * REKEY-AFTER-TIME of the white paper (§6.1) acts on sending alone: a session that both sides let grow old in silence would lapse at
-   * 180 s.
-   */
-  readonly renewAfter = seconds(120)
+  readonly lapses = true
 
   constructor({ suite, tunnelKey, ports, nextTimestamp }: NoiseHubOptions) {
     // An agent knows one peer; nobody else is let in.
@@ -38,5 +39,15 @@ export class NoiseHub implements Hub {
   /** A session that works is renewed by us: a broker that asks for one knows none. */
   mayBeNew({ association }: EstablishedEvent): boolean {
     return this.endpoint.association(association.peerKey)?.session?.initiator === false
+  }
+
+  /** Padded to 16 bytes up to 1280, and not at all above (`shared/tunnel/padding.ts`). */
+  innerRoom(bytes: number): number {
+    const room = bytes - SEAL_OVERHEAD
+    return room >= PADDED_UP_TO ? room : room - (room % PADDING)
+  }
+
+  outerLength(bytes: number): number {
+    return SEAL_OVERHEAD + paddedLength(bytes, PADDED_UP_TO)
   }
 }

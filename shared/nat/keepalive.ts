@@ -96,6 +96,7 @@ export class NatKeepalive implements Machine<KeepaliveInput, KeepaliveOutput> {
   #question: Question | undefined
   #silences = 0
   #reflexive: StunAddress | undefined
+  #answeredAt: Instant | undefined
 
   constructor({ suite, interval = seconds(25), spread = 0.1 }: KeepaliveOptions) {
     this.#suite = suite
@@ -107,6 +108,11 @@ export class NatKeepalive implements Machine<KeepaliveInput, KeepaliveOutput> {
   /** Where the broker saw us last. */
   get reflexive(): StunAddress | undefined {
     return this.#reflexive
+  }
+
+  /** When a question was answered last. */
+  get answeredAt(): Instant | undefined {
+    return this.#answeredAt
   }
 
   /** Between two keepalives, while the mapping is held. */
@@ -196,6 +202,7 @@ export class NatKeepalive implements Machine<KeepaliveInput, KeepaliveOutput> {
     const seen = readBindingAnswer(datagram, this.#question.transactionId)
     if (seen === undefined) return
     this.#question = undefined
+    this.#answeredAt = now
     this.#silences = 0
     if (this.#questionsFirst > 0) this.#questionsFirst--
     const before = this.#reflexive

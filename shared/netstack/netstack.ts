@@ -17,6 +17,7 @@ import { returnScratch, type Scratch, takeScratch } from '#shared/netstack/scrat
 import { InitialSequence } from '#shared/netstack/tcp/initial-sequence.ts'
 import { TcpListener } from '#shared/netstack/tcp/listener.ts'
 import { pathErrorArrives } from '#shared/netstack/tcp/path-error.ts'
+import { tooBigForPeer } from '#shared/netstack/tcp/path-notice.ts'
 import { isFor, Tcp } from '#shared/netstack/tcp/tcp.ts'
 import { TcpError } from '#shared/netstack/tcp/tcp-error.ts'
 import { TcpSocket } from '#shared/netstack/tcp-socket.ts'
@@ -143,9 +144,22 @@ export class Netstack {
     this.#tcp.dropFrom(({ text }) => texts.has(text), this.#options.clock.now())
   }
 
+  /** A smaller one is told to the other ends too, whose packets to us take the same path. */
   setMtu(mtu: number): void {
+    const isSmaller = mtu < this.#transmitter.mtu
     this.#transmitter.mtu = mtu
     this.#tcp.refit()
+    if (isSmaller) for (const connection of this.#tcp.synchronized()) this.#options.transmit(tooBigForPeer(connection, mtu))
+  }
+
+  /** The path carries packets again after it did not: what waits to be sent again is sent now. */
+  hasten(): void {
+    this.#turn.enter()
+    try {
+      this.#tcp.hasten(this.#options.clock.now())
+    } finally {
+      this.#turn.leave()
+    }
   }
 
   /** Throws TcpError EADDRINUSE or EADDRNOTAVAIL. */

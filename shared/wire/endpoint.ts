@@ -13,6 +13,10 @@ export const carriedBy = (carrier: Carrier, number: number): Endpoint => ({ addr
 /** Whether datagrams to it go by another way than UDP. */
 export const isCarried = ({ port }: Endpoint): boolean => port === 0
 
+/** What bears datagrams there; undefined: UDP. */
+export const carrierOf = (endpoint: Endpoint): Carrier | undefined =>
+  isCarried(endpoint) ? (endpoint.address.slice(0, endpoint.address.indexOf('/')) as Carrier) : undefined
+
 /** Shells may reuse the object that they describe senders with: what is kept is a copy. */
 export const copyEndpoint = ({ address, port }: Endpoint): Endpoint => ({ address, port })
 

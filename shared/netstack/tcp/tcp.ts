@@ -10,6 +10,7 @@ import { TcpEvent, type TcpHost } from '#shared/netstack/tcp/host.ts'
 import type { InitialSequence } from '#shared/netstack/tcp/initial-sequence.ts'
 import type { TcpListener } from '#shared/netstack/tcp/listener.ts'
 import { output, sendSyn } from '#shared/netstack/tcp/output.ts'
+import { refit } from '#shared/netstack/tcp/path-error.ts'
 import { answerTimeWait, sendBareReset } from '#shared/netstack/tcp/reset.ts'
 import { writeSegment } from '#shared/netstack/tcp/segment-writer.ts'
 import { isSynchronized, TcpState } from '#shared/netstack/tcp/state.ts'
@@ -157,9 +158,24 @@ export class Tcp implements TcpHost {
     return entry instanceof TcpConnection ? entry : undefined
   }
 
-  /** The path's MTU changed: segments are cut anew. */
+  /** Connections whose peer has answered. */
+  *synchronized(): Iterable<TcpConnection> {
+    for (const entry of this.#table.values()) if (entry instanceof TcpConnection && isSynchronized(entry.state)) yield entry
+  }
+
+  /** The path's MTU changed: segments are cut anew, those in flight too. */
   refit(): void {
-    for (const entry of this.#table.values()) if (entry instanceof TcpConnection) entry.fitSegments()
+    for (const entry of this.#table.values()) if (entry instanceof TcpConnection) refit(entry)
+  }
+
+  /** The path has come back: what waits for a timeout that doubled again and again goes out now. */
+  hasten(now: Instant): void {
+    for (const entry of this.#table.values()) {
+      if (!(entry instanceof TcpConnection) || entry.roundTrip.backoff === 0 || entry.retransmitAt <= now) continue
+      entry.roundTrip.backoff = 0
+      entry.retransmitAt = now
+      expire(entry, now)
+    }
   }
 
   /** The time that `expire` should be called at; Infinity: none. */
@@ -225,8 +241,7 @@ export class Tcp implements TcpHost {
 
   /** Asks the peer of every connection whether it still knows it: one that does acknowledges, one that does not resets it. */
   probe(now: number): void {
-    for (const entry of this.#table.values())
-      if (entry instanceof TcpConnection && isSynchronized(entry.state)) sendProbe(entry, now)
+    for (const connection of this.synchronized()) sendProbe(connection, now)
   }
 
   // TcpHost.

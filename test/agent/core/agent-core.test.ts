@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 import { toHex } from '#shared/bytes/hex.ts'
 import { DropReason } from '#shared/drop-reason.ts'
+import type { TcpSocket } from '#shared/netstack/netstack.ts'
 import { tai64n } from '#shared/tunnel/tai64n.ts'
 import {
   agentAt,
@@ -10,13 +11,13 @@ import {
   nanoseconds,
   otherBrokerAt,
   pair,
+  turns,
   VirtualAgent,
   VirtualBroker,
   World,
 } from '#test/agent/core/virtual-world.ts'
 
 const isKeepalive = (bytes: Uint8Array): boolean => bytes.length === 1 && bytes[0] === 0xff
-const isEmptyData = (bytes: Uint8Array): boolean => bytes.length === 32 && bytes[0] === 4
 
 test('starts, finds the broker, and is up one round trip later', () => {
   const { world, agent, broker } = pair()
@@ -53,9 +54,10 @@ test('carries TCP both ways', () => {
   })()
 })
 
-test('an idle agent holds its mapping within 25 s (a tenth of jitter) and shows presence within 60 s, for an hour, and never flaps', () => {
+test('P-04 an idle agent holds its mapping within 25 s (a tenth of jitter), says nothing else for an hour, and stays up without a session', () => {
   const { world, agent, broker } = pair()
   world.run(200, () => agent.isUp)
+  world.run(30_000)
   agent.sent.length = 0
   const from = world.now()
   world.run(3_600_000)
@@ -64,12 +66,37 @@ test('an idle agent holds its mapping within 25 s (a tenth of jitter) and shows 
   const gaps = agent.sent.map(({ at }, i) => at - (agent.sent[i - 1]?.at ?? from))
   assert.ok(Math.max(...gaps) <= 27_500, `a silence of ${Math.max(...gaps)} ms`)
   assert.ok(agent.sent.some(({ bytes }) => isKeepalive(bytes)))
-  const authentic = agent.sent.filter(({ bytes }) => bytes[0] === 1 || bytes[0] === 4).map(({ at }) => at)
-  const silences = authentic.map((at, i) => at - (authentic[i - 1] ?? from))
-  assert.ok(Math.max(...silences) <= 61_000, `no authentic packet for ${Math.max(...silences)} ms`)
-  assert.ok(world.now() - broker.association(agent)!.lastAuthentic! <= 61_000)
-  assert.ok(agent.sent.some(({ bytes }) => isEmptyData(bytes)))
+  const authentic = agent.sent.filter(({ bytes }) => bytes[0] === 1 || bytes[0] === 4)
+  assert.deepEqual(authentic, [], 'neither presence nor rekeys')
+  assert.equal(agent.core.association?.state, 'idle')
+  assert.equal(broker.association(agent)?.state, 'idle')
+  assert.equal(agent.core.health.state, 'up')
+  assert.ok(world.now() - agent.core.health.evidenceAt! <= 6 * 27_500, 'binding answers are evidence')
 })
+
+for (const side of ['agent', 'broker'] as const)
+  test(`D7 a stream survives that its session lapses, and what the ${side} says next re-makes the session`, async () => {
+    const { world, agent, broker } = pair()
+    const accepted: TcpSocket[] = []
+    const errors: Error[] = []
+    broker.netstack.listen({ port: 1883 }, (socket) => accepted.push(socket.on('error', (error) => errors.push(error))))
+    world.run(200, () => agent.isUp)
+    const socket = agent.core.netstack.connect({ address: 'fd00:adad::1', port: 1883 }).on('error', (error) => errors.push(error))
+    let heard = ''
+    world.run(500, () => accepted.length > 0)
+    const [talker, listener] = side === 'agent' ? [socket, accepted[0]!] : [accepted[0]!, socket]
+    listener.on('data', (chunk) => (heard += chunk))
+    world.run(900_000)
+    assert.equal(agent.core.association?.state, 'idle')
+    assert.equal(broker.association(agent)?.state, 'idle')
+    talker.write('after a quarter of an hour')
+    await turns(world, 400, () => heard !== '')
+    assert.equal(heard, 'after a quarter of an hour')
+    assert.deepEqual(errors, [])
+    assert.equal(agent.count('connecting'), 1)
+    agent.core.stop()
+    broker.netstack.destroy()
+  })
 
 test('P-08 first contact under 30 % loss each way', () => {
   const times: number[] = []

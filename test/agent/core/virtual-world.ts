@@ -255,4 +255,14 @@ export function pair(seed = 1, wallOffset?: number) {
   return { world, broker, agent }
 }
 
+/** Streams move in real microtasks, packets in virtual time: turn and turn about, until `until` holds or `ms` have passed. */
+export async function turns(world: World, ms: number, until: () => boolean, step = 20): Promise<boolean> {
+  const end = world.now() + ms
+  while (!until() && world.now() < end) {
+    world.run(step)
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  return until()
+}
+
 export const nanoseconds = nanosecondsOf
