@@ -17,6 +17,7 @@ import { agentRoutes } from '#broker/api/routes/agent.ts'
 import { auditRoute } from '#broker/api/routes/audit.ts'
 import { deviceRoutes } from '#broker/api/routes/devices.ts'
 import { fleetRoutes } from '#broker/api/routes/fleet.ts'
+import { diagnosisRoute } from '#broker/api/routes/diagnosis.ts'
 import { healthRoute } from '#broker/api/routes/health.ts'
 import { metricsRoute } from '#broker/api/routes/metrics.ts'
 import { negotiationsRoute } from '#broker/api/routes/negotiations.ts'
@@ -115,6 +116,7 @@ export async function buildApiServer(parts: ApiParts): Promise<ApiServer> {
 function addRoutes(app: ApiServer, parts: ApiParts): void {
   healthRoute(app, parts)
   agentRoutes(app, parts)
+  diagnosisRoute(app, parts)
   operatorRoute(app)
   deviceRoutes(app, parts)
   telemetryRoute(app, parts)

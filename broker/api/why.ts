@@ -1,5 +1,7 @@
 import { z } from 'zod'
 import { type DeviceDocument, describeDevice } from '#broker/api/device-document.ts'
+import { selfWord } from '#broker/api/why-diagnosis.ts'
+import { type Link, link } from '#broker/api/why-link.ts'
 import { failedNegotiation } from '#broker/api/why-negotiation.ts'
 import type { GatewayView } from '#broker/gateway/view.ts'
 import type { Principal } from '#broker/registry/principal.ts'
@@ -8,17 +10,18 @@ import type { WallTime } from '#shared/time/instant.ts'
 
 export const factDocument = z.object({
   code: z.string().describe('stable name of the link'),
+  state: z.enum(['broken', 'warn', 'ok']).describe('warn: it works, but worse than it could, or not for long'),
+  ok: z.boolean().describe('false where the link is broken'),
   text: z.string(),
-  ok: z.boolean(),
+  mend: z.string().describe('empty where nothing needs mending'),
 })
 
 export const whyDocument = z.object({
   verdict: z.string().describe('code of the first broken link, or "ok"'),
-  facts: z.array(factDocument).describe('links in the order in which a connection needs them'),
+  facts: z.array(factDocument).describe('worst first; equally bad ones in the order in which a connection needs them'),
   mend: z.string(),
 })
 
-type Fact = z.infer<typeof factDocument>
 export type Why = z.infer<typeof whyDocument>
 
 interface Question {
@@ -30,65 +33,74 @@ interface Question {
 }
 
 interface Sources {
-  registry: Pick<Registry, 'policy' | 'hostKeys' | 'directory' | 'negotiations'>
-  gateway: Pick<GatewayView, 'presence'>
+  registry: Pick<Registry, 'policy' | 'dataUse' | 'hostKeys' | 'directory' | 'negotiations' | 'diagnoses'>
+  gateway: Pick<GatewayView, 'presence' | 'counters'>
 }
 
-/** One link of the chain from the operator to the device's service: what is so, and the mend where it is broken. */
-type Link = Fact & { mend: string }
-
-/** What the broker knows, as an ordered chain: the first link that does not hold is the verdict (DESIGN D15). */
+/** What the broker knows, and what the device said of itself, as an ordered chain: the first link that does not hold is the verdict (DESIGN D15). */
 export async function explain(question: Question, sources: Sources, now: WallTime): Promise<Why> {
   const device = await describeDevice({ asker: question.operator, device: question.device }, sources, now)
   const { answered } = question
   const failed = answered || device.state === 'revoked' ? undefined : await failedNegotiation(question.device, sources, now)
-  const negotiation = failed ? [{ ...failed, ok: false }] : []
+  const negotiation = failed ? [link(failed.code, false, failed.text, failed.mend)] : []
+  const { lastAuthentic: lastHeard } = sources.gateway.presence(question.device)
+  const said = await selfWord(
+    question.device,
+    { up: answered || device.state === 'up', lastHeard },
+    sources.registry.diagnoses,
+    now,
+  )
   const links: Link[] = [
     certificate(question, sources, now),
     // A peer that cannot connect is out of everybody's reach, whatever the grants say; a guess comes after what is known.
     ...(failed?.certain ? negotiation : []),
     grant(question, sources, now),
     ...(failed?.certain ? [] : negotiation),
+    ...said.causes,
     heard(device, question.device),
     probe(question),
     ...hostKeys(question, device),
+    ...said.remarks,
+    ...drops(sources),
   ]
-  const broken = links.find((link) => !link.ok)
+  const broken = links.find(({ state }) => state === 'broken')
   return {
     verdict: broken?.code ?? 'ok',
-    facts: links.map(({ code, text, ok }) => ({ code, text, ok })),
+    facts: links.sort((a, b) => rank[a.state] - rank[b.state]).map((fact) => ({ ...fact, ok: fact.state !== 'broken' })),
     mend:
       broken?.mend ?? 'Nothing is broken between the broker and the device; try again, and look at the service on the device.',
   }
 }
 
+const rank: Record<Link['state'], number> = { broken: 0, warn: 1, ok: 2 }
+
 function certificate({ device }: Question, { registry }: Sources, now: WallTime): Link {
   if (device.revokedAt !== undefined)
-    return {
-      code: 'device-revoked',
-      ok: false,
-      text: `${device.name} was revoked at ${new Date(device.revokedAt).toISOString()}.`,
-      mend: 'Enrol it again with a new claim.',
-    }
+    return link(
+      'device-revoked',
+      false,
+      `${device.name} was revoked at ${new Date(device.revokedAt).toISOString()}.`,
+      'Enrol it again with a new claim.',
+    )
   const ok = registry.directory.isAdmitted(device, now)
-  return {
-    code: ok ? 'identity' : 'identity-expired',
+  return link(
+    ok ? 'identity' : 'identity-expired',
     ok,
-    text: ok ? `${device.name} is enrolled and its binding is valid.` : `The binding of ${device.name} has expired.`,
-    mend: 'An agent renews by itself once it is online; a stock peer must be registered again, with a new key.',
-  }
+    ok ? `${device.name} is enrolled and its binding is valid.` : `The binding of ${device.name} has expired.`,
+    'An agent renews by itself once it is online; a stock peer must be registered again, with a new key.',
+  )
 }
 
 function grant({ operator, device, port }: Question, { registry }: Sources, now: WallTime): Link {
   const ok = registry.policy.permits(operator, device, port, now) !== undefined
-  return {
-    code: ok ? 'grant' : 'forbidden',
+  return link(
+    ok ? 'grant' : 'forbidden',
     ok,
-    text: ok
+    ok
       ? `A grant lets ${operator.name} reach port ${port}.`
       : `No grant lets ${operator.name} reach port ${port} of ${device.name}.`,
-    mend: `Ask an administrator: adit-broker grant add --operator ${operator.name} --tag TAG --port ${port}.`,
-  }
+    `Ask an administrator: adit-broker grant add --operator ${operator.name} --tag TAG --port ${port}.`,
+  )
 }
 
 function heard(device: DeviceDocument, { ipsec }: Principal): Link {
@@ -96,18 +108,18 @@ function heard(device: DeviceDocument, { ipsec }: Principal): Link {
   const age =
     evidenceAgeSeconds === null ? '' : `, last heard ${evidenceAgeSeconds} s ago from ${endpoint ?? 'an unknown address'}`
   if (state === 'never')
-    return {
-      code: 'device-never-up',
-      ok: false,
-      text: `${device.name} has never opened its tunnel.`,
-      mend: `${start(ipsec !== undefined)}, and check that UDP to the broker is allowed where it stands.`,
-    }
-  return {
-    code: state === 'up' ? 'tunnel' : 'device-offline',
-    ok: state === 'up',
-    text: `The tunnel of ${device.name} is ${state} since ${since ?? 'an unknown time'}${age}.`,
-    mend: 'Check its power and its network; it comes back by itself.',
-  }
+    return link(
+      'device-never-up',
+      false,
+      `${device.name} has never opened its tunnel.`,
+      `${start(ipsec !== undefined)}, and see what it says on the spot: adit-agent doctor.`,
+    )
+  return link(
+    state === 'up' ? 'tunnel' : 'device-offline',
+    state === 'up',
+    `The tunnel of ${device.name} is ${state} since ${since ?? 'an unknown time'}${age}.`,
+    'Check its power and its network; it comes back by itself. On the spot: adit-agent doctor.',
+  )
 }
 
 const start = (ipsec: boolean): string =>
@@ -116,14 +128,14 @@ const start = (ipsec: boolean): string =>
     : 'Start its agent (adit-agent run)'
 
 function probe({ device, answered }: Question): Link {
-  return {
-    code: answered ? 'answer' : 'device-silent',
-    ok: answered,
-    text: answered
+  return link(
+    answered ? 'answer' : 'device-silent',
+    answered,
+    answered
       ? `${device.name} has just answered through its tunnel.`
       : `${device.name} did not answer a probe through its tunnel.`,
-    mend: 'Its network may have changed just now: wait a minute, then ask again.',
-  }
+    'Its network may have changed just now: wait a minute, then ask again.',
+  )
 }
 
 /** The port of SSH: a connection to another one needs no host key. */
@@ -135,22 +147,37 @@ function hostKeys({ device: { stock }, port }: Question, device: DeviceDocument)
     // A stock peer never reports keys: there, ssh trusts what it sees first.
     if (stock || port !== sshPort) return []
     return [
-      {
-        code: 'host-key-missing',
-        ok: false,
-        text: `${device.name} has reported no ssh host key: its ssh service may not run.`,
-        mend: 'Start sshd on it, and give its agent the service: adit-agent run --service ssh=127.0.0.1:22.',
-      },
+      link(
+        'host-key-missing',
+        false,
+        `${device.name} has reported no ssh host key: its ssh service may not run.`,
+        'Start sshd on it, and give its agent the service: adit-agent run --service ssh=127.0.0.1:22.',
+      ),
     ]
   }
   if (ssh.changed)
     return [
-      {
-        code: 'host-key-changed',
-        ok: false,
-        text: `The ssh host key of ${device.name} is no longer the pinned one.`,
-        mend: `If that is meant, accept it: adit devices accept-key ${device.name}.`,
-      },
+      link(
+        'host-key-changed',
+        false,
+        `The ssh host key of ${device.name} is no longer the pinned one.`,
+        `If that is meant, accept it: adit devices accept-key ${device.name}.`,
+      ),
     ]
-  return [{ code: 'host-key', ok: true, text: `The ssh host key of ${device.name} is pinned and unchanged.`, mend: '' }]
+  return [link('host-key', true, `The ssh host key of ${device.name} is pinned and unchanged.`, '')]
+}
+
+/** Packets that went no further at the broker, of whomever: rarely the cause, and worth knowing where a big transfer hangs. */
+const tellingDrops: Readonly<Record<string, string>> = {
+  'inner-too-big': 'were too large for the path that they were to take',
+  'stale-timestamp': 'began a handshake with a timestamp that was taken before: a copied state folder, or a clock that went back',
+  'inner-source-refused': 'bore a source address that is not their sender\u2019s',
+}
+
+function drops({ gateway }: Sources): Link[] {
+  return Object.entries(gateway.counters().drops).flatMap(([code, count]) =>
+    count > 0 && tellingDrops[code] !== undefined
+      ? [link(code, true, `Since the broker started, ${count} packets of all peers together ${tellingDrops[code]}.`, '')]
+      : [],
+  )
 }

@@ -9,6 +9,7 @@ const migrations: Record<string, Migration> = {
   '0001-first': { up: (db) => runAll(db, first) },
   '0002-ipsec': { up: (db) => runAll(db, ipsec) },
   '0003-statements': { up: (db) => runAll(db, statements) },
+  '0004-diagnoses': { up: (db) => runAll(db, diagnoses) },
 }
 
 /** Tables that share nothing with telemetry keep foreign keys; readings do without, since principals are revoked, never deleted. */
@@ -183,6 +184,16 @@ const statements: readonly ReturnType<typeof sql>[] = [
     not_after INTEGER NOT NULL,
     bytes BLOB NOT NULL
   ) STRICT, WITHOUT ROWID`,
+]
+
+/** What devices say of themselves, the last word of each. */
+const diagnoses: readonly ReturnType<typeof sql>[] = [
+  sql`CREATE TABLE diagnoses (
+    principal_id INTEGER PRIMARY KEY REFERENCES principals (id),
+    at INTEGER NOT NULL,
+    verdict TEXT NOT NULL,
+    findings TEXT NOT NULL
+  ) STRICT`,
 ]
 
 async function runAll(db: Kysely<unknown>, statements: readonly ReturnType<typeof sql>[]): Promise<void> {

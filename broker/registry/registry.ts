@@ -10,6 +10,7 @@ import { AddressPlan, randomPrefix } from './address-plan.ts'
 import { AuditLog } from './audit-log.ts'
 import { CertificateStore } from './certificates.ts'
 import { ClaimStore } from './claims.ts'
+import { DiagnosisStore } from './diagnoses.ts'
 import { Directory } from './directory.ts'
 import type { Fleet } from './fleet.ts'
 import { GrantStore } from './grants.ts'
@@ -71,6 +72,7 @@ export class Registry {
   readonly telemetry: TelemetryStore
   readonly hostKeys: HostKeyStore
   readonly presence: PresenceStore
+  readonly diagnoses: DiagnosisStore
   readonly settings: SettingStore
   readonly statements: StatementStore
   readonly #database: Database
@@ -92,6 +94,7 @@ export class Registry {
     this.telemetry = loaded.telemetry
     this.hostKeys = new HostKeyStore(context)
     this.presence = new PresenceStore(context)
+    this.diagnoses = new DiagnosisStore(context)
     this.settings = new SettingStore(context)
     this.statements = loaded.statements
     this.#database = database

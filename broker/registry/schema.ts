@@ -18,6 +18,7 @@ export interface Tables {
   audit: AuditTableRow
   host_keys: HostKeyRow
   endpoints: { principal_id: number; endpoint: string; last_authentic: number; up_since: number; suite: SuiteName }
+  diagnoses: { principal_id: number; at: number; verdict: string; findings: string }
   tunnel_timestamps: { tunnel_key: string; timestamp: Uint8Array }
   telemetry: TelemetryRow
   arrivals: ArrivalRow

@@ -1,0 +1,16 @@
+/** One link of the chain from the operator to the device's service: how it stands, and the mend where it does not hold. */
+export interface Link {
+  /** Stable name. */
+  readonly code: string
+  readonly state: 'broken' | 'warn' | 'ok'
+  readonly text: string
+  /** Empty where nothing needs mending. */
+  readonly mend: string
+}
+
+export const link = (code: string, holds: boolean, text: string, mend: string): Link => ({
+  code,
+  state: holds ? 'ok' : 'broken',
+  text,
+  mend: holds ? '' : mend,
+})
