@@ -1,5 +1,10 @@
 import type { DoorFact, Facts, Family, NameFact, TlsFact, UdpFact } from './facts.ts'
 
+/** Lost of what was asked, in percent, from which on it is worth a line; of a handful of questions more, since chance weighs more there. */
+const lossPercent = 25
+const handfulLossPercent = 30
+const handful = 20
+
 export const familyOf = (address: string): Family => (address.includes(':') ? 'IPv6' : 'IPv4')
 
 /** The facts as the checks ask for them: questions that more than one check puts. */
@@ -7,6 +12,7 @@ export class Evidence {
   readonly facts: Facts
   /** Addresses that this machine has a way to. */
   readonly udp: readonly UdpFact[]
+  /** Met directly, without a proxy. */
   readonly doors: readonly DoorFact[]
   readonly udpWorks: boolean
   readonly streamWorks: boolean
@@ -16,7 +22,9 @@ export class Evidence {
   constructor(facts: Facts) {
     this.facts = facts
     this.udp = (facts.udp ?? []).filter(({ unreachable }) => !unreachable)
-    this.doors = [...(facts.api ?? []), ...(facts.streams ?? [])].filter(({ reached }) => reached !== 'unreachable')
+    this.doors = [...(facts.api ?? []), ...(facts.streams ?? [])].filter(
+      ({ reached, proxied }) => reached !== 'unreachable' && proxied !== true,
+    )
     this.udpWorks = this.udp.some(({ answered }) => answered > 0)
     this.apiWorks = (facts.api ?? []).some(isProven)
     this.streamWorks = (facts.streams ?? []).some((door) => door.status === 101)
@@ -26,6 +34,31 @@ export class Evidence {
   get tunnelUp(): boolean {
     const { agent } = this.facts
     return agent?.kind === 'running' && agent.tunnel === 'up'
+  }
+
+  /** The tunnel had to leave UDP, which the agent tries again and again. */
+  get ridesStream(): boolean {
+    const { agent } = this.facts
+    return agent?.kind === 'running' && agent.tunnel === 'up' && agent.carrier !== undefined && agent.carrier !== 'udp'
+  }
+
+  /** A way through a proxy was tried. */
+  get isProxied(): boolean {
+    return [...(this.facts.api ?? []), ...(this.facts.streams ?? [])].some(({ proxied }) => proxied === true)
+  }
+
+  /** Share of the small questions that came to nothing, where any came to something; and how many there were. */
+  get loss(): { readonly percent: number; readonly sent: number } {
+    const asked = this.udp.filter(({ answered }) => answered > 0)
+    const sent = asked.reduce((sum, door) => sum + door.sent, 0)
+    const answered = asked.reduce((sum, door) => sum + door.answered, 0)
+    return { sent, percent: sent === 0 ? 0 : Math.round((100 * (sent - answered)) / sent) }
+  }
+
+  /** So many packets are lost that a silence means little. */
+  get isLossy(): boolean {
+    const { percent, sent } = this.loss
+    return percent >= (sent >= handful ? lossPercent : handfulLossPercent)
   }
 
   /** Whether any packet came back from any address of the broker, whoever sent it. */
@@ -45,6 +78,13 @@ export class Evidence {
   /** A resolver beyond this machine answers, so that a way out exists. */
   get resolverAnswers(): boolean {
     return this.names.some(({ outcome }) => outcome === 'answered' || outcome === 'not-found')
+  }
+
+  /** Whether this machine has a way out of its own network, as far as it is known. */
+  get hasRoute(): boolean {
+    const { routes, interfaces } = this.facts
+    if (interfaces?.every(({ up, addresses }) => !up || addresses.length === 0)) return false
+    return routes === undefined || routes.ipv4 || routes.ipv6
   }
 
   /** Whether an address was ever found for the broker, by DNS or by memory. */

@@ -10,11 +10,7 @@ export function localNetwork(evidence: Evidence): Finding[] {
   if (usable)
     found.push(ok('interfaces', `Network: ${usable.map(({ name, addresses }) => `${name} ${addresses.join(' ')}`).join(', ')}.`))
   if (routes === undefined) return found
-  if (!routes.ipv4 && !routes.ipv6) {
-    if (evidence.anyAnswer) return found
-    const text = 'This machine has an address, but no default route: it knows no way out of its own network.'
-    return [...found, broken('no-route', text, 'Check the DHCP lease or the static configuration: a gateway is missing.')]
-  }
+  if (!routes.ipv4 && !routes.ipv6) return evidence.anyAnswer ? found : [...found, noRoute(usable === undefined)]
   const families = [routes.ipv4 && 'IPv4', routes.ipv6 && 'IPv6'].filter((family) => family !== false).join(' and ')
   const { gateway } = routes
   // A gateway that forwards answers to nothing else: its own silence counts only with everybody's.
@@ -26,6 +22,17 @@ export function localNetwork(evidence: Evidence): Finding[] {
     ]
   }
   return [...found, ok('route', `A default route for ${families}${gateway ? `, by ${gateway.address}` : ''}.`)]
+}
+
+function noRoute(isAddressUnknown: boolean): Finding {
+  if (isAddressUnknown)
+    return broken(
+      'no-network',
+      'This machine has no way out: no link, no address, or no default route.',
+      'Check the cable or the Wi-Fi, then the DHCP lease.',
+    )
+  const text = 'This machine has an address, but no default route: it knows no way out of its own network.'
+  return broken('no-route', text, 'Check the DHCP lease or the static configuration: a gateway is missing.')
 }
 
 function noInterface(interfaces: readonly { name: string; up: boolean }[]): Finding {

@@ -17,8 +17,7 @@ function verdictOf(name: NameFact, evidence: Evidence): Finding | undefined {
   const worst = reachable ? warn : broken
   if (outcome === 'silent') {
     // Where nothing at all answers, the resolver is one of many: that is said elsewhere.
-    if (!evidence.anyAnswer && known.length > 0) return undefined
-    if (!evidence.anyAnswer && evidence.facts.routes?.gateway?.answers === false) return undefined
+    if (!evidence.anyAnswer) return known.length > 0 || !evidence.hasRoute ? undefined : nothing(host)
     return worst(
       'dns-dead',
       `No name server answers for ${host}.${saved}`,
@@ -48,6 +47,14 @@ function verdictOf(name: NameFact, evidence: Evidence): Finding | undefined {
     )
   return ok('dns', `${host} is at ${addresses.join(' ')}.`)
 }
+
+/** A dead name server and a dead uplink look the same where there is nothing else to ask. */
+const nothing = (host: string): Finding =>
+  broken(
+    'nothing-answers',
+    `No name server answers for ${host}, and no address of the broker is known that could be asked instead.`,
+    "Check this network's connection to the internet, then the name servers in /etc/resolv.conf.",
+  )
 
 /** Whether the broker has proven itself, or at least answered by STUN, at one of these. */
 function works(addresses: readonly string[], evidence: Evidence): boolean {

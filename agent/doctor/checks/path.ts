@@ -6,8 +6,6 @@ import { broken, type Finding, ok, warn } from '../finding.ts'
 const wholePacket = 1_360
 /** Below this, IPv6 itself does not fit. */
 const leastPacket = 1_280
-/** Lost of what was asked, in percent, from which on it is worth a line. */
-const lossPercent = 20
 /** A mapping that lives shorter costs more than a megabyte a month, seconds. */
 const shortLifetime = 25
 
@@ -26,6 +24,8 @@ function sizes(evidence: Evidence): Finding[] {
       return [blackHole(undefined)]
     return []
   }
+  // A large question is lost like a small one: three of them in a row say nothing on such a line.
+  if (evidence.isLossy) return []
   const passed = Math.max(...measured.map(largestPassed))
   const failed = measured.flatMap((door) => door.sizes).filter(({ bytes, answered }) => !answered && bytes > passed)
   const limit = Math.min(...failed.map(({ bytes }) => bytes))
@@ -56,18 +56,9 @@ function blackHole(passed: number | undefined): Finding {
 }
 
 function losses(evidence: Evidence): Finding[] {
-  const asked = evidence.udp.filter(({ answered }) => answered > 0)
-  const sent = asked.reduce((sum, door) => sum + door.sent, 0)
-  const answered = asked.reduce((sum, door) => sum + door.answered, 0)
-  const lost = sent === 0 ? 0 : Math.round((100 * (sent - answered)) / sent)
-  if (sent < 10 || lost < lossPercent) return []
-  return [
-    warn(
-      'packet-loss',
-      `${lost} % of the packets to the broker and back are lost.`,
-      'Check signal and cables, and who else uses the line.',
-    ),
-  ]
+  if (!evidence.isLossy) return []
+  const text = `${evidence.loss.percent} % of the packets to the broker and back are lost.`
+  return [warn('packet-loss', text, 'Check signal and cables, and who else uses the line.')]
 }
 
 function nat({ facts }: Evidence): Finding[] {
@@ -77,6 +68,14 @@ function nat({ facts }: Evidence): Finding[] {
     const text = `The NAT forgets a mapping after ${lifetimeSeconds} s: keepalives cost more than usual.`
     return [warn('nat-short-lifetime', text, 'Raise the UDP timeout of the router, or forward a port to this machine.')]
   }
+  if (mapping === 'address-dependent' || mapping === 'address-and-port-dependent')
+    return [
+      warn(
+        'nat-symmetric',
+        `${natWords[mapping]}.`,
+        'Nothing is wrong with the tunnel; forward a UDP port to this machine where direct paths matter.',
+      ),
+    ]
   const lives = lifetimeSeconds === undefined ? '' : `, mappings live ${lifetimeSeconds} s`
   return [ok('nat', `${natWords[mapping]}${lives}.`)]
 }

@@ -18,6 +18,9 @@ export function proxy(evidence: Evidence): Finding[] {
         'Write them into the address of the proxy: http://NAME:PASSWORD@HOST:PORT.',
       ),
     ]
+  // What lies beyond it is told of the broker.
+  if (reached === 'open' && status !== undefined && status >= 500)
+    return [ok('proxy', `${place} answers, but does not reach the broker (HTTP ${status}).`)]
   if (reached === 'open' && status !== undefined)
     return [
       worst(
@@ -26,6 +29,8 @@ export function proxy(evidence: Evidence): Finding[] {
         "Ask its administrator to allow CONNECT to the broker's host and port.",
       ),
     ]
+  // It waits for an answer from beyond, which is told of the broker too.
+  if (reached === 'open') return [ok('proxy', `${place} takes our request and has not answered it yet.`)]
   return [
     worst(
       'proxy-silent',

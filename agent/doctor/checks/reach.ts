@@ -1,6 +1,6 @@
 import { endpointText } from '#shared/wire/endpoint.ts'
 import { type Evidence, familyOf } from '../evidence.ts'
-import type { DoorFact, UdpFact } from '../facts.ts'
+import type { DoorFact, Family, UdpFact } from '../facts.ts'
 import { broken, type Finding, ok, warn } from '../finding.ts'
 import { portal } from './portal.ts'
 
@@ -12,8 +12,11 @@ export function reach(evidence: Evidence): Finding[] {
   if (!evidence.asked) return noAddress(evidence)
   const captive = portal(evidence)
   if (captive) return [captive]
-  if (!evidence.anyAnswer) return nothingAnswers(evidence)
+  const shut = proxyNeeded(evidence)
+  if (shut) return [shut]
+  if (!evidence.anyAnswer && !evidence.tunnelUp && !evidence.streamWorks) return nothingAnswers(evidence)
   if (nobodyListens(evidence)) return [stopped(evidence)]
+  if (only443(evidence)) return [only443Line(evidence), ...streams(evidence)]
   return [...udp(evidence), ...api(evidence), ...streams(evidence), ...families(evidence)]
 }
 
@@ -31,8 +34,8 @@ function noAddress(evidence: Evidence): Finding[] {
 }
 
 /** Every answer to a packet of ours was "nobody listens here". */
-function nobodyListens({ udp, doors, udpWorks }: Evidence): boolean {
-  if (udpWorks || doors.some(({ reached }) => reached === 'open')) return false
+function nobodyListens({ udp, doors, udpWorks, streamWorks, tunnelUp }: Evidence): boolean {
+  if (udpWorks || streamWorks || tunnelUp || doors.some(({ reached }) => reached === 'open')) return false
   const refusals = doors.filter(({ reached }) => reached === 'refused').length
   return refusals > 0 && (udp.length === 0 || udp.some(({ refused }) => refused) || refusals === doors.length)
 }
@@ -49,6 +52,9 @@ function nothingAnswers(evidence: Evidence): Finding[] {
   // A silent next hop, and a name that cannot be found, have been told.
   if (routes?.gateway?.answers === false && !evidence.resolverAnswers && !routes.ipv6) return []
   const places = [...new Set([...evidence.udp, ...evidence.doors].map(({ endpoint }) => endpoint.address))].join(' ')
+  // The proxy is the fault and has been told, or it would be the way, and nobody knows what it says.
+  if (evidence.facts.proxy !== undefined && evidence.facts.proxy.reached !== 'open') return []
+  if (evidence.facts.proxy === undefined && evidence.isProxied) return [unclear(places)]
   if (evidence.resolverAnswers) {
     const text = `Nothing answers at ${places}, by UDP or TCP, although this network has a way out.`
     return [
@@ -64,15 +70,19 @@ function nothingAnswers(evidence: Evidence): Finding[] {
     const text = `The gateway ${routes.gateway.address} is there, but nothing beyond it answers: neither a name server nor the broker (${places}).`
     return [broken('uplink-dead', text, "Check the router's own connection to the internet: cable, SIM card, contract.")]
   }
-  const text = `Nothing answers at ${places}, by UDP or TCP.`
-  const mend =
-    "Check this network's connection to the internet, then the broker's machine; what was seen does not tell them apart."
-  return [broken('nothing-answers', text, mend)]
+  return [unclear(places)]
 }
+
+const unclear = (places: string): Finding =>
+  broken(
+    'nothing-answers',
+    `Nothing answers at ${places}, by UDP or TCP.`,
+    "Check this network's connection to the internet, then the broker's machine; what was seen does not tell them apart.",
+  )
 
 function udp(evidence: Evidence): Finding[] {
   const { udp: doors, streamWorks, apiWorks } = evidence
-  if (doors.length === 0) return []
+  if (doors.length === 0) return evidence.ridesStream ? [left(openUdp)] : []
   const open = doors.filter(({ answered }) => answered > 0)
   if (open.length > 0) {
     const [best] = [...open].sort((a, b) => (a.roundTripMs ?? 0) - (b.roundTripMs ?? 0))
@@ -86,7 +96,7 @@ function udp(evidence: Evidence): Finding[] {
     const sameFamily = rest.filter(({ endpoint }) =>
       open.some((other) => familyOf(other.endpoint.address) === familyOf(endpoint.address)),
     )
-    if (sameFamily.length > 0 && !aliens(sameFamily, evidence))
+    if (sameFamily.length > 0 && !aliens(sameFamily, evidence) && !evidence.isLossy)
       lines.push(
         warn(
           'broker-address-silent',
@@ -105,6 +115,9 @@ function udp(evidence: Evidence): Finding[] {
     return [worst('broker-udp-closed', text, 'Check that the broker runs, and that its UDP port is the one in public-endpoints.')]
   }
   if (doors.every(({ sent }) => sent === 0)) return []
+  // Where every connection is cut, more than UDP is kept out.
+  const opened = evidence.doors.filter(({ reached }) => reached === 'open')
+  if (!around && opened.length > 0 && opened.every(({ tls }) => tls?.kind === 'no-tls')) return [cut(places)]
   const tcp = apiWorks || streamWorks || evidence.doors.some(({ reached }) => reached === 'open')
   if (!tcp) return [worst('udp-silent', `UDP gets no answer from ${places}.`, openUdp)]
   const through = streamWorks ? ' The WebSocket carries the tunnel instead.' : ''
@@ -112,6 +125,16 @@ function udp(evidence: Evidence): Finding[] {
     worst('udp-blocked', `UDP to the broker (${places}) gets no answer, TCP does: a firewall keeps it out.${through}`, openUdp),
   ]
 }
+
+const left = (mend: string): Finding =>
+  warn('udp-blocked', 'The tunnel had to leave UDP and rides on a stream, which is slower.', mend)
+
+const cut = (places: string): Finding =>
+  broken(
+    'intercepted',
+    `UDP to ${places} gets no answer, and connections there are taken and cut.`,
+    'A firewall stands in between, or this network wants its proxy used: ask whoever runs it.',
+  )
 
 /** DNS led us there, and `names` has said so. */
 const aliens = (doors: readonly UdpFact[], evidence: Evidence): boolean =>
@@ -135,25 +158,47 @@ function api(evidence: Evidence): Finding[] {
       warn('api-refused', text, 'Check the address and port of the API (api, public-api) in the configuration of the broker.'),
     ]
   }
-  if (!evidence.udpWorks && evidence.streamWorks) return [only443(places)]
   if (doors.some(({ reached }) => reached === 'open')) {
     const text = `Something at ${places} takes the connection and speaks no TLS.`
     return [warn('api-cut', text, 'A firewall or a proxy cuts TLS there: ask for an exception, or give the API port 443.')]
   }
+  if (evidence.isLossy) return []
   const text = `The broker's API (${places}) does not answer, so that certificates cannot be renewed.`
   return [warn('api-silent', text, `Ask for TCP to be let out there, or give the API port 443 (public-api).`)]
 }
 
-const only443 = (places: string): Finding =>
+/** The WebSocket alone gets out, and the API would be elsewhere. */
+function only443({ udp, udpWorks, streamWorks, ridesStream, facts }: Evidence): boolean {
+  const doors = facts.api?.filter(({ reached }) => reached !== 'unreachable') ?? []
+  const isShut = doors.length > 0 && doors.every(({ reached }) => reached === 'silent')
+  const isUdpShut = udp.length > 0 ? udp.every(({ answered, refused }) => answered === 0 && !refused) : ridesStream
+  return !udpWorks && (streamWorks || ridesStream) && isShut && isUdpShut
+}
+
+const only443Line = ({ facts }: Evidence): Finding =>
   warn(
     'only-443',
-    `This network lets nothing out but TCP 443: the WebSocket works, UDP and ${places} do not.`,
+    `This network lets nothing out but TCP 443: the WebSocket works, UDP and the API (${placesOf(facts.api ?? [])}) do not.`,
     "The tunnel works, slower; ask for UDP, or give the broker's API port 443 too, so that certificates can be renewed.",
   )
 
+/** Web pages get out, through somebody who answers for all, and nothing else does. */
+function proxyNeeded({ facts, doors, udpWorks, tunnelUp, isProxied }: Evidence): Finding | undefined {
+  if (udpWorks || tunnelUp || facts.proxy !== undefined || isProxied) return undefined
+  const isAnswered = facts.plainHttp?.some(({ status }) => status !== undefined) ?? false
+  const isCut =
+    doors.length > 0 && doors.every(({ tls, reached }) => (reached === 'open' && tls?.kind === 'no-tls') || reached === 'silent')
+  if (!isAnswered || !isCut || !doors.some(({ reached }) => reached === 'open')) return undefined
+  return broken(
+    'proxy-needed',
+    'Plain web requests are answered by something on this network; UDP gets no answer, and TLS is cut.',
+    'This network wants its proxy used: set https_proxy=http://HOST:PORT for the agent, or ask for an exception.',
+  )
+}
+
 function streams(evidence: Evidence): Finding[] {
   const doors = evidence.facts.streams?.filter(({ reached }) => reached !== 'unreachable') ?? []
-  if (doors.length === 0) return []
+  if (doors.length === 0 || (evidence.isLossy && !evidence.streamWorks)) return []
   if (evidence.streamWorks)
     return [ok('websocket', `The WebSocket works at ${placesOf(doors.filter(({ status }) => status === 101))}.`)]
   if (doors.some(({ tls }) => tls?.kind === 'other-issuer' || tls?.kind === 'stalled')) return []
@@ -176,17 +221,16 @@ function whyNot(doors: readonly DoorFact[]): string {
 }
 
 /** One family of addresses is dead while the other works. */
-function families({ udp: doors, facts }: Evidence): Finding[] {
-  return (['IPv4', 'IPv6'] as const).flatMap((family) => {
-    const own = doors.filter(({ endpoint }) => familyOf(endpoint.address) === family)
-    const others = doors.filter(({ endpoint }) => familyOf(endpoint.address) !== family)
-    if (own.length === 0 || own.some(({ answered, refused }) => answered > 0 || refused)) return []
-    if (!others.some(({ answered }) => answered > 0)) return []
-    const tcp = [...(facts.api ?? []), ...(facts.streams ?? [])].filter(({ endpoint }) => familyOf(endpoint.address) === family)
-    if (tcp.some(({ reached }) => reached === 'open')) return []
-    const text = `${family} does not reach the broker (${placesOf(own)}); the other family does, and carries the tunnel.`
-    return [warn('family-broken', text, `Mend ${family} on this network, or switch it off, so that nothing waits for it.`)]
-  })
+function families({ udp: asked, doors, isLossy }: Evidence): Finding[] {
+  if (isLossy) return []
+  const places = [...asked, ...doors]
+  const of = (family: Family) => places.filter(({ endpoint }) => familyOf(endpoint.address) === family)
+  const hasAnswer = (place: UdpFact | DoorFact): boolean =>
+    'answered' in place ? place.answered > 0 || place.refused : place.reached !== 'silent'
+  const dead = (['IPv4', 'IPv6'] as const).filter((family) => of(family).length > 0 && !of(family).some(hasAnswer))
+  if (dead.length !== 1 || places.length === of(dead[0]!).length) return []
+  const text = `${dead[0]} does not reach the broker (${placesOf(of(dead[0]!))}); the other family does, and carries the tunnel.`
+  return [warn('family-broken', text, `Mend ${dead[0]} on this network, or switch it off, so that nothing waits for it.`)]
 }
 
 const placesOf = (doors: readonly { endpoint: UdpFact['endpoint'] }[]): string =>

@@ -1,6 +1,7 @@
 import { printable } from '#shared/terminal/printable.ts'
 import type { Evidence } from '../evidence.ts'
 import { broken, type Finding, ok, warn } from '../finding.ts'
+import { portal } from './portal.ts'
 
 /** More than this between two clocks is worth a line, ms. */
 const clockSlackMs = 5 * 60_000
@@ -17,7 +18,7 @@ export function trust(evidence: Evidence): Finding[] {
   return [...clock(evidence), ...server(evidence), ...ownCertificate(evidence)]
 }
 
-function clock({ facts }: Evidence): Finding[] {
+function clock({ facts, tunnelUp }: Evidence): Finding[] {
   const { clock: time } = facts
   if (time === undefined) return []
   const { wall, floor } = time
@@ -27,8 +28,7 @@ function clock({ facts }: Evidence): Finding[] {
     return [
       warn('clock-wrong', `The clock says ${said}, which is before ${isoDay(floor)}, a time that has passed for certain.`, mend),
     ]
-  const dates = [...(facts.api ?? []), ...(facts.streams ?? [])].flatMap(({ date }) => (date === undefined ? [] : [date]))
-  const [date] = dates
+  const date = dateOf(facts)
   if (date !== undefined && Math.abs(wall - date) > clockSlackMs)
     return [
       warn(
@@ -37,6 +37,9 @@ function clock({ facts }: Evidence): Finding[] {
         mend,
       ),
     ]
+  // The broker holds a tunnel with nobody whose certificate has ended.
+  if (date === undefined && tunnelUp && facts.certificate !== undefined && wall > facts.certificate.notAfter)
+    return [warn('clock-wrong', `The clock says ${said}, past the end of a certificate that the broker still takes.`, mend)]
   return [
     ok(
       'clock',
@@ -67,25 +70,32 @@ function server(evidence: Evidence): Finding[] {
     return [broken('wrong-ca', text, 'If the broker was set up anew, enrol again with a new claim; else check its address.')]
   }
   const around = tunnelUp || udpWorks || streamWorks
+  // A portal was told before, or could not be asked for: then either may be it.
+  if (portal(evidence)) return []
+  if (!around && evidence.facts.plainHttp === undefined) {
+    const said = `Somebody else answers in the broker's place ("${issuer}"): a portal, or a firewall that inspects TLS.`
+    return [broken('intercepted', said, 'Open any http:// page in a browser on this network and look who answers.')]
+  }
   const text = `TLS to the broker is inspected on the way: its certificate bears the issuer "${issuer}".`
   const mend = "Ask for an exception for the broker's host; the tunnel works meanwhile, renewal of certificates does not."
   return [(around ? warn : broken)('tls-inspected', text, mend)]
 }
 
 function ownCertificate({ facts, tunnelUp }: Evidence): Finding[] {
-  const { certificate, admission, clock: time } = facts
+  const { certificate, admission } = facts
   if (admission?.kind === 'refused' && !isExpired(facts))
     return [
       broken(
         'certificate-refused',
         `The broker refuses this machine: ${admission.text}`,
-        'It was revoked, or is unknown there: enrol again with a new claim.',
+        'It was revoked, has expired, or is unknown there: enrol again with a new claim.',
       ),
     ]
-  if (certificate === undefined || time === undefined) return []
-  const { notBefore, notAfter } = certificate
   const now = timeOf(facts)
+  if (certificate === undefined || now === 0) return []
+  const { notBefore, notAfter } = certificate
   const until = isoDay(notAfter)
+  if (now > notAfter && tunnelUp && dateOf(facts) === undefined) return []
   if (now > notAfter + renewalMs)
     return [
       broken(
@@ -118,10 +128,12 @@ function isExpired(facts: Evidence['facts']): boolean {
 }
 
 /** The broker's time where it has proven itself, else the clock, never below the floor. */
-function timeOf({ clock: time, api }: Evidence['facts']): number {
-  const date = api?.find((door) => door.date !== undefined)?.date
-  return Math.max(date ?? time?.wall ?? 0, time?.floor ?? 0)
+function timeOf(facts: Evidence['facts']): number {
+  return Math.max(dateOf(facts) ?? facts.clock?.wall ?? 0, facts.clock?.floor ?? 0)
 }
+
+const dateOf = ({ api = [], streams = [] }: Evidence['facts']): number | undefined =>
+  [...api, ...streams].find(({ date }) => date !== undefined)?.date
 
 const isoDay = (ms: number): string => new Date(ms).toISOString().slice(0, 10)
 
