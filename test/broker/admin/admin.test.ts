@@ -100,10 +100,15 @@ test('where the broker is reached: configured, listening, or not known', () => {
   const mine = ['192.0.2.1', '2001:db8::1']
   const config = parseConfig('', 'f')
   const listening = (listen: string, api: string) => reachOf(config, { listen, api: `https://${api}` }, mine)
-  assert.deepEqual(listening('127.0.0.1:5', '127.0.0.1:6'), { api: ['https://127.0.0.1:6'], endpoints: ['127.0.0.1:5'] })
+  assert.deepEqual(listening('127.0.0.1:5', '127.0.0.1:6'), {
+    api: ['https://127.0.0.1:6'],
+    endpoints: ['127.0.0.1:5'],
+    addresses: [],
+  })
   assert.deepEqual(listening('[::]:5', '[::]:6'), {
     api: ['https://192.0.2.1:6', 'https://[2001:db8::1]:6'],
     endpoints: ['192.0.2.1:5', '[2001:db8::1]:5'],
+    addresses: [],
   })
   assert.deepEqual(listening('0.0.0.0:5', '0.0.0.0:6').api, ['https://192.0.2.1:6'])
   assert.deepEqual(reachOf(config, undefined, mine).endpoints, ['192.0.2.1:4500', '[2001:db8::1]:4500'])
@@ -115,6 +120,7 @@ test('where the broker is reached: configured, listening, or not known', () => {
   assert.deepEqual(reachOf(dnat, { listen: '10.0.0.1:9', api: 'https://10.0.0.1:8' }, mine), {
     api: ['https://b.example:2'],
     endpoints: ['b.example:1'],
+    addresses: mine,
   })
   assert.deepEqual(apiHosts(dnat, mine), ['c.example', 'b.example', ...mine])
   assert.deepEqual(apiHosts(parseConfig('api = "[::1]:1"', 'f'), mine), ['::1'])
