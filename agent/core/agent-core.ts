@@ -23,6 +23,7 @@ import type { StunAddress } from '#shared/wire/stun-address.ts'
 import type { AgentConfig } from './agent-config.ts'
 import type { AgentCoreOptions, AgentEvent, AgentPath, AgentPorts, AgentState } from './agent-events.ts'
 import { BrokerWay } from './broker-way.ts'
+import { DirectPeers } from './direct/direct-peers.ts'
 import type { Hub } from './hub.ts'
 import { InnerEnd } from './inner-end.ts'
 import { NoiseHub } from './noise-hub.ts'
@@ -38,6 +39,8 @@ const LOST_AFTER_MS = 15_000
 export class AgentCore {
   /** Inner packets refused after decryption, and packets that could not be sealed. */
   readonly counters = new DropCounters()
+  /** Associations with other ends, where the owner wishes for them. */
+  readonly direct: DirectPeers | undefined
   readonly #hub: Hub
   readonly #clock: Clock
   readonly #ports: AgentPorts
@@ -53,7 +56,7 @@ export class AgentCore {
   /** The broker has been silent: it may have been restarted. */
   #mayBeForgotten = false
 
-  constructor({ suite, clock, tunnelKey, ports, netstack, hub }: AgentCoreOptions) {
+  constructor({ suite, clock, tunnelKey, ports, netstack, hub, direct }: AgentCoreOptions) {
     this.#clock = clock
     this.#ports = ports
     this.#since = clock.now()
@@ -66,7 +69,9 @@ export class AgentCore {
       wake: () => this.#announce(),
     })
     const tunnel: EndpointPorts = {
-      transmit: (datagram, to) => this.#way.transmit(datagram, to, clock.now()),
+      transmit: (datagram, to, association) => {
+        if (!this.direct?.transmits(datagram, to, association)) this.#way.transmit(datagram, to, clock.now())
+      },
       event: (event) => this.#tunnelEvent(event),
     }
     this.#hub = hub?.(tunnel) ?? new NoiseHub({ suite, tunnelKey, ports: tunnel, nextTimestamp: () => ports.nextTimestamp() })
@@ -88,6 +93,22 @@ export class AgentCore {
       recovered: () => this.netstack.hasten(),
     }
     this.#care = new PathCare(suite, this.#hub, care, this.#since)
+    this.direct =
+      direct &&
+      new DirectPeers(direct, {
+        suite,
+        clock,
+        tunnelKey,
+        hubEndpoint: this.endpoint,
+        netstack: this.netstack,
+        send: (datagram, to) => ports.send(datagram, to),
+        relay: (packet) => this.#send(packet),
+        relayUp: () => this.#state === 'up',
+        relayMtu: () => this.#care.size.innerMtu,
+        reflexive: () => this.reflexive,
+        nextTimestamp: () => ports.nextTimestamp(),
+        wake: () => this.#announce(),
+      })
   }
 
   get netstack(): Netstack {
@@ -212,13 +233,16 @@ export class AgentCore {
       this.endpoint.initiate(association, now)
     }
     this.#way.moved(now)
+    this.direct?.moved()
     this.#announce()
   }
 
   /** One outer datagram. It belongs to the caller again when the call returns. */
   receive(datagram: Uint8Array, from: Endpoint): void {
     const now = this.#clock.now()
-    switch (classify(datagram)) {
+    const kind = classify(datagram)
+    if (this.direct?.arrives(kind, datagram, from, now)) return void this.#announce()
+    switch (kind) {
       // An endpoint counts what is of the other suite as malformed.
       case 'wireguard-handshake':
       case 'ike':
@@ -244,13 +268,15 @@ export class AgentCore {
     this.#announced = undefined
     this.endpoint.expire(now)
     this.netstack.expire(now)
+    this.direct?.expire(now)
     this.#way.expire(now)
     if (this.#state === 'up') this.#care.expire(now)
     this.#announce()
   }
 
   deadline(): Deadline | undefined {
-    const earliest = soonest(soonest(this.endpoint.deadline(), this.netstack.deadline()), this.#way.deadline())
+    const inner = soonest(this.netstack.deadline(), this.direct?.deadline())
+    const earliest = soonest(soonest(this.endpoint.deadline(), inner), this.#way.deadline())
     return this.#state === 'up' ? soonest(earliest, this.#care.deadline()) : earliest
   }
 
@@ -260,6 +286,7 @@ export class AgentCore {
     const now = this.#clock.now()
     this.#way.stop(now)
     this.netstack.destroy()
+    this.direct?.close()
     this.#forgetBroker()
     this.#enter('down', now)
     this.#care.lost('the agent was stopped', now)
@@ -271,14 +298,21 @@ export class AgentCore {
   #inbound(datagram: Uint8Array, from: Endpoint, now: Instant): void {
     const out = borrowScratch()
     const length = this.endpoint.open(datagram, from, out, now)
-    if (length >= 0) {
+    if (length >= 0 && this.endpoint.opened !== this.#association) {
+      this.direct?.opened(this.endpoint.opened, out.subarray(0, length), from)
+    } else if (length >= 0) {
       if (this.#state !== 'up' && this.#way.accepts(from)) this.#authentic(from, now)
       this.#follow(now)
       this.#care.authentic(now)
       const packet = out.subarray(0, length)
-      if (length > 0 && this.#inner.admits(packet)) this.#deliver(packet, from, now)
+      if (length > 0 && this.#inner.admits(packet) && this.#isBelieved(packet)) this.#deliver(packet, from, now)
     }
     returnScratch(out)
+  }
+
+  /** Whether a packet that came through the broker may go on: one that an association with its sender should have brought may not. */
+  #isBelieved(packet: Uint8Array): boolean {
+    return this.direct?.admits(packet, this.#config?.broker.inner) ?? true
   }
 
   #deliver(packet: Uint8Array, from: Endpoint, now: Instant): void {
@@ -288,6 +322,7 @@ export class AgentCore {
   }
 
   #outbound(packet: Uint8Array, asks: boolean): void {
+    if (this.direct?.outbound(packet)) return
     this.#care.sent(packet.length, asks, this.#clock.now())
     this.#send(packet)
   }
@@ -308,7 +343,7 @@ export class AgentCore {
 
   #tunnelEvent(event: TunnelEvent): void {
     const now = this.#clock.now()
-    if (this.#association !== event.association) return
+    if (this.#association !== event.association) return void this.direct?.tunnelEvent(event)
     switch (event.kind) {
       case 'established':
         this.#established(now)
@@ -372,6 +407,7 @@ export class AgentCore {
     if (this.#state === state) return
     this.#state = state
     this.#since = now
+    this.direct?.relayChanged()
   }
 
   /* ── The care of the path. ── */

@@ -16,12 +16,15 @@ import type { PeerStatement } from '#shared/fleet/statement.ts'
 import { type Deadline, soonest } from '#shared/machine.ts'
 import type { Candidate } from '#shared/nat/candidate.ts'
 import type { Path, PathReason } from '#shared/nat/path-choice.ts'
+import type { Netstack } from '#shared/netstack/netstack.ts'
 import { type Clock, elapsed, type Instant, instant, minutes, seconds, type WallTime } from '#shared/time/instant.ts'
 import { TokenBucket } from '#shared/time/token-bucket.ts'
-import type { Association, TunnelEvent } from '#shared/tunnel/association.ts'
-import type { WireguardEndpoint } from '#shared/tunnel/wireguard-endpoint.ts'
-import { classify } from '#shared/wire/demux.ts'
+import type { Association, PeerEndpoint, TunnelEvent } from '#shared/tunnel/association.ts'
+import { WireguardEndpoint } from '#shared/tunnel/wireguard-endpoint.ts'
+import { classify, type DatagramKind } from '#shared/wire/demux.ts'
 import { carriedBy, copyEndpoint, type Endpoint, isCarried } from '#shared/wire/endpoint.ts'
+import { formatAddress } from '#shared/wire/ip-address.ts'
+import { PACKET_TOO_BIG_LIMIT, writePacketTooBig } from '#shared/wire/packet-too-big.ts'
 import { borrowScratch, returnScratch } from '../scratch.ts'
 import { type OpenPorts, portsBetween } from './direct-access.ts'
 import { DirectFilter } from './direct-filter.ts'
@@ -31,7 +34,7 @@ import type { DirectTarget } from './direct-target.ts'
 import { Introducer } from './introducer.ts'
 import { type Answer, encodeAnswer, encodeIntroduction, type Introduction, readIntroduction } from './introduction.ts'
 import { Letters, letterIn } from './letter.ts'
-import { mayBeOverlay, overlayMessageIn, overlayPacket, piecesOf } from './overlay-packet.ts'
+import { mayBeOverlay, OVERLAY_PORT, overlayMessageIn, overlayPacket, piecesOf } from './overlay-packet.ts'
 import { type Introduced, Reception, type StatementJudge } from './reception.ts'
 
 /** What the owner of the core gives so that it may meet others directly. */
@@ -59,8 +62,10 @@ export interface DirectHost {
   readonly suite: Suite
   readonly clock: Clock
   readonly tunnelKey: KeyPair
-  /** The endpoint that holds the associations: the hub's own where that speaks noise. */
-  readonly endpoint: WireguardEndpoint
+  /** Where it speaks noise, it holds our associations too. */
+  readonly hubEndpoint: PeerEndpoint
+  /** Takes the inner packets of peers that were judged; its UDP port 4501 is ours. */
+  readonly netstack: Netstack
   /** An outer datagram over UDP. */
   send(datagram: Uint8Array, to: Endpoint): void
   /** An inner packet through the hub. */
@@ -68,15 +73,11 @@ export interface DirectHost {
   /** Whether the hub carries, and the longest inner packet that it carries whole. */
   relayUp(): boolean
   relayMtu(): number
-  /** Our inner addresses. */
-  addresses(): readonly string[]
   /** Where STUN sees us. */
   reflexive(): Endpoint | undefined
-  /** An inner packet of a peer, judged. */
-  deliver(packet: Uint8Array): void
-  /** Ends the conversations with an inner address at those of our ports that are not open any more. */
-  cut(address: string, isOpen: (port: number) => boolean): void
   nextTimestamp(): Uint8Array
+  /** Something is due earlier than was said. */
+  wake(): void
 }
 
 interface Record {
@@ -88,6 +89,8 @@ interface Record {
   answeredFrom?: Endpoint
 }
 
+/** Bytes: fits every path that carries IPv6, and through the hub two pieces at most (DESIGN §5). */
+const INNER_MTU = 1280
 /** Letters from strangers cost two Diffie-Hellmans each, a second; and at most so many at once. */
 const LETTERS_PER_SECOND = 20
 const LETTER_BURST = 40
@@ -101,8 +104,12 @@ const COLD_PLACES = 6
 
 export class DirectPeers {
   readonly counters = new DropCounters()
+  /** Whether WireGuard's datagrams are for us alone, since the hub speaks another suite. */
+  readonly hasOwnEndpoint: boolean
   readonly #options: DirectOptions
   readonly #host: DirectHost
+  /** Holds the associations. */
+  readonly #endpoint: WireguardEndpoint
   readonly #letters: Letters
   readonly #reception: Reception | undefined
   readonly #strangers = new TokenBucket(LETTERS_PER_SECOND, LETTER_BURST)
@@ -120,6 +127,10 @@ export class DirectPeers {
     this.#host = host
     this.#letters = new Letters(host.suite, host.tunnelKey)
     this.#fragmentId = this.#number()
+    const { hubEndpoint } = host
+    this.#endpoint = hubEndpoint instanceof WireguardEndpoint ? hubEndpoint : this.#makeEndpoint()
+    this.hasOwnEndpoint = this.#endpoint !== hubEndpoint
+    host.netstack.bindUdp({ port: OVERLAY_PORT }, (payload, { address }) => this.#overlay(payload, address))
     if (options.role === 'device') this.#reception = new Reception(host.tunnelKey.publicKey, options.judge)
   }
 
@@ -155,6 +166,7 @@ export class DirectPeers {
     record.peer.wish = wish
     record.peer.setPlaces(known?.peer.places.length ? known.peer.places : places)
     this.#introduce(record, now)
+    this.#host.wake()
     return record.peer
   }
 
@@ -190,6 +202,7 @@ export class DirectPeers {
     if (peer === undefined) return false
     const strict = this.#isStrict && peer.leads
     if (!strict && (!peer.isEstablished || peer.isPlain)) return false
+    if (packet.length > INNER_MTU) return this.#refuse(packet)
     const now = this.#now
     const out = borrowScratch()
     const length = peer.association.seal(packet, packet.length, out, now)
@@ -200,51 +213,65 @@ export class DirectPeers {
     return true
   }
 
+  /** Tells the netstack how large a packet may be here (RFC 8201): what the hub's path takes can be more. */
+  #refuse(packet: Uint8Array): true {
+    const [at, width] = packet[0]! >> 4 === 4 ? [12, 4] : [8, 16]
+    const source = packet.slice(at + width, at + 2 * width)
+    const destination = packet.slice(at, at + width)
+    const error = new Uint8Array(PACKET_TOO_BIG_LIMIT)
+    this.counters.count(DropReason.InnerTooBig)
+    this.#host.netstack.input(error.subarray(0, writePacketTooBig(error, source, destination, INNER_MTU, packet)))
+    return true
+  }
+
   /** Whether an inner packet that came through the hub, from none of our own associations, may go on. */
-  admits(packet: Uint8Array, isBroker: boolean): boolean {
+  admits(packet: Uint8Array, broker: readonly string[] = []): boolean {
     if (this.#records.size > 0) {
       const peer = this.#peerAt(packet, 'source')
       if (peer !== undefined && !peer.leads) peer.isPlain = true
     }
-    if (isBroker || !this.#isStrict || this.#options.role === 'operator' || mayBeOverlay(packet)) return true
+    if (!this.#isStrict || this.#options.role === 'operator' || mayBeOverlay(packet) || isFrom(packet, broker)) return true
     this.counters.count(DropReason.FilterRefused)
     return false
   }
 
   /** A datagram of the overlay: the payload of inner UDP to port 4501 that came through the hub. */
-  overlay(payload: Uint8Array, fromAddress: string): void {
+  #overlay(payload: Uint8Array, fromAddress: string): void {
     const now = this.#now
     const peer = this.#peerOf(fromAddress)
     const kind = classify(payload)
     if (kind === 'stun') this.#letter(payload, { kind: 'overlay', address: fromAddress }, now)
     else if (peer === undefined) this.counters.count(DropReason.UnknownPeer)
-    else if (kind === 'wireguard-handshake') this.control(payload, peer.overlay, now)
-    else if (kind === 'wireguard-data') this.data(payload, peer.overlay, now)
+    else if (kind === 'wireguard-handshake') this.#control(payload, peer.overlay, now)
+    else if (kind === 'wireguard-data') this.#data(payload, peer.overlay, now)
     else this.counters.count(DropReason.UnknownKind)
   }
 
-  /** A STUN message that came over UDP. False: it is no letter, and somebody else's business. */
-  stun(datagram: Uint8Array, from: Endpoint): boolean {
-    if (letterIn(datagram) === undefined) return false
-    this.#letter(datagram, { kind: 'udp', endpoint: from }, this.#now)
+  /**
+   * A datagram has come over UDP: what it completes was completed by that way. True: it is for us alone, and done with: letters, and
+   * where the hub speaks another suite all that is WireGuard's. The rest is the core's, which hands over what our associations open.
+   */
+  arrives(kind: DatagramKind, datagram: Uint8Array, from: Endpoint, now: Instant): boolean {
+    this.#from = from
+    if (kind === 'stun') {
+      if (letterIn(datagram) === undefined) return false
+      this.#letter(datagram, { kind: 'udp', endpoint: from }, now)
+      return true
+    }
+    if (!this.hasOwnEndpoint || (kind !== 'wireguard-handshake' && kind !== 'wireguard-data')) return false
+    if (kind === 'wireguard-data') this.#data(datagram, from, now)
+    else this.#control(datagram, from, now)
     return true
   }
 
-  /** A datagram has come over UDP, of whatever kind: what it completes was completed by that way. */
-  arrives(from: Endpoint): void {
+  #control(datagram: Uint8Array, from: Endpoint, now: Instant): void {
     this.#from = from
+    this.#endpoint.handleControl(datagram, from, now)
   }
 
-  /** Handshake messages, where the hub's endpoint is not ours. */
-  control(datagram: Uint8Array, from: Endpoint, now: Instant): void {
-    this.#from = from
-    this.#host.endpoint.handleControl(datagram, from, now)
-  }
-
-  /** Data, where the hub's endpoint is not ours. */
-  data(datagram: Uint8Array, from: Endpoint, now: Instant): void {
+  #data(datagram: Uint8Array, from: Endpoint, now: Instant): void {
     const out = borrowScratch()
-    const { endpoint } = this.#host
+    const endpoint = this.#endpoint
     this.#from = from
     const length = endpoint.open(datagram, from, out, now)
     if (length >= 0 && endpoint.opened) this.opened(endpoint.opened, out.subarray(0, length), from)
@@ -252,9 +279,9 @@ export class DirectPeers {
   }
 
   /** An association of ours has opened a datagram; `packet` is empty for a keepalive. */
-  opened(association: Association, packet: Uint8Array, from: Endpoint): void {
-    const peer = this.#records.get(association.peerKey)?.peer
-    if (peer === undefined) return this.counters.count(DropReason.UnknownPeer)
+  opened(association: Association | undefined, packet: Uint8Array, from: Endpoint): void {
+    const peer = association && this.#records.get(association.peerKey)?.peer
+    if (peer === undefined) return void this.counters.count(DropReason.UnknownPeer)
     const now = this.#now
     peer.heard(from, now)
     if (packet.length === 0) return
@@ -264,9 +291,9 @@ export class DirectPeers {
       return
     }
     const verdict = peer.filter.judge(packet, this.#options.time())
-    if (verdict < 0) return this.counters.count(verdict)
+    if (verdict < 0) return void this.counters.count(verdict)
     peer.isPlain = false
-    this.#host.deliver(packet)
+    this.#host.netstack.input(packet)
   }
 
   /** What the endpoint tells of associations that are ours. */
@@ -291,6 +318,7 @@ export class DirectPeers {
   }
 
   expire(now: Instant): void {
+    if (this.hasOwnEndpoint) this.#endpoint.expire(now)
     this.#watchRelay(now)
     for (const [key, record] of [...this.#records]) {
       record.introducer?.handle({ kind: 'time' }, now)
@@ -302,7 +330,7 @@ export class DirectPeers {
   }
 
   deadline(): Deadline | undefined {
-    let earliest: Deadline | undefined
+    let earliest = this.hasOwnEndpoint ? this.#endpoint.deadline() : undefined
     for (const { peer, introducer } of this.#records.values()) {
       earliest = soonest(soonest(earliest, introducer?.deadline()), peer.deadline())
       const end = peer.filter.nextEnd(this.#options.time())
@@ -360,8 +388,8 @@ export class DirectPeers {
     peer.setPlaces(candidates)
     this.#options.event?.({ kind: 'introduced', name: peer.name })
     // The handshake takes the way that the answer has just come.
-    this.#host.endpoint.setEndpoint(peer.association, record.answeredFrom ?? peer.overlay, now)
-    this.#host.endpoint.initiate(peer.association, now)
+    this.#endpoint.setEndpoint(peer.association, record.answeredFrom ?? peer.overlay, now)
+    this.#endpoint.initiate(peer.association, now)
   }
 
   /** The other end has forgotten us, or is gone: packets go in the clear of our association, and we introduce ourselves anew. */
@@ -373,19 +401,19 @@ export class DirectPeers {
 
   #letter(datagram: Uint8Array, by: Way, now: Instant): void {
     const sealed = letterIn(datagram)
-    if (sealed === undefined) return this.counters.count(DropReason.UnknownKind)
-    if (!this.#strangers.take(now)) return this.counters.count(DropReason.RateLimited)
+    if (sealed === undefined) return void this.counters.count(DropReason.UnknownKind)
+    if (!this.#strangers.take(now)) return void this.counters.count(DropReason.RateLimited)
     const letter = this.#letters.open(sealed)
-    if (letter === undefined) return this.counters.count(DropReason.Unauthentic)
+    if (letter === undefined) return void this.counters.count(DropReason.Unauthentic)
     const said = readIntroduction(letter.payload)
-    if (said === undefined) return this.counters.count(DropReason.Malformed)
+    if (said === undefined) return void this.counters.count(DropReason.Malformed)
     if (said.kind === 'answer') this.#takeAnswer(letter.writer, said, by, now)
     else this.#receive(letter.writer, said, by, now)
   }
 
   #takeAnswer(writer: Uint8Array, answer: Answer, by: Way, now: Instant): void {
     const record = this.#records.get(toHex(writer))
-    if (record?.introducer === undefined) return this.counters.count(DropReason.UnknownPeer)
+    if (record?.introducer === undefined) return void this.counters.count(DropReason.UnknownPeer)
     if (by.kind === 'udp') record.answeredFrom = copyEndpoint(by.endpoint)
     else delete record.answeredFrom
     record.introducer.handle({ kind: 'answer', answer }, now)
@@ -395,7 +423,7 @@ export class DirectPeers {
   /** The device's part. Nobody gets an answer who is not an operator of the fleet. */
   #receive(writer: Uint8Array, introduction: Introduction, by: Way, now: Instant): void {
     const taken = this.#reception?.take(writer, introduction) ?? DropReason.UnknownPeer
-    if (typeof taken === 'number') return this.counters.count(taken)
+    if (typeof taken === 'number') return void this.counters.count(taken)
     const refusal = typeof taken === 'string' ? taken : this.#admit(writer, taken, introduction, by, now)
     if (refusal !== undefined) this.counters.count(DropReason.FilterRefused)
     const answer: Answer = {
@@ -407,8 +435,8 @@ export class DirectPeers {
     }
     const letter = this.#letters.write(writer, encodeAnswer(answer))
     if (letter === undefined) return
-    if (by.kind === 'udp') return this.#host.send(letter, by.endpoint)
-    const pair = innerPair(this.#host.addresses(), [by.address])
+    if (by.kind === 'udp') return void this.#host.send(letter, by.endpoint)
+    const pair = innerPair(this.#host.netstack.addresses, [by.address])
     if (pair) this.#relayPieces(overlayPacket(pair, letter))
   }
 
@@ -440,12 +468,12 @@ export class DirectPeers {
     now: Instant,
     known: DirectPeer | undefined,
   ): Record | undefined {
-    const inner = innerPair(this.#host.addresses(), statement.addresses)
+    const inner = innerPair(this.#host.netstack.addresses, statement.addresses)
     if (inner === undefined) return undefined
     const key = toHex(statement.tunnelKey)
     if (known === undefined && this.#records.size >= PEER_LIMIT) this.#makeRoom()
     const overlay = known?.overlay ?? carriedBy('overlay', ++this.#overlays)
-    const { endpoint } = this.#host
+    const endpoint = this.#endpoint
     const association =
       known?.association ?? endpoint.addPeer({ publicKey: statement.tunnelKey, endpoint: overlay, steered: true }, now)
     const filter = new DirectFilter(statement.addresses, ports)
@@ -479,7 +507,7 @@ export class DirectPeers {
     const { peer } = record
     if (why !== 'left') this.#cut(peer, [])
     this.#records.delete(key)
-    this.#host.endpoint.removePeer(peer.association)
+    this.#endpoint.removePeer(peer.association)
     this.#route()
     this.#options.event?.({ kind: 'closed', name: peer.name, why })
   }
@@ -518,7 +546,7 @@ export class DirectPeers {
   /** The other end is told by resets, as long as there is an association to send them by. */
   #cut({ statement }: DirectPeer, open: readonly OpenPorts[]): void {
     const isOpen = (port: number): boolean => open.some(({ from, to }) => from <= port && port <= to)
-    for (const address of statement.addresses) this.#host.cut(address, isOpen)
+    for (const address of statement.addresses) this.#host.netstack.abortFrom(address, isOpen)
   }
 
   /** What the statements of a peer open now; undefined where one that is needed counts no more. */
@@ -572,7 +600,7 @@ export class DirectPeers {
     ownCandidates: () => this.#candidates(),
     relayUp: () => this.#host.relayUp(),
     uses: (peer, path, why, now) => {
-      this.#host.endpoint.setEndpoint(peer.association, path.endpoint, now)
+      this.#endpoint.setEndpoint(peer.association, path.endpoint, now)
       this.#options.event?.({ kind: 'path', name: peer.name, path, why })
     },
     lost: (peer, now) => {
@@ -616,6 +644,20 @@ export class DirectPeers {
     }
   }
 
+  #makeEndpoint(): WireguardEndpoint {
+    const { suite, tunnelKey, nextTimestamp } = this.#host
+    return new WireguardEndpoint({
+      suite,
+      staticKey: tunnelKey,
+      nextTimestamp,
+      admit: () => undefined,
+      ports: {
+        transmit: (datagram, to, association) => void this.transmits(datagram, to, association),
+        event: (event) => this.tunnelEvent(event),
+      },
+    })
+  }
+
   get #isStrict(): boolean {
     return this.#options.strict?.() ?? false
   }
@@ -629,6 +671,12 @@ export class DirectPeers {
     const [a = 0, b = 0, c = 0, d = 0] = this.#host.suite.random(4)
     return ((a & 0x7f) << 24) | (b << 16) | (c << 8) | d
   }
+}
+
+function isFrom(packet: Uint8Array, addresses: readonly string[]): boolean {
+  const four = packet[0]! >> 4 === 4
+  const source = formatAddress(packet, four ? 12 : 8, four ? 4 : 16)
+  return addresses.includes(source)
 }
 
 /** How a letter came. */
