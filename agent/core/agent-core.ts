@@ -15,7 +15,7 @@ import { DropCounters, DropReason } from '#shared/drop-reason.ts'
 import { type Deadline, soonest } from '#shared/machine.ts'
 import type { DataMode } from '#shared/nat/data-budget.ts'
 import type { Netstack } from '#shared/netstack/netstack.ts'
-import { type Clock, type Duration, type Instant, minutes, seconds } from '#shared/time/instant.ts'
+import { type Clock, type Duration, elapsed, type Instant, minutes, seconds } from '#shared/time/instant.ts'
 import type { Association, EndpointPorts, PeerEndpoint, TunnelEvent } from '#shared/tunnel/association.ts'
 import { classify } from '#shared/wire/demux.ts'
 import { carrierOf, type Endpoint } from '#shared/wire/endpoint.ts'
@@ -360,7 +360,8 @@ export class AgentCore {
         break
       case 'unanswered':
         this.#mayBeForgotten = true
-        if (this.#state === 'up' && event.sinceMs >= LOST_AFTER_MS) this.#seek('unanswered', now)
+        // A rekey may be unlucky while its session works.
+        if (this.#state === 'up' && event.sinceMs >= LOST_AFTER_MS && !this.#isHeard(now)) this.#seek('unanswered', now)
     }
   }
 
@@ -401,6 +402,11 @@ export class AgentCore {
     this.#way.leave(now)
     this.#ports.event({ kind: 'connecting', why })
     this.#way.seek(now)
+  }
+
+  #isHeard(now: Instant): boolean {
+    const heard = this.#association?.lastAuthentic
+    return heard !== undefined && elapsed(heard, now) < LOST_AFTER_MS
   }
 
   #enter(state: AgentState, now: Instant): void {

@@ -9,6 +9,7 @@ import { nanosecondsOf, TimestampFloor } from '#shared/tunnel/tai64n.ts'
 import type { WireguardAssociation } from '#shared/tunnel/wireguard-association.ts'
 import { WireguardEndpoint } from '#shared/tunnel/wireguard-endpoint.ts'
 import { classify } from '#shared/wire/demux.ts'
+import { carriedBy, isCarried } from '#shared/wire/endpoint.ts'
 import { answerBinding } from '#shared/wire/stun-answer.ts'
 import { seeded, seededSuite } from '#test/shared/tunnel/virtual-link.ts'
 
@@ -18,6 +19,8 @@ interface Party {
   deadline(): { at: Instant } | undefined
 }
 
+const headersTo = ({ address }: Endpoint): number => (address.includes(':') ? 48 : 28)
+
 const textOf = ({ address, port }: Endpoint): string => `${address}|${port}`
 
 /** Agents and brokers on one lossy network, under virtual time. */
@@ -25,6 +28,8 @@ export class World implements Clock {
   wallOffset: number
   delayMs = 20
   loss = 0
+  /** Outer bytes, IP header included, that pass over UDP. */
+  mtu = 1500
   /** Sees each datagram; false drops it. */
   filter: (datagram: Uint8Array, from: Endpoint, to: Endpoint) => boolean = () => true
   datagrams = 0
@@ -54,9 +59,19 @@ export class World implements Clock {
     this.#parties.delete(textOf(at))
   }
 
+  /** A party has another address, and none at the one before: so does a NAT that has forgotten whom it served look from outside. */
+  move(party: Party & { at: Endpoint }, to: Endpoint): void {
+    this.remove(party.at)
+    party.at = to
+    this.add(to, party)
+  }
+
+  /** A way that is no UDP loses nothing and has no MTU. */
   send(datagram: Uint8Array, from: Endpoint, to: Endpoint): void {
     this.datagrams += 1
-    if (!this.filter(datagram, from, to) || this.#dice() < this.loss) return
+    if (!this.filter(datagram, from, to)) return
+    const lost = this.#dice() < this.loss
+    if (!isCarried(to) && (lost || datagram.length + headersTo(to) > this.mtu)) return
     this.#flights.push({ at: this.#now + this.delayMs, bytes: datagram.slice(), from, to })
   }
 
@@ -92,6 +107,8 @@ export class VirtualBroker {
   readonly netstack: Netstack
   /** Hex of tunnel keys, with the greatest timestamp taken from each. */
   readonly known = new Map<string, Uint8Array | undefined>()
+  /** Data and questions that it takes: a partial failure. */
+  answersStun = true
   readonly #timestamps: TimestampFloor
 
   constructor(world: World, at: Endpoint, key?: KeyPair, known?: VirtualBroker['known']) {
@@ -110,7 +127,7 @@ export class VirtualBroker {
         return this.known.has(hex) ? { lastTimestamp: this.known.get(hex) } : undefined
       },
       ports: {
-        transmit: (datagram, to) => world.send(datagram, this.at, to),
+        transmit: (datagram, to) => this.send(datagram, to),
         event: (event) => {
           const association = event.association as WireguardAssociation
           if (event.kind === 'timestamp') this.known.set(association.peerKey, association.lastTimestamp)
@@ -126,13 +143,29 @@ export class VirtualBroker {
     world.add(at, this)
   }
 
+  /** Listens at another address too, or at the end of a way that carries datagrams. */
+  alsoAt(...places: readonly Endpoint[]): void {
+    for (const at of places) {
+      const own = { receive: (bytes: Uint8Array, from: Endpoint) => this.receive(bytes, from, at) }
+      this.world.add(at, { ...own, expire: () => {}, deadline: () => undefined })
+    }
+  }
+
+  /** Answers from the address at which the peer spoke to it last. */
+  send(datagram: Uint8Array, to: Endpoint): void {
+    this.world.send(datagram, this.#spokenTo.get(textOf(to)) ?? this.at, to)
+  }
+
+  readonly #spokenTo = new Map<string, Endpoint>()
+
   association(agent: VirtualAgent): WireguardAssociation | undefined {
     return this.endpoint.association(toHex(agent.key.publicKey))
   }
 
-  receive(datagram: Uint8Array, from: Endpoint): void {
+  receive(datagram: Uint8Array, from: Endpoint, at = this.at): void {
+    this.#spokenTo.set(textOf(from), at)
     const kind = classify(datagram)
-    if (kind === 'stun') this.#answerStun(datagram, from)
+    if (kind === 'stun' && this.answersStun) this.#answerStun(datagram, from)
     if (kind === 'wireguard-handshake') this.endpoint.handleControl(datagram, from, this.world.now())
     if (kind !== 'wireguard-data') return
     const out = new Uint8Array(datagram.length)
@@ -142,7 +175,7 @@ export class VirtualBroker {
 
   #answerStun(request: Uint8Array, from: Endpoint): void {
     const answer = answerBinding(request, from)
-    if (answer) this.world.send(answer, this.at, from)
+    if (answer) this.send(answer, from)
   }
 
   expire(now: Instant): void {
@@ -160,7 +193,7 @@ export class VirtualBroker {
     for (const association of this.endpoint.associations()) {
       const out = new Uint8Array(packet.length + 64)
       const length = association.seal(packet, packet.length, out, this.world.now())
-      if (length > 0 && association.endpoint) this.world.send(out.subarray(0, length), this.at, association.endpoint)
+      if (length > 0 && association.endpoint) this.send(out.subarray(0, length), association.endpoint)
     }
   }
 }
@@ -174,6 +207,9 @@ export class VirtualAgent {
   readonly core: AgentCore
   readonly events: AgentEvent[] = []
   readonly timestamps: TimestampFloor
+  /** What the broker knows the far end of a carried way by. */
+  readonly carried = carriedBy('websocket', 77)
+  rebinds = 0
   readonly sent: { at: number; bytes: Uint8Array; to: Endpoint }[] = []
 
   constructor(world: World, at: Endpoint, seed = 5, key?: KeyPair) {
@@ -189,7 +225,11 @@ export class VirtualAgent {
       ports: {
         send: (datagram, to) => {
           this.sent.push({ at: world.now(), bytes: datagram.slice(), to })
-          world.send(datagram, this.at, to)
+          world.send(datagram, isCarried(to) ? this.carried : this.at, to)
+        },
+        rebind: () => {
+          this.rebinds++
+          world.move(this, { ...this.at, port: this.at.port + 1 })
         },
         nextTimestamp: () => this.timestamps.next(),
         wake: () => {},
@@ -197,6 +237,7 @@ export class VirtualAgent {
       },
     })
     world.add(at, this)
+    world.add(this.carried, { receive: (bytes, from) => this.receive(bytes, from), expire: () => {}, deadline: () => undefined })
   }
 
   receive(datagram: Uint8Array, from: Endpoint): void {
