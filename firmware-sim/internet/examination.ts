@@ -14,7 +14,7 @@ const patience = seconds(5)
 const doorPatience = seconds(10)
 const stunPatience = seconds(2)
 /** Small questions to each address, and the lengths of IP packets that are tried, bytes. */
-const smallQuestions = 5
+const smallQuestions = 10
 const packetSizes = [600, 1280, 1360, 1420, 1480]
 const fleetIssuer = 'adit api'
 

@@ -117,7 +117,7 @@ export class Host implements Node {
     if (at === undefined || source === undefined) return
     const packet: Packet = { ...outgoing, from: { address: source, port }, hops: hopLimit }
     if (!this.onSend(packet)) return
-    if (this.addresses.includes(address)) this.receive(packet, at)
+    if (this.#owns(address)) this.receive(packet, at)
     else {
       if (packet.protocol === 'udp') this.firewall?.went(packet.from, packet.to, this.world.now())
       at.send(packet)
@@ -135,17 +135,25 @@ export class Host implements Node {
     else if (this.saysUnreachable) icmp?.({ kind: 'port-unreachable' })
   }
 
+  #owns(address: string): boolean {
+    for (const { addresses } of this.#attachments) if (addresses.includes(address)) return true
+    return false
+  }
+
   #interfaceOf(own: string): Attachment | undefined {
     const at = this.#attachments.find(({ addresses }) => addresses.includes(own))
     return at ?? (this.impersonates ? this.#attachments[0] : undefined)
   }
 
   #mayCome({ to, from }: Packet, now: Instant): boolean {
-    return this.firewall === undefined || this.addresses.includes(from.address) || this.firewall.mayCome(to, from, now)
+    return this.firewall === undefined || this.#owns(from.address) || this.firewall.mayCome(to, from, now)
   }
 
   #wayTo(address: string): Attachment | undefined {
-    const ways = this.#attachments.filter(({ addresses }) => addresses.some((own) => isIpv6(own) === isIpv6(address)))
+    const [only] = this.#attachments
+    const family = isIpv6(address)
+    if (this.#attachments.length === 1) return only!.addresses.some((own) => isIpv6(own) === family) ? only : undefined
+    const ways = this.#attachments.filter(({ addresses }) => addresses.some((own) => isIpv6(own) === family))
     return ways.find(({ segment }) => segment.isOnLink(address)) ?? ways[0]
   }
 }
