@@ -1,9 +1,9 @@
 import { z } from 'zod'
-import { type DeviceDocument, describeDevice } from '#broker/api/device-document.ts'
+import { hostKeysOf } from '#broker/api/device-document.ts'
 import { selfWord } from '#broker/api/why-diagnosis.ts'
 import { type Link, link } from '#broker/api/why-link.ts'
 import { failedNegotiation } from '#broker/api/why-negotiation.ts'
-import type { GatewayView } from '#broker/gateway/view.ts'
+import type { GatewayView, Presence } from '#broker/gateway/view.ts'
 import type { Principal } from '#broker/registry/principal.ts'
 import type { Registry } from '#broker/registry/registry.ts'
 import type { WallTime } from '#shared/time/instant.ts'
@@ -39,14 +39,14 @@ interface Sources {
 
 /** What the broker knows, and what the device said of itself, as an ordered chain: the first link that does not hold is the verdict (DESIGN D15). */
 export async function explain(question: Question, sources: Sources, now: WallTime): Promise<Why> {
-  const device = await describeDevice({ asker: question.operator, device: question.device }, sources, now)
+  const seen = seenOf(question.device, sources, now)
   const { answered } = question
-  const failed = answered || device.state === 'revoked' ? undefined : await failedNegotiation(question.device, sources, now)
+  const failed =
+    answered || question.device.revokedAt !== undefined ? undefined : await failedNegotiation(question.device, sources, now)
   const negotiation = failed ? [link(failed.code, false, failed.text, failed.mend)] : []
-  const { lastAuthentic: lastHeard } = sources.gateway.presence(question.device)
   const said = await selfWord(
     question.device,
-    { up: answered || device.state === 'up', lastHeard },
+    { up: answered || seen.state === 'up', lastHeard: seen.lastAuthentic },
     sources.registry.diagnoses,
     now,
   )
@@ -57,9 +57,9 @@ export async function explain(question: Question, sources: Sources, now: WallTim
     grant(question, sources, now),
     ...(failed?.certain ? [] : negotiation),
     ...said.causes,
-    heard(device, question.device),
+    heard(seen, question.device),
     probe(question),
-    ...hostKeys(question, device),
+    ...hostKeys(question, await hostKeysOf(question.device, sources.registry.hostKeys)),
     ...said.remarks,
     ...drops(sources),
   ]
@@ -103,21 +103,30 @@ function grant({ operator, device, port }: Question, { registry }: Sources, now:
   )
 }
 
-function heard(device: DeviceDocument, { ipsec }: Principal): Link {
-  const { state, since, evidenceAgeSeconds, endpoint } = device
-  const age =
-    evidenceAgeSeconds === null ? '' : `, last heard ${evidenceAgeSeconds} s ago from ${endpoint ?? 'an unknown address'}`
+type Seen = Presence & { readonly ageSeconds: number | undefined }
+
+/** How it stands with the device's tunnel at this moment. */
+function seenOf(device: Principal, { gateway }: Sources, now: WallTime): Seen {
+  const presence = gateway.presence(device)
+  const { lastAuthentic } = presence
+  const ageSeconds = lastAuthentic === undefined ? undefined : Math.max(0, Math.round((now - lastAuthentic) / 1000))
+  return { ...presence, ageSeconds }
+}
+
+function heard(seen: Seen, device: Principal): Link {
+  const { state, since, ageSeconds, endpoint } = seen
+  const age = ageSeconds === undefined ? '' : `, last heard ${ageSeconds} s ago from ${endpoint ?? 'an unknown address'}`
   if (state === 'never')
     return link(
       'device-never-up',
       false,
       `${device.name} has never opened its tunnel.`,
-      `${start(ipsec !== undefined)}, and see what it says on the spot: adit-agent doctor.`,
+      `${start(device.ipsec !== undefined)}, and see what it says on the spot: adit-agent doctor.`,
     )
   return link(
     state === 'up' ? 'tunnel' : 'device-offline',
     state === 'up',
-    `The tunnel of ${device.name} is ${state} since ${since ?? 'an unknown time'}${age}.`,
+    `The tunnel of ${device.name} is ${state} since ${since === undefined ? 'an unknown time' : new Date(since).toISOString()}${age}.`,
     'Check its power and its network; it comes back by itself. On the spot: adit-agent doctor.',
   )
 }
@@ -141,11 +150,10 @@ function probe({ device, answered }: Question): Link {
 /** The port of SSH: a connection to another one needs no host key. */
 const sshPort = 22
 
-function hostKeys({ device: { stock }, port }: Question, device: DeviceDocument): Link[] {
-  const { ssh } = device.hostKeys
+function hostKeys({ device, port }: Question, { ssh }: Awaited<ReturnType<typeof hostKeysOf>>): Link[] {
   if (ssh === undefined) {
     // A stock peer never reports keys: there, ssh trusts what it sees first.
-    if (stock || port !== sshPort) return []
+    if (device.stock || port !== sshPort) return []
     return [
       link(
         'host-key-missing',

@@ -118,6 +118,8 @@ function udp(evidence: Evidence): Finding[] {
   // Where every connection is cut, more than UDP is kept out.
   const opened = evidence.doors.filter(({ reached }) => reached === 'open')
   if (!around && opened.length > 0 && opened.every(({ tls }) => tls?.kind === 'no-tls')) return [cut(places)]
+  // Somebody else answered every one of them, and `trust` says who.
+  if (!around && opened.length > 0 && opened.every(({ tls }) => tls?.kind === 'other-issuer')) return []
   const tcp = apiWorks || streamWorks || evidence.doors.some(({ reached }) => reached === 'open')
   if (!tcp) return [worst('udp-silent', `UDP gets no answer from ${places}.`, openUdp)]
   const through = streamWorks ? ' The WebSocket carries the tunnel instead.' : ''
