@@ -16,6 +16,10 @@ export interface DoctorFlags extends CommonOptions {
   service: string[]
 }
 
+export interface FleetPinFlags extends CommonOptions {
+  replace?: boolean
+}
+
 export interface RunFlags extends CommonOptions {
   claim?: string
   config?: string
@@ -73,6 +77,19 @@ function program(): Command {
     .option('--broker <host>', 'look before enrolment: HOST, HOST:PORT of the API, or its URL')
     .option('--service <name=addr:port>', 'look at this local service too; repeatable', collect, [])
     .action(async (flags: DoctorFlags) => (await import('./verbs/doctor.ts')).doctorVerb(flags))
+  const fleet = agent.command('fleet').description("the administrator's key, under which this device believes others")
+  const fleetVerb = (usage: string, description: string): Command =>
+    fleet
+      .command(usage)
+      .description(description)
+      .option('--state <dir>', 'state folder (or ADIT_STATE)')
+      .option('--json', 'JSON on standard output')
+  fleetVerb('pin <publickey>', 'believe this key and no other, as adit fleet show prints it')
+    .option('--replace', 'in place of another one that is lost')
+    .action(async (key: string, flags: FleetPinFlags) => (await import('./verbs/fleet.ts')).fleetPinVerb(key, flags))
+  fleetVerb('show', 'the key that is pinned here').action(async (flags: CommonOptions) =>
+    (await import('./verbs/fleet.ts')).fleetShowVerb(flags),
+  )
   return agent
 }
 

@@ -3,6 +3,7 @@
  * is the only way for a person to come and mend the rest.
  */
 import type { AgentEvent } from '#agent/core/agent-core.ts'
+import { FleetKeeper } from '#agent/io/fleet-keeper.ts'
 import type { Identity } from '#agent/io/identity.ts'
 import { LocalMqtt } from '#agent/io/local-mqtt.ts'
 import { SqliteOutboxStore } from '#agent/io/outbox-store.ts'
@@ -47,6 +48,7 @@ const CONNECTION_BUFFER = 512 * 1024
 export class DeviceAgent {
   readonly #options: DeviceAgentOptions
   readonly #startedAt: Instant
+  readonly #fleet: FleetKeeper
   readonly #services: ServiceHost
   readonly #store: ReadingStore
   readonly #hostKeys: HostKeyWatch
@@ -59,10 +61,11 @@ export class DeviceAgent {
   #vitals: Timer | undefined
   #closed = false
 
-  private constructor(options: DeviceAgentOptions) {
+  private constructor(options: DeviceAgentOptions, fleet: FleetKeeper) {
     const { suite, timers, log, identity, config, clock } = options
     this.#options = options
     this.#startedAt = clock.now()
+    this.#fleet = fleet
     this.#services = new ServiceHost(config.services)
     this.#uplink = new Uplink({
       suite,
@@ -71,6 +74,7 @@ export class DeviceAgent {
       name: identity.record.name,
       connect: () => this.#connectToBroker(),
       now: () => Math.round(identity.floors.time.now()),
+      statements: { trust: fleet.trust, take: (digest, statements) => this.#takeStatements(digest, statements) },
       onOutboxError: (error) => this.#store.failed(error),
     })
     this.#store = new ReadingStore({
@@ -95,8 +99,10 @@ export class DeviceAgent {
 
   /** Throws only for what a person must mend first (a port that they named is taken). */
   static async start(options: DeviceAgentOptions): Promise<DeviceAgent> {
-    const agent = new DeviceAgent(options)
     const { suite, clock, timers, log, identity, config } = options
+    const { folder, keys, floors } = identity
+    const fleet = await FleetKeeper.open({ suite, folder, time: floors.time, tunnelKey: keys.tunnel.publicKey, log })
+    const agent = new DeviceAgent(options, fleet)
     await agent.#listenForReadings(config.mqtt)
     agent.#say('starting', { name: identity.record.name })
     agent.#tunnel = await Tunnel.open({
@@ -115,7 +121,9 @@ export class DeviceAgent {
       ike: () => identity.ike(),
       onEvent: (event) => agent.#tunnelEvent(event),
     })
-    agent.#services.listen(agent.#tunnel.core.netstack, log, (service) => agent.#hostKeys.visited(service))
+    fleet.configure(agent.#tunnel.config)
+    const admits = (from: string, port: number): boolean => fleet.trust.admits(from, port)
+    agent.#services.listen(agent.#tunnel.core.netstack, log, admits, (service) => agent.#hostKeys.visited(service))
     void agent.#hostKeys.ask()
     void agent.#store.open().then(() => agent.#reportVitals())
     agent.#renewal.start()
@@ -131,6 +139,13 @@ export class DeviceAgent {
     return this.#store.report(readings)
   }
 
+  /** The owner of the device pins the administrator's key. Throws `fleet-key-refused` where another is pinned, unless `replace`. */
+  async pinFleetKey(key: Uint8Array, replace: boolean): Promise<void> {
+    await this.#fleet.pin(key, replace)
+    this.#services.recheck()
+    this.#uplink.askForStatements()
+  }
+
   status(): DeviceStatus {
     const { clock, identity } = this.#options
     return statusOf({
@@ -141,6 +156,7 @@ export class DeviceAgent {
       services: this.#services.status(),
       storage: this.#store.status(),
       hostKeys: this.#hostKeys.keys,
+      fleet: this.#fleet.trust,
       uplink: { connected: this.#uplink.connected, delivered: this.#uplink.delivered, refused: this.#uplink.refused },
       mqtt: { address: this.#mqtt?.address, counters: this.#mqtt?.counters, error: this.#mqttError },
     })
@@ -158,6 +174,7 @@ export class DeviceAgent {
     await this.#uplink.stop()
     this.#services.close()
     await this.#tunnel?.close()
+    await this.#fleet.saved()
     await this.#store.close()
   }
 
@@ -182,6 +199,12 @@ export class DeviceAgent {
       log.info({ why: event.why }, 'looking for the broker')
       this.#uplink.pause()
     } else if (event.kind === 'down') this.#say('down', {})
+  }
+
+  #takeStatements(digest: Uint8Array, statements: readonly Uint8Array[]): void {
+    this.#fleet.configure(this.#tunnel?.config)
+    this.#fleet.take(digest, statements)
+    this.#services.recheck()
   }
 
   #renewed(notAfter: number): void {

@@ -13,10 +13,17 @@ export interface ServiceStatus {
   readonly lastRefusal: string | null
 }
 
-/** Serves the configured services on the device's inner addresses. Who may reach them, the broker decides; nothing else listens. */
+/** Whether whoever is at this inner address may open this inner port. */
+export type Admission = (from: string, port: number) => boolean
+
+/**
+ * Serves the configured services on the device's inner addresses; nothing else listens. Who may reach them, the broker decides, and under
+ * a pinned fleet key this device too.
+ */
 export class ServiceHost {
   readonly #services: readonly LocalService[]
   readonly #listeners: { close(): void }[] = []
+  #admits: Admission = () => true
 
   constructor(services: readonly Service[]) {
     this.#services = services.map((service) => new LocalService(service))
@@ -26,17 +33,28 @@ export class ServiceHost {
     return this.#services.map(({ service }) => service)
   }
 
-  /** `onVisited` hears of each connection that has ended. */
-  listen(netstack: Netstack, log: Log, onVisited: (service: Service) => void = () => {}): void {
+  /** `admits` is asked at each connection, and again whenever `recheck` is called; `onVisited` hears of each that has ended. */
+  listen(netstack: Netstack, log: Log, admits: Admission, onVisited: (service: Service) => void = () => {}): void {
+    this.#admits = admits
     for (const local of this.#services) {
       const { name, port, target } = local.service
       const serve = (socket: TcpSocket): void => {
+        if (!admits(socket.remoteAddress, port)) {
+          local.forbid(socket)
+          log.warn({ service: name, from: socket.remoteAddress }, 'refused: no grant under the fleet key')
+          return
+        }
         local.accept(socket)
         socket.once('close', () => onVisited(local.service))
       }
       this.#listeners.push(netstack.listen({ port, allowHalfOpen: true }, serve))
       log.info({ service: name, port, target: `${target.address}:${target.port}` }, 'serving')
     }
+  }
+
+  /** What is no longer admitted ends. */
+  recheck(): void {
+    for (const local of this.#services) local.closeWhere((from) => !this.#admits(from, local.service.port))
   }
 
   status(): ServiceStatus[] {

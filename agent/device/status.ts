@@ -1,7 +1,10 @@
+import type { FleetTrust } from '#agent/core/fleet-trust.ts'
 import type { Identity } from '#agent/io/identity.ts'
 import type { LocalMqttCounters } from '#agent/io/local-mqtt.ts'
 import type { HostKeys } from '#agent/io/ssh-host-keys.ts'
 import type { Tunnel } from '#agent/io/tunnel.ts'
+import { nativeSuite } from '#shared/crypto/native.ts'
+import { keyFingerprint } from '#shared/fleet/key-fingerprint.ts'
 import { version } from '#shared/platform/version.ts'
 import type { Instant } from '#shared/time/instant.ts'
 import type { Endpoint, SuiteName } from '#shared/tunnel/association.ts'
@@ -30,6 +33,19 @@ export interface DeviceStatus {
   readonly clock: 'ok' | 'below-floor'
   readonly services: readonly ServiceStatus[]
   readonly hostKeys: HostKeys
+  /** Whose signature counts here (DESIGN D6), and what was refused for want of it, since the start. */
+  readonly fleet: {
+    /** Of the key, `5f1c 09aa …`; null: none is known yet. */
+    readonly fingerprint: string | null
+    /** The administrator's key is pinned: no other counts, whatever the broker says. */
+    readonly pinned: boolean
+    readonly statements: number
+    readonly grants: number
+    readonly refusedStatements: number
+    readonly lastRefusedStatement: string | null
+    readonly refusedConnections: number
+    readonly lastRefusedConnection: string | null
+  }
   readonly storage: StorageStatus
   /** `refused`: readings that the broker would never take; each left a record of its gap. */
   readonly uplink: { readonly connected: boolean; readonly delivered: number; readonly refused: number }
@@ -49,6 +65,7 @@ export interface StatusParts {
   readonly services: readonly ServiceStatus[]
   readonly storage: StorageStatus
   readonly hostKeys: HostKeys
+  readonly fleet: FleetTrust
   readonly uplink: DeviceStatus['uplink']
   readonly mqtt: {
     readonly address: Endpoint | undefined
@@ -83,6 +100,7 @@ export function statusOf(parts: StatusParts): DeviceStatus {
     clock: identity.floors.time.isUnsure ? 'below-floor' : 'ok',
     services: parts.services,
     hostKeys: parts.hostKeys,
+    fleet: fleetOf(parts.fleet),
     storage: parts.storage,
     uplink: parts.uplink,
     readings: {
@@ -91,6 +109,20 @@ export function statusOf(parts: StatusParts): DeviceStatus {
       refused: mqtt.counters?.refused ?? 0,
       problem: mqtt.error ?? mqtt.counters?.lastRefusal ?? null,
     },
+  }
+}
+
+function fleetOf({ keys, pinned, ledger, refusedConnections, lastRefusedConnection }: FleetTrust): DeviceStatus['fleet'] {
+  const [key] = keys
+  return {
+    fingerprint: key === undefined ? null : keyFingerprint(key, nativeSuite),
+    pinned: pinned !== undefined,
+    statements: ledger.size,
+    grants: ledger.grants().length,
+    refusedStatements: ledger.refusals,
+    lastRefusedStatement: ledger.lastRefusal ?? null,
+    refusedConnections,
+    lastRefusedConnection: lastRefusedConnection ?? null,
   }
 }
 

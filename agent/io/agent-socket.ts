@@ -11,7 +11,11 @@ import { removeDurably } from '#shared/platform/files.ts'
  *   {"id":2,"op":"report","readings":[{"name",…}]}        -> {"id":2,"ok":{}}      after the outbox has committed
  *   anything that fails                                   -> {"id":3,"error":CODE,"message":…,"mend":…}
  */
-export type AgentRequest = { op: 'status' } | { op: 'report'; readings: unknown }
+export type AgentRequest =
+  | { op: 'status' }
+  | { op: 'report'; readings: unknown }
+  /** `key`: Ed25519, base64. */
+  | { op: 'fleet-pin'; key: unknown; replace: unknown }
 
 /** Longest line, bytes. */
 const LINE_LIMIT = 1024 * 1024

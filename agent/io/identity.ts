@@ -13,6 +13,7 @@ import type { SuiteName } from '#shared/tunnel/association.ts'
 import { BrokerApi, firstThatAnswers, type Requester } from './broker-api.ts'
 import { addressesOf } from './endpoint-resolver.ts'
 import { leafOf, requestCertificate } from './est.ts'
+import { savePin } from './fleet-keeper.ts'
 import { Floors, type FloorsRole } from './floors.ts'
 import type { AgentKeys, AgentRecord, Certificates, StateFolder } from './state-folder.ts'
 
@@ -144,6 +145,7 @@ export async function enrol({ folder, token, role, speaks, onProgress = () => {}
   const { chain, root } = await redeem(claim, keys, floors, suite)
   const { name } = leafOf(chain)
   const addresses = claimedAddresses(claim)
+  if (claim.fleetKey) await savePin(folder, claim.fleetKey)
   await folder.saveRecord({ api: claim.api, name, role, ...(speaks && { suite: speaks }), ...(addresses && { addresses }) })
   await folder.saveCertificates({ chain, root })
   onProgress(`enrolled as ${name}`)

@@ -45,6 +45,18 @@ export class LocalService {
     this.#connect(inner, this.#sourceFor(inner.remoteAddress))
   }
 
+  /** Not under the fleet key: the operator gets RST, and the service hears nothing. */
+  forbid(inner: InnerStream): void {
+    this.counters.refused += 1
+    this.counters.lastRefusal = 'no grant under the fleet key'
+    inner.on('error', () => inner.destroy())
+    inner.reset()
+  }
+
+  closeWhere(isOver: (from: string) => boolean): void {
+    for (const stream of this.#streams) if (isOver(stream.remoteAddress)) stream.reset()
+  }
+
   close(): void {
     for (const stream of this.#streams) stream.reset()
   }

@@ -23,6 +23,12 @@ export const stateFiles = {
   outbox: 'outbox.db',
   socket: 'agent.sock',
   config: 'config.toml',
+  /** The administrator's public key, where one is pinned: base64. */
+  fleetKey: 'fleet.key',
+  /** What it has signed, as far as it concerns this agent. */
+  statements: 'statements.json',
+  /** Which keepalive interval which network bears. */
+  networks: 'networks.json',
 } as const
 
 /** P-256 and X25519; made by the agent itself, and never leaving the folder. */
@@ -48,6 +54,8 @@ export interface AgentRecord {
   readonly role: 'device' | 'operator'
   /** The protocols of an operator's tunnel, as chosen at login; a device's are in its configuration. */
   readonly suite?: SuiteName
+  /** The proxy that was named at enrolment; it may hold a password, as this folder holds secrets. */
+  readonly proxy?: string
   readonly config?: AgentConfig
   /** The broker's outer endpoint that answered last. */
   readonly lastEndpoint?: Endpoint

@@ -1,15 +1,19 @@
 import type { Duplex } from 'node:stream'
 import { BatchTrial } from '#agent/core/batch-trial.ts'
 import { type Position, positionOf, UplinkWindow } from '#agent/core/uplink-window.ts'
+import type { FleetTrust } from '#agent/core/fleet-trust.ts'
 import type { Suite } from '#shared/crypto/suite.ts'
+import { decodePart, StatementAssembly } from '#shared/fleet/statement-parts.ts'
 import type { Log } from '#shared/platform/log.ts'
 import type { Timer, Timers } from '#shared/platform/timers.ts'
-import { encodeCbor } from '#shared/telemetry/cbor.ts'
+import { CborError, encodeCbor } from '#shared/telemetry/cbor.ts'
 import { type Outbox, type OutboxRow, refusedSample } from '#shared/telemetry/outbox.ts'
 import { BatchError, encodeBatch } from '#shared/telemetry/reading.ts'
 import { deviceTopic } from '#shared/telemetry/topics.ts'
+import { statementsTopic } from '#shared/telemetry/topics.ts'
 import { Backoff, uniform } from '#shared/time/backoff.ts'
 import { seconds } from '#shared/time/instant.ts'
+import type { FleetKeeper } from './fleet-keeper.ts'
 import type { MqttClient } from './mqtt-client.ts'
 
 export interface UplinkOptions {
@@ -22,6 +26,8 @@ export interface UplinkOptions {
   connect(): Duplex
   /** For stamping the records of gaps, ms since 1970. */
   now(): number
+  /** The statements that we hold, by the name of their set, and where a new set goes. */
+  readonly statements?: Pick<FleetKeeper, 'take'> & { readonly trust: Pick<FleetTrust, 'digest'> }
   /** The outbox failed under us. */
   onOutboxError(error: unknown): void
 }
@@ -44,6 +50,8 @@ export class Uplink {
   #outbox: Outbox | undefined
   #hostKeys: Record<string, readonly string[]> = {}
   #client: MqttClient | undefined
+  readonly #assembly = new StatementAssembly()
+  #heldDigest = ''
   #connected = false
   #wanted = false
   #pumping = false
@@ -136,6 +144,8 @@ export class Uplink {
     this.#connected = true
     this.#options.log.debug('the uplink stands')
     this.#sendHostKeys()
+    client.on('message', (topic, message) => this.#told(topic, message))
+    this.askForStatements()
     void this.#pump()
   }
 
@@ -159,6 +169,30 @@ export class Uplink {
     this.#probe = undefined
     this.#window.rewind()
     client?.end(true)
+  }
+
+  /** The broker sends the set at once where ours has another name, and each change from then on. */
+  askForStatements(): void {
+    const { name, statements, log } = this.#options
+    const client = this.#client
+    if (statements === undefined || client === undefined || !this.#connected) return
+    client.unsubscribe(statementsTopic(name, this.#heldDigest))
+    this.#heldDigest = statements.trust.digest
+    client.subscribe(statementsTopic(name, this.#heldDigest), { qos: 0 }, (error) => {
+      if (error) log.debug({ error: error.message }, 'the broker tells of no statements')
+    })
+  }
+
+  #told(topic: string, message: Uint8Array): void {
+    const { name, statements, log } = this.#options
+    if (topic !== statementsTopic(name)) return
+    try {
+      const whole = this.#assembly.take(decodePart(message))
+      if (whole) statements?.take(whole.digest, whole.statements)
+    } catch (error) {
+      if (!(error instanceof CborError)) throw error
+      log.warn({ error: error.message }, 'the broker sent statements that cannot be read')
+    }
   }
 
   #sendHostKeys(): void {

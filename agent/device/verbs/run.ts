@@ -7,6 +7,7 @@ import { readToken } from '#agent/io/read-token.ts'
 import { isEnrolledFolder, notEnrolled, StateFolder, stateFiles, stateFolderPath } from '#agent/io/state-folder.ts'
 import { nativeSuite } from '#shared/crypto/native.ts'
 import { AditError } from '#shared/errors.ts'
+import { parseFleetKey } from '#shared/fleet/key-fingerprint.ts'
 import { systemClock } from '#shared/platform/clock.ts'
 import { readIfPresent } from '#shared/platform/files.ts'
 import { type FolderLock, lockFolder } from '#shared/platform/lock.ts'
@@ -49,6 +50,8 @@ async function runLocked(flags: RunFlags, folder: StateFolder, config: DeviceCon
   const socket = new AgentSocketServer(async (request) => {
     if (request.op === 'status') return agent.status()
     if (request.op === 'report') return agent.report(request.readings).then(() => ({}))
+    if (request.op === 'fleet-pin')
+      return agent.pinFleetKey(parseFleetKey(String(request.key)), request.replace === true).then(() => ({}))
     throw new AditError('usage', 'The agent knows no such request.', 'Use the programs of the same version.')
   })
   // The door for `status` and the Node API; a path that is too long for it must not cost the tunnel.

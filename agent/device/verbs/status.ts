@@ -25,6 +25,7 @@ function describe(status: DeviceStatus): string[] {
     `certificate  until ${status.certificate.notAfter}${status.certificate.expired ? ' (expired, renewing)' : ''}`,
     `storage      ${storage.state === 'degraded' ? 'storage degraded' : storage.state}${waiting}${storage.error ? `: ${storage.error}` : ''}`,
     `readings     ${readings.listen ?? 'no local listener'}, ${readings.accepted} taken, ${readings.refused} refused${readings.problem ? `: ${readings.problem}` : ''}`,
+    `fleet        ${describeFleet(status.fleet)}`,
     ...(status.clock === 'ok' ? [] : ['clock        below what is known to be possible: check the battery or NTP']),
     ...status.services.map(
       (service) =>
@@ -32,4 +33,13 @@ function describe(status: DeviceStatus): string[] {
         (service.refused === 0 ? '' : `, ${service.refused} refused (${service.lastRefusal})`),
     ),
   ]
+}
+
+function describeFleet(fleet: DeviceStatus['fleet']): string {
+  const { pinned, fingerprint, grants, refusedConnections, refusedStatements } = fleet
+  const key = pinned ? `key ${fingerprint} pinned` : "no key pinned, the broker's word counts"
+  const connections =
+    refusedConnections === 0 ? '' : `, ${refusedConnections} connections refused (${fleet.lastRefusedConnection})`
+  const statements = refusedStatements === 0 ? '' : `, ${refusedStatements} statements refused (${fleet.lastRefusedStatement})`
+  return `${key}, ${grants} grants${connections}${statements}`
 }

@@ -11,6 +11,8 @@ const belongings = [
   stateFiles.agent,
   stateFiles.root,
   stateFiles.floor,
+  stateFiles.fleetKey,
+  stateFiles.statements,
   'known_hosts',
   'tunnel.log',
 ]
