@@ -60,7 +60,13 @@ test('P-06 F-10 NAT state lost, agent sending: the first packet repairs it', (t)
     heard.agent.length = 0
     const from = world.now()
     assert.ok(
-      during(world, 20_000, 200, () => (fromAgent(), fromBroker()), () => heard.agent.length > 0),
+      during(
+        world,
+        20_000,
+        200,
+        () => (fromAgent(), fromBroker()),
+        () => heard.agent.length > 0,
+      ),
       `seed ${seed}`,
     )
     times.push(heard.agent[0]! - from)
