@@ -166,10 +166,6 @@ class Field {
     return this.texts().map((_, i) => new Field((this.#value as unknown[])[i], `${this.#path}[${i}]`).key())
   }
 
-  keys(): string[] {
-    return this.texts().map((_, i) => new Field((this.#value as unknown[])[i], `${this.#path}[${i}]`).key())
-  }
-
   endpoints(): string[] {
     const texts = this.texts()
     if (texts.length === 0) throw this.#refused('at least one HOST:PORT')
