@@ -17,9 +17,11 @@ import type { Log } from '#shared/platform/log.ts'
 import type { Timer, Timers } from '#shared/platform/timers.ts'
 import { Quality } from '#shared/telemetry/reading.ts'
 import { type Clock, type Instant, seconds } from '#shared/time/instant.ts'
+import { agentFactOf } from './agent-fact.ts'
 import type { DeviceConfig } from './config.ts'
 import { HostKeyWatch } from './host-key-watch.ts'
 import { ReadingStore } from './reading-store.ts'
+import { SelfDiagnosis } from './self-diagnosis.ts'
 import { ServiceHost } from './service-host.ts'
 import { type DeviceStatus, statusOf } from './status.ts'
 
@@ -54,6 +56,7 @@ export class DeviceAgent {
   readonly #hostKeys: HostKeyWatch
   readonly #uplink: Uplink
   readonly #renewal: Renewal
+  readonly #doctor: SelfDiagnosis
   #tunnel: Tunnel | undefined
   #mqtt: LocalMqtt | undefined
   #mqttError: string | undefined
@@ -93,6 +96,13 @@ export class DeviceAgent {
       log,
       services: config.services,
       onKeys: (keys) => this.#uplink.setHostKeys(keys),
+    })
+    this.#doctor = new SelfDiagnosis({
+      timers,
+      log,
+      examine: async () => (await selfExamination()).examineSelf(this.#self()),
+      examineHere: async () => (await selfExamination()).examineSelfHere(this.#self()),
+      tell: (diagnosis) => identity.api().tellDiagnosis(diagnosis),
     })
     this.#renewal = new Renewal({ suite, timers, log, identity, onRenewed: (notAfter) => this.#renewed(notAfter) })
   }
@@ -169,6 +179,7 @@ export class DeviceAgent {
     this.#listenAgain?.clear()
     this.#vitals?.clear()
     this.#hostKeys.close()
+    this.#doctor.close()
     this.#renewal.stop()
     await this.#mqtt?.close()
     await this.#uplink.stop()
@@ -192,12 +203,14 @@ export class DeviceAgent {
       })
       log.info({ endpoint, afterMs }, 'tunnel up')
       this.#renewal.hint()
+      this.#doctor.tunnel(true)
       void this.#uplink.start()
       void this.#hostKeys.ask()
     } else if (event.kind === 'connecting') {
       this.#say('connecting', { why: event.why })
       log.info({ why: event.why }, 'looking for the broker')
       this.#uplink.pause()
+      this.#doctor.tunnel(false)
     } else if (event.kind === 'down') this.#say('down', {})
   }
 
@@ -205,6 +218,12 @@ export class DeviceAgent {
     this.#fleet.configure(this.#tunnel?.config)
     this.#fleet.take(digest, statements)
     this.#services.recheck()
+  }
+
+  /** What the doctor examines. */
+  #self() {
+    const { suite, clock, identity } = this.#options
+    return { suite, clock, identity, services: this.#services.services, agent: agentFactOf(this.status()) }
   }
 
   #renewed(notAfter: number): void {
@@ -251,3 +270,6 @@ export class DeviceAgent {
     this.#options.onEvent({ event, ...fields })
   }
 }
+
+/** Loaded when it is first needed: most agents are well. */
+const selfExamination = () => import('#agent/doctor/io/self-examination.ts')

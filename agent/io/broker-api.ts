@@ -30,6 +30,16 @@ export class BrokerApi {
     return isTimestamp ? new Uint8Array(Buffer.from(timestamp, 'hex')) : undefined
   }
 
+  /** What the agent's doctor found, for `adit why`. */
+  async tellDiagnosis(diagnosis: object): Promise<void> {
+    const body = JSON.stringify(diagnosis)
+    const headers = { 'content-type': 'application/json' }
+    const path = '/v1/agent/diagnosis'
+    await firstThatAnswers(this.#urls, async (url) =>
+      bodyOf(await this.#https.request({ url: url + path, method: 'PUT', headers, body, timeoutMs: TIMEOUT_MS })),
+    )
+  }
+
   async #get(path: string): Promise<object> {
     return documentOf(
       await firstThatAnswers(this.#urls, (url) => this.#https.request({ url: url + path, timeoutMs: TIMEOUT_MS })),
