@@ -9,6 +9,7 @@ interface CommonOptions {
 
 export interface EnrolFlags extends CommonOptions {
   claim: string
+  proxy?: string
 }
 
 export interface DoctorFlags extends CommonOptions {
@@ -26,6 +27,7 @@ export interface RunFlags extends CommonOptions {
   service: string[]
   mqtt?: string
   suite?: string
+  proxy?: string
   log?: string
 }
 
@@ -61,6 +63,7 @@ function program(): Command {
       .option('--json', 'JSON lines on standard output')
   verb('enrol', 'turn a claim into an identity')
     .requiredOption('--claim <token>', 'the claim; - reads it from standard input')
+    .option('--proxy <url>', proxyHelp)
     .action(async (flags: EnrolFlags) => (await import('./verbs/enrol.ts')).enrolVerb(flags))
   verb('run', 'hold the tunnel, serve the services, send the readings')
     .option('--claim <token>', 'enrol first, where that has not been done; - reads it from standard input')
@@ -68,6 +71,7 @@ function program(): Command {
     .option('--service <name=addr:port>', 'serve a local TCP service to operators; repeatable', collect, [])
     .option('--mqtt <addr:port|off>', 'where local programs publish readings (default: 127.0.0.1:1883)')
     .option('--suite <suite>', 'protocols of the tunnel: noise (default) or esp')
+    .option('--proxy <url>', proxyHelp)
     .option('--log <level>', 'error, warn, info, debug, trace or silent')
     .action(async (flags: RunFlags) => (await import('./verbs/run.ts')).runVerb(flags))
   verb('status', 'what the running agent knows of itself').action(async (flags: CommonOptions) =>
@@ -92,6 +96,8 @@ function program(): Command {
   )
   return agent
 }
+
+const proxyHelp = 'http://[USER:PASSWORD@]HOST:PORT for what is no UDP, or off (default: HTTPS_PROXY and NO_PROXY)'
 
 const collect = (value: string, before: string[]): string[] => [...before, value]
 

@@ -5,6 +5,7 @@
 
 import { splitHostPort } from '#agent/core/agent-config.ts'
 import { parseService, type Service } from '#agent/core/service.ts'
+import { parseProxy } from '#agent/io/outer-proxy.ts'
 import { AditError } from '#shared/errors.ts'
 import { type LogLevel, logLevels } from '#shared/platform/log.ts'
 import type { OutboxLimits } from '#shared/telemetry/outbox.ts'
@@ -16,6 +17,8 @@ export interface DeviceConfig {
   /** Which protocols the tunnel speaks. */
   readonly suite: SuiteName
   readonly services: readonly Service[]
+  /** `http://[USER:PASSWORD@]HOST:PORT`, or `off`; undefined: the environment's. */
+  readonly proxy: string | undefined
   /** Where local programs publish readings; `explicit` where a person named the place and wants to hear if it is taken. */
   readonly mqtt: { readonly listen: Endpoint; readonly explicit: boolean } | 'off'
   /** Between two rounds of vital signs; undefined: none. */
@@ -29,6 +32,7 @@ export const defaultConfig: DeviceConfig = {
   log: 'info',
   suite: 'noise',
   services: [],
+  proxy: undefined,
   mqtt: { listen: defaultMqtt, explicit: false },
   vitalsEvery: seconds(60),
   outbox: { rows: 200_000, bytes: 64 * 1024 * 1024 },
@@ -48,17 +52,20 @@ export async function parseDeviceConfig(source: string, file: string): Promise<D
     const reason = error.message.split('\n')[0]?.replace(/^Invalid TOML document: /, '') ?? ''
     throw invalid(`${file}:${error.line}`, reason, 'Mend that line; agent/adit-agent.example.toml shows each key.', error)
   }
-  reader.onlyKeys(root, '', ['suite', 'log', 'services', 'readings', 'outbox'])
+  reader.onlyKeys(root, '', ['suite', 'log', 'services', 'network', 'readings', 'outbox'])
   const log = reader.table(root, 'log')
+  const network = reader.table(root, 'network')
   const readings = reader.table(root, 'readings')
   const outbox = reader.table(root, 'outbox')
   reader.onlyKeys(log, 'log', ['level'])
+  reader.onlyKeys(network, 'network', ['proxy'])
   reader.onlyKeys(readings, 'readings', ['mqtt', 'vitals'])
   reader.onlyKeys(outbox, 'outbox', ['readings', 'megabytes'])
   return {
     log: reader.oneOf(log, 'level', logLevels) ?? defaultConfig.log,
     suite: reader.oneOf(root, 'suite', suiteNames) ?? defaultConfig.suite,
     services: reader.services(reader.table(root, 'services')),
+    proxy: reader.with(network, 'proxy', proxySetting),
     mqtt: reader.with(readings, 'mqtt', parseMqtt) ?? defaultConfig.mqtt,
     vitalsEvery: 'vitals' in readings ? reader.with(readings, 'vitals', parseInterval) : defaultConfig.vitalsEvery,
     outbox: {
@@ -66,6 +73,12 @@ export async function parseDeviceConfig(source: string, file: string): Promise<D
       bytes: (reader.integer(outbox, 'megabytes', 1, 1_000_000) ?? defaultConfig.outbox.bytes / 2 ** 20) * 2 ** 20,
     },
   }
+}
+
+/** As after `--proxy`; empty: the environment's. Throws AditError `config-invalid`. */
+function proxySetting(text: string): string | undefined {
+  if (text !== '' && text !== 'off') parseProxy(text, 'The proxy')
+  return text === '' ? undefined : text
 }
 
 /** `ADDR:PORT` or `off`, as after `--mqtt`. Throws AditError `config-invalid`. */

@@ -17,6 +17,7 @@ import type { Log } from '#shared/platform/log.ts'
 import type { Timer, Timers } from '#shared/platform/timers.ts'
 import { Quality } from '#shared/telemetry/reading.ts'
 import { type Clock, type Instant, seconds } from '#shared/time/instant.ts'
+import { endpointText } from '#shared/wire/endpoint.ts'
 import { agentFactOf } from './agent-fact.ts'
 import type { DeviceConfig } from './config.ts'
 import { HostKeyWatch } from './host-key-watch.ts'
@@ -27,7 +28,7 @@ import { type DeviceStatus, statusOf } from './status.ts'
 
 /** What `run --json` prints, one a line, with `event` first. */
 export interface DeviceEvent {
-  readonly event: 'starting' | 'connecting' | 'up' | 'down' | 'enrolled' | 'renewed'
+  readonly event: 'starting' | 'connecting' | 'up' | 'down' | 'finding' | 'enrolled' | 'renewed'
   readonly [field: string]: unknown
 }
 
@@ -115,6 +116,9 @@ export class DeviceAgent {
     const agent = new DeviceAgent(options, fleet)
     await agent.#listenForReadings(config.mqtt)
     agent.#say('starting', { name: identity.record.name })
+      root: identity.root,
+      proxy: identity.proxy,
+      onFinding: ({ code, text, mend }) => agent.#say('finding', { code, text, mend }),
     agent.#tunnel = await Tunnel.open({
       suite,
       clock,
@@ -150,6 +154,7 @@ export class DeviceAgent {
   }
 
   /** The owner of the device pins the administrator's key. Throws `fleet-key-refused` where another is pinned, unless `replace`. */
+      wall: clock.wall(),
   async pinFleetKey(key: Uint8Array, replace: boolean): Promise<void> {
     await this.#fleet.pin(key, replace)
     this.#services.recheck()
@@ -193,7 +198,7 @@ export class DeviceAgent {
     const { log } = this.#options
     const tunnel = this.#tunnel
     if (event.kind === 'up') {
-      const endpoint = `${event.endpoint.address}:${event.endpoint.port}`
+      const endpoint = tunnel?.outer?.describe(event.endpoint) ?? endpointText(event.endpoint)
       const afterMs = Math.round(this.#options.clock.now() - this.#startedAt)
       this.#say('up', {
         name: this.#options.identity.record.name,

@@ -1,14 +1,15 @@
 import type { FleetTrust } from '#agent/core/fleet-trust.ts'
 import type { Identity } from '#agent/io/identity.ts'
 import type { LocalMqttCounters } from '#agent/io/local-mqtt.ts'
+import type { Finding } from '#agent/io/outer-finding.ts'
 import type { HostKeys } from '#agent/io/ssh-host-keys.ts'
 import type { Tunnel } from '#agent/io/tunnel.ts'
 import { nativeSuite } from '#shared/crypto/native.ts'
 import { keyFingerprint } from '#shared/fleet/key-fingerprint.ts'
 import { version } from '#shared/platform/version.ts'
-import type { Instant } from '#shared/time/instant.ts'
+import type { Instant, WallTime } from '#shared/time/instant.ts'
 import type { Endpoint, SuiteName } from '#shared/tunnel/association.ts'
-import { endpointText } from '#shared/wire/endpoint.ts'
+import { type Carrier, carrierOf, endpointText } from '#shared/wire/endpoint.ts'
 import type { StorageStatus } from './reading-store.ts'
 import type { ServiceStatus } from './service-host.ts'
 
@@ -21,7 +22,10 @@ export interface DeviceStatus {
     readonly state: string
     readonly sinceSeconds: number
     readonly suite: SuiteName | null
+    /** Of a stream its URL, and the proxy that it goes through. */
     readonly endpoint: string | null
+    /** What bears the datagrams. */
+    readonly carrier: 'udp' | Carrier | null
     /** Age of the last authentic packet from the broker: what `state` rests on. */
     readonly evidenceAgeSeconds: number | null
     readonly addresses: readonly string[]
@@ -29,6 +33,8 @@ export interface DeviceStatus {
     readonly receivedBytes: number
     readonly handshakes: number
   }
+  /** What stands between us and the broker, as far as it was met. */
+  readonly findings: readonly (Omit<Finding, 'at'> & { readonly ageSeconds: number })[]
   readonly certificate: { readonly notAfter: string; readonly expired: boolean }
   readonly clock: 'ok' | 'below-floor'
   readonly services: readonly ServiceStatus[]
@@ -59,6 +65,7 @@ export interface DeviceStatus {
 
 export interface StatusParts {
   readonly now: Instant
+  readonly wall: WallTime
   readonly startedAt: Instant
   readonly identity: Identity
   readonly tunnel: Tunnel | undefined
@@ -86,13 +93,18 @@ export function statusOf(parts: StatusParts): DeviceStatus {
       state: tunnel?.core.state ?? 'starting',
       sinceSeconds: age(tunnel?.core.since) ?? 0,
       suite: association?.suite ?? null,
-      endpoint: textOf(association?.endpoint),
+      endpoint: (association?.endpoint && tunnel?.outer?.describe(association.endpoint)) ?? null,
+      carrier: association?.endpoint ? (carrierOf(association.endpoint) ?? 'udp') : null,
       evidenceAgeSeconds: age(association?.lastAuthentic),
       addresses: tunnel?.config?.inner.addresses ?? [],
       sentBytes: association?.counters.outerSent ?? 0,
       receivedBytes: association?.counters.outerReceived ?? 0,
       handshakes: association?.counters.handshakes ?? 0,
     },
+    findings: (tunnel?.outer?.findings ?? []).map(({ at, ...finding }) => ({
+      ...finding,
+      ageSeconds: Math.max(0, Math.round((parts.wall - at) / 1000)),
+    })),
     certificate: {
       notAfter: new Date(identity.leaf.notAfter).toISOString(),
       expired: identity.leaf.notAfter < identity.floors.time.now(),

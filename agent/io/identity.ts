@@ -15,12 +15,15 @@ import { addressesOf } from './endpoint-resolver.ts'
 import { leafOf, requestCertificate } from './est.ts'
 import { savePin } from './fleet-keeper.ts'
 import { Floors, type FloorsRole } from './floors.ts'
+import { type FindProxy, proxyFinder } from './outer-proxy.ts'
 import type { AgentKeys, AgentRecord, Certificates, StateFolder } from './state-folder.ts'
 
 export interface IdentityPorts {
   readonly suite: Suite
   readonly clock: Clock
   readonly log: Log
+  /** `http://[USER:PASSWORD@]HOST:PORT` or `off`; undefined: what was said at enrolment, or the environment's. */
+  readonly proxy?: string | undefined
 }
 
 /** Patience with the whole of a broker that does not answer, shared among its URLs. */
@@ -33,6 +36,8 @@ export class Identity {
   readonly keys: AgentKeys
   readonly record: AgentRecord
   readonly floors: Floors
+  /** Through which proxy a place is reached. */
+  readonly proxy: FindProxy
   readonly #suite: Suite
   readonly #proven = new Map<string, string>()
   #certificates: Certificates
@@ -43,6 +48,7 @@ export class Identity {
     parts: { folder: StateFolder; keys: AgentKeys; record: AgentRecord; certificates: Certificates; floors: Floors },
   ) {
     this.#suite = ports.suite
+    this.proxy = proxyFinder(ports.proxy ?? parts.record.proxy)
     this.folder = parts.folder
     this.keys = parts.keys
     this.record = parts.record
@@ -73,7 +79,8 @@ export class Identity {
   https(): HttpsClient {
     this.#https ??= new HttpsClient({
       suite: this.#suite,
-      trust: { rootDer: decodePem('CERTIFICATE', this.#certificates.root)[0]! },
+      trust: { rootDer: this.root },
+      proxy: this.proxy,
       time: () => this.floors.time.floor,
       identity: { key: this.keys.identityPem, chain: this.#certificates.chain },
       lastGoodAddresses: (host) => addressesOf(host, this.record),
@@ -85,6 +92,11 @@ export class Identity {
   /** Where each host of the API has proven itself last, since the start. */
   get provenAddresses(): ReadonlyMap<string, string> {
     return this.#proven
+  }
+
+  /** DER of the fleet's root, which the claim pinned. */
+  get root(): Uint8Array {
+    return decodePem('CERTIFICATE', this.#certificates.root)[0]!
   }
 
   api(): BrokerApi {
@@ -134,7 +146,7 @@ export interface EnrolOptions extends IdentityPorts {
  * doing the same again: the broker gives the same claim and key the same certificate.
  */
 export async function enrol({ folder, token, role, speaks, onProgress = () => {}, ...ports }: EnrolOptions): Promise<Identity> {
-  const { suite } = ports
+  const { suite, proxy } = ports
   const claim = decodeClaim(token, suite)
   if (claim.role !== role) throw wrongRole(claim.role)
   if (await folder.certificates()) throw alreadyEnrolled(folder)
@@ -142,11 +154,18 @@ export async function enrol({ folder, token, role, speaks, onProgress = () => {}
   const keys = await folder.makeKeys(suite)
   const floors = await Floors.open(folder.file('floor'), ports.clock, ports.log)
   onProgress(`asking ${claim.api[0]}`)
-  const { chain, root } = await redeem(claim, keys, floors, suite)
+  const { chain, root } = await redeem(claim, keys, floors, ports)
   const { name } = leafOf(chain)
   const addresses = claimedAddresses(claim)
   if (claim.fleetKey) await savePin(folder, claim.fleetKey)
-  await folder.saveRecord({ api: claim.api, name, role, ...(speaks && { suite: speaks }), ...(addresses && { addresses }) })
+  await folder.saveRecord({
+    api: claim.api,
+    name,
+    role,
+    ...(speaks && { suite: speaks }),
+    ...(proxy && { proxy }),
+    ...(addresses && { addresses }),
+  })
   await folder.saveCertificates({ chain, root })
   onProgress(`enrolled as ${name}`)
   const identity = (await Identity.load(folder, ports))!
@@ -154,13 +173,14 @@ export async function enrol({ folder, token, role, speaks, onProgress = () => {}
   return (await Identity.load(folder, ports))!
 }
 
-async function redeem(claim: Claim, keys: AgentKeys, floors: Floors, suite: Suite): Promise<Certificates> {
+async function redeem(claim: Claim, keys: AgentKeys, floors: Floors, { suite, proxy }: IdentityPorts): Promise<Certificates> {
   const addresses = claimedAddresses(claim) ?? {}
   const https = new HttpsClient({
     suite,
     trust: { rootFingerprint: claim.ca },
     time: () => floors.time.floor,
     lastGoodAddresses: (host) => addresses[host] ?? [],
+    proxy: proxyFinder(proxy),
   })
   try {
     const request = { keys, name: claim.role, credentials: claim }

@@ -6,14 +6,18 @@ import { toAditError } from '#shared/errors.ts'
 import type { NetstackLimits } from '#shared/netstack/options.ts'
 import { Driver } from '#shared/platform/driver.ts'
 import type { Log } from '#shared/platform/log.ts'
+import { resolveHost } from '#shared/platform/resolve-host.ts'
 import type { Timer, Timers } from '#shared/platform/timers.ts'
-import { UdpSocket } from '#shared/platform/udp.ts'
 import { Backoff, uniform } from '#shared/time/backoff.ts'
 import { type Clock, hours, milliseconds, seconds } from '#shared/time/instant.ts'
-import type { EndpointPorts, SuiteName } from '#shared/tunnel/association.ts'
+import { type EndpointPorts, type SuiteName, sameEndpoint } from '#shared/tunnel/association.ts'
+import { type Endpoint, isCarried } from '#shared/wire/endpoint.ts'
 import type { BrokerApi } from './broker-api.ts'
-import { knownEndpoints, type Lookup, proveAddress, resolveHosts } from './endpoint-resolver.ts'
+import { addressesOf, knownEndpoints, type Lookup, proveAddress, resolveHosts } from './endpoint-resolver.ts'
 import type { Floors } from './floors.ts'
+import type { Finding } from './outer-finding.ts'
+import type { FindProxy } from './outer-proxy.ts'
+import { OuterWays } from './outer-ways.ts'
 import type { AgentKeys, AgentRecord, StateFolder } from './state-folder.ts'
 
 type HubMaker = (ports: EndpointPorts) => EspHub
@@ -31,10 +35,15 @@ export interface TunnelOptions {
   api(): BrokerApi
   /** Where hosts of the API have proven themselves. */
   provenAddresses?(): ReadonlyMap<string, string>
+  /** DER of the fleet's root. */
+  readonly root: Uint8Array
+  readonly proxy: FindProxy
   /** The protocols of the tunnel. For esp, `ike` says who we are under the certificate of the moment. */
   readonly speaks?: SuiteName
   ike?(): IkeIdentity
   onEvent?(event: AgentEvent): void
+  /** Something on the way was met that a person may want to know of. */
+  onFinding?(finding: Finding): void
   /** Where the netstack's defaults are too large. */
   limits?: Partial<NetstackLimits>
   /** For tests. */
@@ -47,7 +56,7 @@ const REFRESH_EVERY = hours(6)
 const RESOLVE_EVERY = seconds(30)
 
 /**
- * An AgentCore with a UDP socket, timers and a memory: what both roles run. The tunnel starts from what the state folder knows, and
+ * An AgentCore with its ways to the outside, timers and a memory: what both roles run. The tunnel starts from what the state folder knows, and
  * DNS and API correct it in the background, so that neither can keep it from coming up (F-08).
  */
 export class Tunnel {
@@ -56,7 +65,7 @@ export class Tunnel {
   readonly #driver: Driver
   readonly #backoff: Backoff
   #hub: EspHub | undefined
-  #socket: UdpSocket | undefined
+  #outer: OuterWays | undefined
   #record: AgentRecord
   #refresh: Timer | undefined
   #resolve: Timer | undefined
@@ -80,7 +89,8 @@ export class Tunnel {
       netstack: { defer: (task) => setImmediate(task), ...(limits && { limits }) },
       ...(hub && { hub: (tunnel) => (this.#hub = hub(tunnel)) }),
       ports: {
-        send: (datagram, to) => void this.#socket?.send(datagram, to),
+        send: (datagram, to) => void this.#outer?.send(datagram, to),
+        rebind: () => this.#outer?.rebind(),
         nextTimestamp: () => floors.nextTimestamp(),
         wake: (at) => this.#driver.wake(at),
         event: (event) => this.#event(event),
@@ -91,8 +101,7 @@ export class Tunnel {
   /** Begins at once, and without waiting for anything: `onEvent` tells when it is up. */
   static async open(options: TunnelOptions): Promise<Tunnel> {
     const tunnel = new Tunnel(options, options.speaks === 'esp' ? await espHub(options) : undefined)
-    const socket = await UdpSocket.bind({ port: 0, onDatagram: (datagram, from) => tunnel.core.receive(datagram, from) })
-    tunnel.#socket = socket
+    tunnel.#outer = await tunnel.#openWays()
     tunnel.#driver.add(tunnel.core)
     const { config } = options.record
     if (config) tunnel.#configure(config)
@@ -103,6 +112,11 @@ export class Tunnel {
 
   get config(): AgentConfig | undefined {
     return this.#record.config
+  }
+
+  /** The ways to the broker, and what was met on them. */
+  get outer(): OuterWays | undefined {
+    return this.#outer
   }
 
   get record(): AgentRecord {
@@ -121,7 +135,7 @@ export class Tunnel {
     this.#resolve?.clear()
     this.core.stop()
     this.#driver.close()
-    await this.#socket?.close()
+    await this.#outer?.close()
     await this.#saving
   }
 
@@ -129,14 +143,44 @@ export class Tunnel {
     this.core.configure(config, this.#known(config), this.#record.lastEndpoint)
   }
 
-  #known(config: AgentConfig): ReturnType<typeof knownEndpoints> {
-    return knownEndpoints(config.broker.endpoints, this.#record)
+  /** Streams after UDP: they are for where it is blocked. */
+  #known(config: AgentConfig): Endpoint[] {
+    const streams = this.#outer?.setStreams(config.broker.streams ?? []) ?? []
+    return [...knownEndpoints(config.broker.endpoints, this.#record), ...streams]
+  }
+
+  async #openWays(): Promise<OuterWays> {
+    const { suite, clock, timers, log, root, proxy, floors, onFinding, lookup } = this.#options
+    return OuterWays.open({
+      ...{ suite, clock, timers, log, proxy },
+      root: () => root,
+      time: () => floors.time.floor,
+      resolve: (host) => resolveHost(host, { lastGood: addressesOf(host, this.#record), ...(lookup && { lookup }) }),
+      onDatagram: (datagram, from) => {
+        this.core.receive(datagram, from)
+      },
+      onReopened: (endpoint) => this.#showOurselves(endpoint),
+      onReleased: () => this.core.nudge(),
+      onFinding: (finding) => onFinding?.(finding),
+      isPath: (endpoint) => this.core.state === 'up' && sameEndpoint(this.core.association?.endpoint, endpoint),
+    })
+  }
+
+  /** To the broker a stream that was made anew is another place, to which it sends nothing before it has heard us there. */
+  #showOurselves(endpoint: Endpoint): void {
+    const { association } = this.core
+    if (this.core.state !== 'up' || association === undefined || !sameEndpoint(association.endpoint, endpoint)) return
+    this.core.endpoint.sendKeepalive(association, this.#options.clock.now())
+    // A broker that was restarted knows no session of ours, and cannot call where a stream was.
+    this.core.networkChanged()
+    this.#driver.kick()
   }
 
   #event(event: AgentEvent): void {
     if (event.kind === 'up' || event.kind === 'roamed') {
       this.#backoff.reset()
-      this.#remember({ lastEndpoint: event.endpoint, ...this.#proven([event.endpoint.address]) })
+      // What a stream is called means nothing at the next start.
+      if (!isCarried(event.endpoint)) this.#remember({ lastEndpoint: event.endpoint, ...this.#proven([event.endpoint.address]) })
     }
     if (event.kind === 'connecting') void this.#resolveHosts()
     if (event.kind === 'ask-timestamp') void this.#askTimestamp()

@@ -31,8 +31,9 @@ export function program(): Command {
   verb('login', 'enrol this machine as an operator')
     .requiredOption('--claim <token>', 'the claim; - reads it from standard input')
     .option('--suite <suite>', 'protocols of the tunnel: noise or esp', 'noise')
-    .action(async (options: { claim: string; suite: string }, command: Command) =>
-      (await import('#agent/operator/verbs/login.ts')).login(contextOf(command), options.claim, parseSuiteName(options.suite)),
+    .option('--proxy <url>', 'http://[USER:PASSWORD@]HOST:PORT, or off; it is remembered (default: HTTPS_PROXY and NO_PROXY)')
+    .action(async ({ claim, suite, proxy }: { claim: string; suite: string; proxy?: string }, command: Command) =>
+      (await import('#agent/operator/verbs/login.ts')).login(contextOf(command), { claim, proxy, speaks: parseSuiteName(suite) }),
     )
   const devices = verb('devices', 'list the devices that you may reach').action(async (_options, command: Command) =>
     (await import('#agent/operator/verbs/devices.ts')).devices(contextOf(command)),

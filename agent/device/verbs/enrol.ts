@@ -20,6 +20,7 @@ export async function enrolVerb(flags: EnrolFlags): Promise<void> {
       folder,
       token,
       role: 'device',
+      proxy: flags.proxy,
       onProgress: (step) => {
         if (!flags.json) process.stderr.write(`${step}\n`)
       },

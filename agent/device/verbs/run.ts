@@ -39,7 +39,7 @@ export async function runVerb(flags: RunFlags): Promise<void> {
 }
 
 async function runLocked(flags: RunFlags, folder: StateFolder, config: DeviceConfig, log: Log, lock: FolderLock): Promise<void> {
-  const ports = { suite: nativeSuite, clock: systemClock, log }
+  const ports = { suite: nativeSuite, clock: systemClock, log, proxy: config.proxy }
   const say = (event: DeviceEvent): void => {
     if (flags.json) process.stdout.write(`${JSON.stringify({ ...event, at: new Date(systemClock.wall()).toISOString() })}\n`)
   }
@@ -100,6 +100,7 @@ async function readConfig(flags: RunFlags, state: string): Promise<DeviceConfig>
     ...file,
     services: mergeServices(file.services, flags.service.map(parseServiceFlag)),
     mqtt: flags.mqtt === undefined ? file.mqtt : parseMqtt(flags.mqtt),
+    proxy: flags.proxy ?? file.proxy,
     suite: flags.suite === undefined ? file.suite : parseSuiteName(flags.suite),
     log: flags.log === undefined ? file.log : logLevelOf(flags.log),
   }

@@ -26,6 +26,7 @@ function describe(status: DeviceStatus): string[] {
     `storage      ${storage.state === 'degraded' ? 'storage degraded' : storage.state}${waiting}${storage.error ? `: ${storage.error}` : ''}`,
     `readings     ${readings.listen ?? 'no local listener'}, ${readings.accepted} taken, ${readings.refused} refused${readings.problem ? `: ${readings.problem}` : ''}`,
     `fleet        ${describeFleet(status.fleet)}`,
+    ...status.findings.map(({ text, mend }) => `network      ${text} ${mend}`),
     ...(status.clock === 'ok' ? [] : ['clock        below what is known to be possible: check the battery or NTP']),
     ...status.services.map(
       (service) =>

@@ -47,6 +47,8 @@ async function serve(stateFolder: string): Promise<void> {
     record: operator.record,
     floors: operator.floors,
     api: () => operator.api(),
+    root: operator.root,
+    proxy: operator.proxy,
     provenAddresses: () => operator.provenAddresses,
     speaks: operator.record.suite ?? 'noise',
     ike: () => operator.ike(),

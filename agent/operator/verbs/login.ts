@@ -6,7 +6,10 @@ import { operatorPorts } from '#agent/operator/io/operator-identity.ts'
 import type { SuiteName } from '#shared/tunnel/association.ts'
 
 /** `adit login --claim TOKEN|- [--suite noise|esp]`: makes keys here and turns the claim into an operator's certificate. */
-export async function login(context: OperatorContext, claim: string, speaks: SuiteName): Promise<void> {
+export async function login(
+  context: OperatorContext,
+  { claim, speaks, proxy }: { claim: string; speaks: SuiteName; proxy: string | undefined },
+): Promise<void> {
   const token = await readToken(claim)
   const folder = await StateFolder.open(context.stateFolder)
   const identity = await enrol({
@@ -15,6 +18,7 @@ export async function login(context: OperatorContext, claim: string, speaks: Sui
     token,
     role: 'operator',
     speaks,
+    proxy,
     onProgress: (step) => {
       if (!context.json) context.note(`${step} …`)
     },
