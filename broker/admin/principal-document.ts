@@ -15,6 +15,7 @@ export const document = (principal: Principal, now: number): object => ({
   wireguard: principal.stock && principal.ipsec === undefined,
   ipsec: principal.ipsec === undefined ? null : ipsecOf(principal.ipsec),
   subnets: principal.subnets,
+  data: principal.data ?? null,
   created: isoTime(principal.createdAt),
   expires: isoTime(principal.expiresAt),
   revoked: isoTime(principal.revokedAt),
@@ -30,6 +31,7 @@ export const tunnelDocument = (live: LiveTunnel | undefined): object | null =>
         endpoint: live.presence.endpoint ?? null,
         since: isoTime(live.presence.since),
         heard: isoTime(live.presence.lastAuthentic),
+        keepalive: isoTime(live.presence.lastHint),
         ike: live.esp?.ike ?? null,
         childSas: live.esp?.childSas ?? [],
       }

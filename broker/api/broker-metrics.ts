@@ -4,8 +4,11 @@ import type { Registry } from '#broker/registry/registry.ts'
 
 interface Sources {
   gateway: Pick<GatewayView, 'counters'>
-  registry: Pick<Registry, 'directory'>
+  registry: Pick<Registry, 'directory' | 'dataUse'>
 }
+
+/** Devices that have a series of their own. */
+const namedDevices = 50
 
 /** Upper bounds of the request histogram, seconds. */
 const buckets = [0.001, 0.005, 0.02, 0.1, 0.5, 2, 10, 60]
@@ -16,6 +19,7 @@ export class BrokerMetrics {
   readonly #requests: Histogram<'route' | 'status'>
 
   constructor({ gateway, registry }: Sources) {
+    this.#dataUse({ gateway, registry })
     const registers = [this.#registry]
     collectDefaultMetrics({ register: this.#registry })
     this.#requests = new Histogram({
@@ -63,6 +67,30 @@ export class BrokerMetrics {
       collect() {
         this.reset()
         for (const [reason, n] of Object.entries(gateway.counters().drops)) this.inc({ reason }, n)
+      },
+    })
+  }
+
+  /** Of the costliest few by name, and of all others together: a fleet of thousands must not make thousands of series. */
+  #dataUse({ registry }: Sources): void {
+    new Gauge({
+      name: 'adit_device_outer_bytes',
+      help: 'Bytes of each tunnel at the interface this month, with IP and UDP headers; device "other": all but the costliest',
+      labelNames: ['device'],
+      registers: [this.#registry],
+      collect() {
+        this.reset()
+        const uses: [name: string, bytes: number][] = []
+        for (const { id, name, revokedAt } of registry.directory.all('device')) {
+          const use = revokedAt === undefined ? registry.dataUse.of(id) : undefined
+          if (use) uses.push([name, use.monthBytes])
+        }
+        uses.sort(([, a], [, b]) => b - a)
+        for (const [device, bytes] of uses.slice(0, namedDevices)) this.set({ device }, bytes)
+        this.set(
+          { device: 'other' },
+          uses.slice(namedDevices).reduce((sum, [, bytes]) => sum + bytes, 0),
+        )
       },
     })
   }

@@ -14,6 +14,7 @@ import { deviceAcceptKey } from './verbs/device-accept-key.ts'
 import { deviceAdd } from './verbs/device-add.ts'
 import { deviceList } from './verbs/device-list.ts'
 import { deviceRevoke } from './verbs/device-revoke.ts'
+import { deviceSet } from './verbs/device-set.ts'
 import { deviceShow } from './verbs/device-show.ts'
 import { deviceTag } from './verbs/device-tag.ts'
 import { fleetImport } from './verbs/fleet-import.ts'
@@ -36,7 +37,7 @@ const verbs: readonly AddVerb[] = [run, status, audit, negotiations]
 const nouns: readonly [noun: string, summary: string, verbs: readonly AddVerb[]][] = [
   ['claim', 'rights to enrol', [claimCreate, claimList, claimRevoke]],
   ['grant', 'who may reach what', [grantAdd, grantList, grantRevoke]],
-  ['device', 'devices of the fleet', [deviceList, deviceAdd, deviceShow, deviceRevoke, deviceTag, deviceAcceptKey]],
+  ['device', 'devices of the fleet', [deviceList, deviceAdd, deviceShow, deviceRevoke, deviceTag, deviceSet, deviceAcceptKey]],
   ['operator', 'people with a tunnel', [operatorList, operatorRevoke]],
   [
     'fleet',

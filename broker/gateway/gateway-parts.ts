@@ -1,4 +1,5 @@
 import type { StatementSource } from '#broker/fleet/statement-source.ts'
+import { EndpointEvidence } from '#broker/gateway/endpoint-evidence.ts'
 import { FlowJournal } from '#broker/gateway/flow-journal.ts'
 import { GatewayPolicy } from '#broker/gateway/flow-policy.ts'
 import { Ipsec, type IpsecOptions } from '#broker/gateway/ipsec.ts'
@@ -38,6 +39,7 @@ type GatewayStores =
   | 'certificates'
   | 'peerSecrets'
   | 'negotiations'
+  | 'dataUse'
   | 'onChange'
 
 export interface GatewayOptions {
@@ -89,6 +91,7 @@ export interface GatewayParts {
   taken: TakenTimestamps
   policy: GatewayPolicy
   presence: PresenceTable
+  evidence: EndpointEvidence
   writer: PresenceWriter
   journal: FlowJournal
   stun: StunResponder
@@ -102,7 +105,7 @@ export interface GatewayParts {
 /** Puts the parts together around one engine. */
 export async function assembleGateway(
   options: GatewayOptions,
-  on: { event(event: TunnelEvent): void; goodbye(device: Principal): void },
+  on: { event(event: TunnelEvent): void; goodbye(device: Principal): void; pace(device: Principal, seconds: number): void },
 ): Promise<GatewayParts> {
   const { registry, suite, clock, timers, log, mqttPort } = options
   const { directory, fleet } = registry
@@ -110,6 +113,7 @@ export async function assembleGateway(
   const journal = new FlowJournal({ audit: registry.audit, directory, clock, log })
   const policy = new GatewayPolicy({ registry, clock, journal, mqttPort })
   const stun = new StunResponder()
+  const evidence = new EndpointEvidence()
   const alternates = options.stunAlternates ?? []
   let stunSockets: StunSockets | undefined
   const streams = new StreamDoor({
@@ -134,6 +138,7 @@ export async function assembleGateway(
       flowLimits,
     ),
     event: on.event,
+    meter: evidence,
     noise(ports) {
       noise = new WireguardEndpoint({
         suite,
@@ -177,12 +182,13 @@ export async function assembleGateway(
     sink,
     log,
     goodbye: on.goodbye,
+    pace: on.pace,
     ...(courier && { listening: (device, held, send) => courier.listen(device.id, held, send) }),
   })
   log.debug({ key: toHex(noise.publicKey), inner: fleet.broker }, 'gateway ready')
   const endpoints: PeerEndpoint[] = ipsec ? [noise, ipsec.endpoint] : [noise]
   const peers = new Peers({ directory, clock, endpoints, plane: engine.plane })
-  const presence = new PresenceTable(clock, (endpoint) => streams.describe(endpoint))
+  const presence = new PresenceTable(clock, { describe: (endpoint) => streams.describe(endpoint), places: evidence })
   const writer = new PresenceWriter({ registry, peers, presence, taken, timers, log })
   return {
     options,
@@ -195,6 +201,7 @@ export async function assembleGateway(
     taken,
     policy,
     presence,
+    evidence,
     writer,
     journal,
     stun,

@@ -1,6 +1,8 @@
+import { parseEndpointText } from '#broker/endpoint-text.ts'
 import { type EspFacts, espFacts } from '#broker/gateway/esp-facts.ts'
 import { assembleGateway, type GatewayOptions, type GatewayParts, netstackLimits } from '#broker/gateway/gateway-parts.ts'
 import { type Call, recallKnown } from '#broker/gateway/known-devices.ts'
+import { PresenceWatch } from '#broker/gateway/presence-watch.ts'
 import { Reawakening } from '#broker/gateway/reawakening.ts'
 import type { StreamDoor } from '#broker/gateway/stream-door.ts'
 import type { GatewayCounters, GatewayView, Presence } from '#broker/gateway/view.ts'
@@ -24,6 +26,7 @@ const renewalEvery = hours(1)
  */
 export class Gateway implements GatewayView {
   readonly #parts: GatewayParts
+  readonly #watch: PresenceWatch
   #reawakening: Reawakening<Call> | undefined
   #upkeep: Timer | undefined
   #renewal: Timer | undefined
@@ -32,6 +35,13 @@ export class Gateway implements GatewayView {
 
   private constructor(parts: GatewayParts) {
     this.#parts = parts
+    this.#watch = new PresenceWatch({
+      clock: parts.options.clock,
+      timers: parts.options.timers,
+      presence: (principal) => this.presence(principal),
+      probe: (principal, timeoutMs) => this.probe(principal, timeoutMs),
+      unanswered: (principal, asked) => parts.presence.unanswered(principal.id, asked),
+    })
   }
 
   /** Binds the port and calls the devices that an earlier run knew. Throws AditError `port-in-use`. */
@@ -39,6 +49,7 @@ export class Gateway implements GatewayView {
     const parts = await assembleGateway(options, {
       event: (event) => gateway.#event(event),
       goodbye: (device) => parts.presence.goodbye(device.id),
+      pace: (device, paceSeconds) => parts.presence.setPace(device.id, seconds(paceSeconds)),
     })
     const gateway: Gateway = new Gateway(parts)
     await gateway.#restore()
@@ -84,6 +95,11 @@ export class Gateway implements GatewayView {
     const association = ipsec && peers.of(principal.id)
     const esp = association && ipsec.endpoint.association(association.peerKey)
     return esp === association && esp ? espFacts(esp, options.clock) : undefined
+  }
+
+  /** Somebody looks at these: what is said of them rests on proofs from now on. */
+  watch(principals: Iterable<Principal>): void {
+    this.#watch.watch(principals)
   }
 
   async probe(principal: Principal, timeoutMs: number): Promise<boolean> {
@@ -155,11 +171,12 @@ export class Gateway implements GatewayView {
 
   /** No new work; what is under way is written. */
   async drain(): Promise<void> {
-    const { options, engine, writer, mqtt, ipsec, journal } = this.#parts
+    const { options, engine, evidence, writer, mqtt, ipsec, journal } = this.#parts
     this.#stopListening?.()
     this.#reawakening?.stop()
     this.#upkeep?.clear()
     this.#renewal?.clear()
+    this.#watch.stop()
     writer.stop()
     this.#parts.courier?.close()
     await mqtt.close()
@@ -167,7 +184,8 @@ export class Gateway implements GatewayView {
     ipsec?.redirect()
     engine.plane.filter.revoke(() => true)
     journal.flush(options.clock.now(), true)
-    await writer.sweep()
+    options.registry.dataUse.count(evidence.take())
+    await Promise.all([writer.sweep(), options.registry.dataUse.flush()])
   }
 
   async close(): Promise<void> {
@@ -178,10 +196,14 @@ export class Gateway implements GatewayView {
   }
 
   async #restore(): Promise<void> {
-    const { options, engine, peers, presence, noise, ipsec, taken } = this.#parts
+    const { options, engine, peers, presence, evidence, noise, ipsec, taken } = this.#parts
     const { registry, clock } = options
     const records = await registry.presence.loadEndpoints()
     presence.restore(records)
+    for (const { principalId, endpoint: text } of records) {
+      const endpoint = parseEndpointText(text)
+      if (endpoint) evidence.place(principalId, endpoint)
+    }
     ipsec?.restore(records)
     const known = { directory: registry.directory, clock, peers, noise, esp: ipsec?.endpoint, taken }
     this.#reawakening = new Reawakening<Call>(recallKnown(records, known), options, (call) => {
@@ -241,7 +263,10 @@ export class Gateway implements GatewayView {
     if (peers.refresh(principal) !== 'kept') mqtt.cut(principal.id)
     if (change.kind === 'revoked') presence.forget(principal.id)
     // Tags and groups decide what grants mean.
-    if (change.kind === 'changed') this.#dropForbiddenFlows()
+    if (change.kind === 'changed') {
+      this.#dropForbiddenFlows()
+      mqtt.tellConfigChanged(principal)
+    }
     engine.kick()
   }
 
@@ -251,8 +276,9 @@ export class Gateway implements GatewayView {
   }
 
   #armUpkeep(): void {
-    const { options, journal, writer } = this.#parts
+    const { options, journal, writer, evidence } = this.#parts
     this.#upkeep = options.timers.setTimer(upkeepEvery, () => {
+      options.registry.dataUse.count(evidence.take())
       this.#dropExpired()
       journal.flush(options.clock.now())
       this.#armUpkeep()

@@ -9,6 +9,10 @@ export interface Presence {
   since?: number
   /** Wall-clock ms of the last authentic packet of any kind. */
   lastAuthentic?: number
+  /** Wall-clock ms of the last datagram from the known endpoint, of any kind: a hint, which nobody has authenticated. */
+  lastHint?: number
+  /** How often the device says that it shows a sign of life while it is idle. */
+  paceSeconds?: number
   /** Where its datagrams come from, "address:port" or "[address]:port". */
   endpoint?: string
   /** The suite in which it was heard last. */
@@ -20,6 +24,8 @@ export interface GatewayView {
   presence(principal: Principal): Presence
   /** Asks the device for an authentic answer through its tunnel; false where none came in `timeoutMs`. */
   probe(principal: Principal, timeoutMs: number): Promise<boolean>
+  /** Somebody looks at these principals: within 15 s what is said of them rests on proofs (DESIGN D7). */
+  watch(principals: Iterable<Principal>): void
   /** The last TAI64N (12 bytes) that was taken from this tunnel key, if any. */
   lastTimestamp(tunnelKeyHex: string): Uint8Array | undefined
   counters(): GatewayCounters

@@ -10,6 +10,7 @@ const migrations: Record<string, Migration> = {
   '0002-ipsec': { up: (db) => runAll(db, ipsec) },
   '0003-statements': { up: (db) => runAll(db, statements) },
   '0004-diagnoses': { up: (db) => runAll(db, diagnoses) },
+  '0005-data': { up: (db) => runAll(db, data) },
 }
 
 /** Tables that share nothing with telemetry keep foreign keys; readings do without, since principals are revoked, never deleted. */
@@ -194,6 +195,19 @@ const diagnoses: readonly ReturnType<typeof sql>[] = [
     verdict TEXT NOT NULL,
     findings TEXT NOT NULL
   ) STRICT`,
+]
+
+/** What each principal's data may cost, and what it has cost day by day (days since 1970, UTC; octets at the interface). */
+const data: readonly ReturnType<typeof sql>[] = [
+  sql`ALTER TABLE principals ADD COLUMN data_plan TEXT`,
+  sql`CREATE TABLE data_use (
+    principal_id INTEGER NOT NULL REFERENCES principals (id),
+    day INTEGER NOT NULL,
+    received INTEGER NOT NULL,
+    sent INTEGER NOT NULL,
+    estimated INTEGER NOT NULL,
+    PRIMARY KEY (principal_id, day)
+  ) STRICT, WITHOUT ROWID`,
 ]
 
 async function runAll(db: Kysely<unknown>, statements: readonly ReturnType<typeof sql>[]): Promise<void> {

@@ -1,6 +1,6 @@
 import type { Selectable } from 'kysely'
 import { ipv4Text } from './address-plan.ts'
-import type { IpsecFacts, Principal } from './principal.ts'
+import type { DataPlan, IpsecFacts, Principal } from './principal.ts'
 import type { IpsecPeerRow, KeyRow, Tables } from './schema.ts'
 import type { WriteTransaction } from './store-context.ts'
 
@@ -87,6 +87,7 @@ function toPrincipal(row: Selectable<Tables['principals']>, { keys, tags, groups
     stock: row.stock === 1,
     subnets,
     ...(ipsec && { ipsec: toFacts(ipsec) }),
+    ...(row.data_plan !== null && { data: JSON.parse(row.data_plan) as DataPlan }),
   }
 }
 

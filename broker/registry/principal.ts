@@ -1,3 +1,5 @@
+import type { DataMode } from '#shared/nat/data-budget.ts'
+
 /** Who a tunnel belongs to. Kept lean: ten thousand of them live in memory. Replaced by a new object when anything changes. */
 export interface Principal {
   /** Row number in the registry: never used again, never shown. */
@@ -28,6 +30,18 @@ export interface Principal {
   readonly subnets: readonly string[]
   /** Of a stock IPsec peer alone. */
   readonly ipsec?: IpsecFacts
+  /** What its tunnel's data may cost, where somebody has said so. */
+  readonly data?: DataPlan
+}
+
+export interface DataPlan {
+  readonly mode: DataMode
+  /** 10^6 octets at the interface in 30 days, for an idle tunnel. */
+  readonly monthlyMegabytes?: number | undefined
+  /** On demand: between two polls, 1 to 1440. */
+  readonly pollMinutes?: number | undefined
+  /** Where network and budget cannot both be had. */
+  readonly exceeded?: 'stay' | 'on-demand' | undefined
 }
 
 /** What a stock IPsec peer is held to. Its secrets are in `PeerSecrets`, never here: principals are shown and logged. */

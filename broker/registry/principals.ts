@@ -5,7 +5,7 @@ import { enlist } from './enlist.ts'
 import { type GrantStore, withdrawSubject } from './grants.ts'
 import { checkLabels } from './label.ts'
 import { eraseSecrets } from './peer-secrets.ts'
-import type { Principal } from './principal.ts'
+import type { DataPlan, Principal } from './principal.ts'
 import { loadPrincipal } from './principal-rows.ts'
 import type { StoreContext } from './store-context.ts'
 
@@ -119,6 +119,22 @@ export class PrincipalStore {
         await transaction.deleteFrom('tags').where('principal_id', '=', id).where('tag', 'in', remove).execute()
       const changed = await loadPrincipal(transaction, id)
       const entry = { actor, action: `${this.#kind}.tag`, subject: `${this.#kind}:${subject}`, detail: { tags: changed.tags } }
+      await writeAudit(transaction, clock.wall(), { ...entry, ...this.#about(changed) })
+      return changed
+    })
+    this.#context.changed({ kind: 'changed', principal })
+    return principal
+  }
+
+  /** What its tunnel's data may cost; undefined: nobody has a wish any more. The device is told at once. */
+  async setData(name: string, plan: DataPlan | undefined, actor = 'broker'): Promise<Principal> {
+    const { db, clock } = this.#context
+    const { id, name: subject } = this.get(name)
+    const principal = await db.transaction().execute(async (transaction) => {
+      const row = { data_plan: plan === undefined ? null : JSON.stringify(plan) }
+      await transaction.updateTable('principals').set(row).where('id', '=', id).execute()
+      const changed = await loadPrincipal(transaction, id)
+      const entry = { actor, action: `${this.#kind}.data`, subject: `${this.#kind}:${subject}`, detail: { data: plan ?? null } }
       await writeAudit(transaction, clock.wall(), { ...entry, ...this.#about(changed) })
       return changed
     })

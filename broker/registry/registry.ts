@@ -10,6 +10,7 @@ import { AddressPlan, randomPrefix } from './address-plan.ts'
 import { AuditLog } from './audit-log.ts'
 import { CertificateStore } from './certificates.ts'
 import { ClaimStore } from './claims.ts'
+import { DataUseStore } from './data-use.ts'
 import { DiagnosisStore } from './diagnoses.ts'
 import { Directory } from './directory.ts'
 import type { Fleet } from './fleet.ts'
@@ -73,6 +74,7 @@ export class Registry {
   readonly hostKeys: HostKeyStore
   readonly presence: PresenceStore
   readonly diagnoses: DiagnosisStore
+  readonly dataUse: DataUseStore
   readonly settings: SettingStore
   readonly statements: StatementStore
   readonly #database: Database
@@ -95,6 +97,7 @@ export class Registry {
     this.hostKeys = new HostKeyStore(context)
     this.presence = new PresenceStore(context)
     this.diagnoses = new DiagnosisStore(context)
+    this.dataUse = loaded.dataUse
     this.settings = new SettingStore(context)
     this.statements = loaded.statements
     this.#database = database
@@ -127,6 +130,7 @@ export class Registry {
         grants: await GrantStore.load(context, policy),
         telemetry: await TelemetryStore.load(context),
         statements: await StatementStore.load(context),
+        dataUse: await DataUseStore.load(context),
       })
     } catch (error) {
       await database.close()
@@ -147,6 +151,7 @@ export class Registry {
 
   /** Waits for what was handed in, then closes the file. */
   async close(): Promise<void> {
+    await this.dataUse.flush().catch(() => undefined)
     await Promise.all([this.telemetry.drained(), this.audit.drained(), this.presence.drained(), this.negotiations.drained()])
     await this.#database.close()
   }
@@ -158,6 +163,7 @@ interface LoadedStores {
   grants: GrantStore
   telemetry: TelemetryStore
   statements: StatementStore
+  dataUse: DataUseStore
 }
 
 /** The fleet's ULA /48: drawn once, then for ever. */

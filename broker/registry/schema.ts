@@ -19,6 +19,7 @@ export interface Tables {
   host_keys: HostKeyRow
   endpoints: { principal_id: number; endpoint: string; last_authentic: number; up_since: number; suite: SuiteName }
   diagnoses: { principal_id: number; at: number; verdict: string; findings: string }
+  data_use: { principal_id: number; day: number; received: number; sent: number; estimated: number }
   tunnel_timestamps: { tunnel_key: string; timestamp: Uint8Array }
   telemetry: TelemetryRow
   arrivals: ArrivalRow
@@ -39,6 +40,8 @@ export interface PrincipalRow {
   created_at: number
   expires_at: number | null
   revoked_at: number | null
+  /** JSON of a DataPlan. */
+  data_plan: string | null
 }
 
 export interface KeyRow {

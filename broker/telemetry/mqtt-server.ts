@@ -5,13 +5,15 @@ import type { ReadingSink } from '#broker/telemetry/reading-sink.ts'
 import { maySubscribe, publishChannel, topicLevelLimit } from '#broker/telemetry/topic-rights.ts'
 import type { Log } from '#shared/platform/log.ts'
 import { guardPacketSize, type PacketSizeGuard } from '#shared/telemetry/packet-size-guard.ts'
-import { heldDigestIn, statementsTopic } from '#shared/telemetry/topics.ts'
+import { configTopic, heldDigestIn, parsePace, statementsTopic } from '#shared/telemetry/topics.ts'
 
 export interface MqttServerOptions {
   sink: ReadingSink
   log: Log
   /** The device says that it stops on purpose: by the topic, or by a clean MQTT DISCONNECT. */
   goodbye(device: Principal): void
+  /** The device says how often it shows a sign of life while it is idle, seconds. */
+  pace?(device: Principal, seconds: number): void
   /** The device wants to hear of changes of its statements; `held`: digest in hex of what it holds. Returns how to stop. */
   listening?(device: Principal, held: string, send: (message: Uint8Array) => void): () => void
 }
@@ -98,6 +100,19 @@ export class MqttServer {
     this.#aedes.handle(stream as Connection)
   }
 
+  /** Tells the device that its configuration has changed; one that is not connected asks when it comes. */
+  tellConfigChanged(device: Principal): void {
+    const message = {
+      cmd: 'publish' as const,
+      topic: configTopic(device.name),
+      payload: '',
+      qos: 0 as const,
+      retain: false,
+      dup: false,
+    }
+    for (const stream of this.#sessions.get(device.id) ?? []) this.#byStream.get(stream)?.client?.publish(message, () => {})
+  }
+
   /** Cuts every stream of the device, without a word. */
   cut(deviceId: number): void {
     for (const stream of [...(this.#sessions.get(deviceId) ?? [])]) stream.destroy()
@@ -160,6 +175,12 @@ export class MqttServer {
     const payload = typeof packet.payload === 'string' ? Buffer.from(packet.payload) : packet.payload
     if (channel === 'goodbye') {
       this.#options.goodbye(session.device)
+      done(null)
+      return
+    }
+    if (channel === 'pace') {
+      const seconds = parsePace(payload.toString('latin1'))
+      if (seconds !== undefined) this.#options.pace?.(session.device, seconds)
       done(null)
       return
     }

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { formatAddress, parseAddress } from '#shared/wire/ip-address.ts'
 
 /** What the system shows of the network that the default route leads into. */
 export interface NetworkView {
@@ -43,6 +44,16 @@ export async function viewNetwork({ proc, sys }: NetworkSources = linux): Promis
   if (route === undefined) return undefined
   const mac = route.gateway === undefined ? undefined : macOf(route.gateway, await textOf(join(proc, 'net/arp')))
   return { ...route, mac, link: await linkOf(route.interface, { proc, sys }) }
+}
+
+/** The default gateways of both families, as literal addresses that datagrams can be sent to: link-local ones with their zone. */
+export async function defaultGateways({ proc }: Pick<NetworkSources, 'proc'> = linux): Promise<string[]> {
+  const four = defaultRoute4(await textOf(join(proc, 'net/route')))?.gateway
+  const six = defaultRoute6(await textOf(join(proc, 'net/ipv6_route')))
+  const address = six?.gateway === undefined ? undefined : formatAddress(parseAddress(six.gateway))
+  return [four, address?.startsWith('fe80:') ? `${address}%${six!.interface}` : address].filter(
+    (gateway) => gateway !== undefined,
+  )
 }
 
 type Route = Pick<NetworkView, 'interface' | 'gateway'>

@@ -39,10 +39,18 @@ export interface PortableEngineOptions {
   esp?: ((ports: EspPorts) => BareEndpoint) | undefined
   filter: FlowFilter
   event(event: TunnelEvent): void
+  /** Told of every outer datagram, before it is looked at and after it was sent. Must not allocate. */
+  meter?: OuterTraffic
   ports: Pick<DataPlanePorts, 'deliver' | 'spoofed'> & {
     /** A STUN message arrived; whoever answers sends by `plane.ports.transmit`. */
     stun?(datagram: Uint8Array, from: Endpoint): void
   }
+}
+
+/** Who counts outer datagrams; `length` without headers. */
+interface OuterTraffic {
+  heard(length: number, from: Endpoint, now: Instant): void
+  sent(length: number, to: Endpoint): void
 }
 
 /** The engine for any operating system: node:dgram, one thread, every packet handled where it arrives. */
@@ -51,16 +59,21 @@ export class PortableEngine implements Engine {
   readonly driver: Driver
   readonly #clock: Clock
   readonly #esp: BareEndpoint | undefined
+  readonly #meter: OuterTraffic | undefined
   #socket: UdpSocket | undefined
   #bare: UdpSocket | undefined
   #kicking = false
   #closed = false
 
-  private constructor({ clock, timers, noise, esp, carried, filter, event, ports }: PortableEngineOptions) {
+  private constructor({ clock, timers, noise, esp, carried, filter, event, meter, ports }: PortableEngineOptions) {
     this.#clock = clock
+    this.#meter = meter
     this.driver = new Driver(clock, timers)
-    const transmit = (datagram: Uint8Array, to: Endpoint): boolean =>
-      (isCarried(to) ? carried : this.#socket)?.send(datagram, to) ?? false
+    const transmit = (datagram: Uint8Array, to: Endpoint): boolean => {
+      const isSent = (isCarried(to) ? carried : this.#socket)?.send(datagram, to) ?? false
+      if (isSent) meter?.sent(datagram.length, to)
+      return isSent
+    }
     const endpoint = noise({ transmit, event })
     const transmitBare = (datagram: Uint8Array, to: Endpoint): void => void this.#bare?.send(datagram, to)
     this.#esp = esp?.({ transmit, transmitBare, event })
@@ -118,7 +131,9 @@ export class PortableEngine implements Engine {
   /** An outer datagram, whatever bore it; it belongs to the engine. Returns 0 or the DropReason that was counted. */
   receive(datagram: Uint8Array, from: Endpoint): number {
     if (this.#closed) return 0
-    const result = this.plane.receive(datagram, from, this.#clock.now())
+    const now = this.#clock.now()
+    this.#meter?.heard(datagram.length, from, now)
+    const result = this.plane.receive(datagram, from, now)
     this.kick()
     return result
   }

@@ -2,6 +2,7 @@ import { z } from 'zod'
 import type { Principal } from '#broker/registry/principal.ts'
 import { toHex } from '#shared/bytes/hex.ts'
 import { AditError } from '#shared/errors.ts'
+import { dataModes } from '#shared/nat/data-budget.ts'
 import { isoTime } from '../iso-time.ts'
 import type { Office } from '../office.ts'
 import { labels, milliseconds, nothing, type Operation, operation } from '../operation.ts'
@@ -18,6 +19,15 @@ const stockDevice = z.strictObject({
   tags: labels,
   /** Span in ms from now. */
   lasting: milliseconds.optional(),
+})
+
+const dataPlan = z.strictObject({
+  name: z.string(),
+  mode: z.enum(dataModes).optional(),
+  /** 10^6 octets in 30 days; null: no budget any more. */
+  monthlyMegabytes: z.number().min(0.01).max(1e9).nullable().optional(),
+  pollMinutes: z.number().int().min(1).max(1440).optional(),
+  exceeded: z.enum(['stay', 'on-demand']).optional(),
 })
 
 const tagging = z.strictObject({ name: z.string(), add: labels, remove: labels })
@@ -69,6 +79,18 @@ export const principalOperations: Record<string, Operation> = {
   'device.tag': operation(tagging, async ({ registry, clock, actor }, { name, add, remove }) =>
     document(await registry.devices.tag(name, add, remove, actor), clock.wall()),
   ),
+  'device.set': operation(dataPlan, async ({ registry, clock, actor }, { name, ...change }) => {
+    const { data: before = { mode: 'normal' as const } } = registry.devices.get(name)
+    const monthlyMegabytes =
+      change.monthlyMegabytes === undefined ? before.monthlyMegabytes : (change.monthlyMegabytes ?? undefined)
+    const plan = {
+      mode: change.mode ?? before.mode,
+      monthlyMegabytes,
+      pollMinutes: change.pollMinutes ?? before.pollMinutes,
+      exceeded: change.exceeded ?? before.exceeded,
+    }
+    return document(await registry.devices.setData(name, plan, actor), clock.wall())
+  }),
   'device.accept-key': operation(
     z.strictObject({ name: z.string(), service: z.string().optional() }),
     async ({ registry, actor }, { name, service }) => {

@@ -3,6 +3,7 @@ import { callerOf } from '#broker/api/admission.ts'
 import { agentEndpoints } from '#broker/api/agent-endpoints.ts'
 import { agentStreams } from '#broker/api/agent-streams.ts'
 import type { ApiParts, ApiServer } from '#broker/api/api-server.ts'
+import { dataModes } from '#shared/nat/data-budget.ts'
 
 const configDocument = z.object({
   name: z.string(),
@@ -26,6 +27,14 @@ const configDocument = z.object({
   }),
   inner: z.object({ addresses: z.array(z.string()), mtu: z.number().int() }),
   keepaliveSeconds: z.number().int(),
+  data: z
+    .object({
+      mode: z.enum(dataModes),
+      monthlyMegabytes: z.number().optional().describe('10^6 bytes at the interface in 30 days, of an idle tunnel'),
+      pollMinutes: z.number().int().optional().describe('on demand: between two polls'),
+      exceeded: z.enum(['stay', 'on-demand']).optional().describe('where network and budget cannot both be had'),
+    })
+    .describe('what the tunnel may cost; the device tells its pace, and is told of changes'),
   time: z.number().describe("the broker's wall clock, ms since 1970"),
   certificate: z.object({ notAfter: z.number().describe('ms since 1970') }),
   routes: z.array(z.string()).describe('inner prefixes that lie behind the broker'),
@@ -65,6 +74,7 @@ export function agentRoutes(app: ApiServer, { authority, gateway, registry, sett
         },
         inner: { addresses: [...principal.addresses], mtu: settings.innerMtu },
         keepaliveSeconds: settings.keepaliveSeconds,
+        data: principal.data ?? { mode: 'normal' as const },
         time: clock.wall(),
         certificate: { notAfter: peer.notAfter },
         routes: [...registry.fleet.routes],

@@ -27,7 +27,9 @@ export function deviceRoutes(app: ApiServer, parts: ApiParts): void {
     (request) => {
       const now = clock.wall()
       const asker = callerOf(request).principal
-      return Promise.all(visible.all(asker, now).map((device) => describeDevice({ asker, device }, parts, now)))
+      const devices = visible.all(asker, now)
+      gateway.watch(devices)
+      return Promise.all(devices.map((device) => describeDevice({ asker, device }, parts, now)))
     },
   )
 
@@ -43,6 +45,7 @@ export function deviceRoutes(app: ApiServer, parts: ApiParts): void {
       const device = visible.one(asker, request.params.name, now)
       const { statements } = await parts.statements.forOperator(asker, device)
       const texts = statements.map((bytes) => Buffer.from(bytes).toString('base64'))
+      gateway.watch([device])
       return { ...(await describeDevice({ asker, device }, parts, now)), statements: texts }
     },
   )

@@ -40,6 +40,10 @@ export class FakeGateway implements GatewayView {
   stunEndpoints: readonly string[] = []
   presence = (principal: { name: string }): Presence => this.presences.get(principal.name) ?? { state: 'never' }
   probe = async (): Promise<boolean> => this.answers
+  watched: string[] = []
+  watch = (principals: Iterable<{ name: string }>): void => {
+    for (const { name } of principals) this.watched.push(name)
+  }
   lastTimestamp = (key: string): Uint8Array | undefined => this.timestamps.get(key)
   counters = (): GatewayCounters => ({
     sessions: 1,

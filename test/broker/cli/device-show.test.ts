@@ -44,6 +44,7 @@ test('device show: suite, subnets and Child SAs of an IPsec peer that is up', as
     endpoint: '192.0.2.7:4500',
     since: '2026-01-01T00:00:00.000Z',
     heard: '2026-01-02T00:00:00.000Z',
+    keepalive: null,
     ike: 'aes256gcm16-prfsha256-x25519',
     childSas: [childSa],
   })

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { EndpointEvidence } from '#broker/gateway/endpoint-evidence.ts'
 import { PresenceTable } from '#broker/gateway/presence.ts'
-import { type Clock, type Instant, instant, wallTime } from '#shared/time/instant.ts'
+import { type Clock, type Instant, instant, seconds, wallTime } from '#shared/time/instant.ts'
 import type { Association } from '#shared/tunnel/association.ts'
 
 const start = Date.UTC(2026, 10, 22)
@@ -86,4 +87,71 @@ test('what an earlier run knew is evidence of its own age, and who comes and goe
   at.ms = 60_000
   assert.deepEqual(table.changes(), [{ principalId: 1, state: 'down' }])
   assert.deepEqual(table.changes(), [])
+})
+
+function withPlaces() {
+  const at = { ms: 0 }
+  const clock: Clock = { now: () => instant(at.ms), wall: () => wallTime(start + at.ms) }
+  const places = new EndpointEvidence()
+  const table = new PresenceTable(clock, { places })
+  const from = { address: '192.0.2.1', port: 5_000 }
+  const association = { lastAuthentic: 0, endpoint: from, suite: 'noise' } as unknown as Association
+  const state = () => table.of(device, association).state
+  const keepalive = () => places.heard(1, from, instant(at.ms))
+  const prove = () => Object.assign(association, { lastAuthentic: at.ms })
+  return { at, table, places, from, association, state, keepalive, prove }
+}
+
+test('P-04 keepalives from the known endpoint keep `up` for hours; the ages of proof and hint are told apart', () => {
+  const { at, table, association, state, keepalive } = withPlaces()
+  assert.equal(state(), 'up')
+  table.setPace(device, seconds(110))
+  for (at.ms = 110_000; at.ms <= 6 * 3_600_000; at.ms += 110_000) {
+    keepalive()
+    assert.equal(state(), 'up')
+  }
+  at.ms -= 110_000
+  const seen = table.of(device, association)
+  assert.equal(seen.lastAuthentic, start)
+  assert.equal(seen.lastHint, start + at.ms)
+  assert.equal(seen.paceSeconds, 110)
+  at.ms += 6 * 110_000
+  assert.equal(state(), 'up')
+  at.ms += 30_000
+  assert.equal(state(), 'down', 'six keepalives later')
+})
+
+test('a hint never makes anybody up: neither after silence, nor after a goodbye, nor after a probe without answer', () => {
+  const { at, table, state, keepalive, prove } = withPlaces()
+  assert.equal(state(), 'up')
+  at.ms = 200_000
+  keepalive()
+  assert.equal(state(), 'down', 'the silence before it was too long')
+  at.ms = 210_000
+  prove()
+  assert.equal(state(), 'up')
+  at.ms = 215_000
+  table.unanswered(device, start + 211_000)
+  keepalive()
+  assert.equal(state(), 'down', 'it was asked, and did not answer')
+  at.ms = 220_000
+  prove()
+  assert.equal(state(), 'up')
+  table.goodbye(device)
+  at.ms = 222_000
+  keepalive()
+  assert.equal(state(), 'down')
+})
+
+test('a datagram from elsewhere is no hint, and a place that was left is none any more', () => {
+  const { at, places, association, state, from } = withPlaces()
+  assert.equal(state(), 'up')
+  at.ms = 100_000
+  places.heard(1, { address: '192.0.2.1', port: 5_001 }, instant(at.ms))
+  assert.equal(places.of(device)?.lastHeard, undefined)
+  Object.assign(association, { lastAuthentic: at.ms, endpoint: { address: '198.51.100.9', port: 1 } })
+  assert.equal(state(), 'up')
+  at.ms = 260_000
+  places.heard(1, from, instant(at.ms))
+  assert.equal(state(), 'down')
 })

@@ -182,7 +182,11 @@ test('a registry of the first release is brought up to date with what it held', 
     'ALTER TABLE grants DROP COLUMN sources',
     'ALTER TABLE grants DROP COLUMN sites',
     'ALTER TABLE endpoints DROP COLUMN suite',
-    "DELETE FROM kysely_migration WHERE name = '0002-ipsec'",
+    'DROP TABLE statements',
+    'DROP TABLE diagnoses',
+    'DROP TABLE data_use',
+    'ALTER TABLE principals DROP COLUMN data_plan',
+    "DELETE FROM kysely_migration WHERE name > '0002'",
   ]) {
     await database.write(undo)
   }
