@@ -18,7 +18,7 @@ import type { Association, Endpoint } from '#shared/tunnel/association.ts'
 import type { EspAssociation } from '#shared/tunnel/esp-association.ts'
 import { EspEndpoint } from '#shared/tunnel/esp-endpoint.ts'
 import type { EspEndpointOptions, EspPorts } from '#shared/tunnel/esp-options.ts'
-import { endpointText } from '#shared/wire/endpoint.ts'
+import { endpointText, isCarried } from '#shared/wire/endpoint.ts'
 import { ProtocolId } from '#shared/wire/ike-numbers.ts'
 import type { Proposal } from '#shared/wire/ike-payload/payload.ts'
 
@@ -94,7 +94,8 @@ export class Ipsec {
   listen(ports: EspPorts): EspEndpoint {
     const { suite } = this.#options
     const onFailure = (failure: NegotiationFailure): void => this.#failed(failure)
-    const mayHoldFormer = (from: Endpoint): boolean => this.#former.has(endpointText(from))
+    // Whoever has made a connection is where it ends: he cannot have us answer somebody else.
+    const mayHoldFormer = (from: Endpoint): boolean => isCarried(from) || this.#former.has(endpointText(from))
     this.#endpoint = new EspEndpoint({ suite, ports, ike: this.#ike(), onFailure, mayHoldFormer })
     return this.#endpoint
   }
