@@ -1,7 +1,8 @@
 /**
  * Whether two ends must find a direct path, said from the drawing of the network alone: which NATs stand between them and how each maps
  * and filters (RFC 4787 §4.1, §5, §6). Both know each other's own, reflexive and gateway-mapped places, send to all of them at the
- * same time, and answer to wherever a datagram came from. Ports are not guessed.
+ * same time, and answer to wherever a datagram came from. Ports are not guessed. A path is a pair of places between which datagrams
+ * go both ways; what is answered from elsewhere is none (RFC 8445 §7.2.5.2.1).
  *
  * Letters: `m` is how an end's boxes map together, the strictest of them; `f` how they filter, with its own firewall.
  */
@@ -130,9 +131,12 @@ function outside(a: Side, b: Side, common: BoxPlan | undefined): Prediction {
   if (ma === 'endpoint-independent' && mb === 'endpoint-independent') return 'direct'
   if (ma === 'endpoint-independent') return admits(fa, b)
   if (mb === 'endpoint-independent') return admits(fb, a)
+  // Each port that one hears makes the other's NAT take another one: no pair of places ever stands.
+  if (ma === 'address-and-port-dependent' && mb === 'address-and-port-dependent') return 'relay'
   // Both send from places that the other cannot know: one must be heard at its reflexive place, and its answer pass the other's filter.
   const verdicts = [both(b.hears(a), admits(fa, b)), both(a.hears(b), admits(fb, a))]
-  return verdicts.includes('direct') ? 'direct' : verdicts.includes('either') ? 'either' : 'relay'
+  if (verdicts.every((verdict) => verdict === 'relay')) return 'relay'
+  return verdicts.includes('direct') && a.hasOneAddress() && b.hasOneAddress() ? 'direct' : 'either'
 }
 
 const both = (one: Prediction, other: Prediction): Prediction =>

@@ -92,15 +92,16 @@ class Puncher {
   }
 
   round(): void {
-    for (const target of this.#targets) this.#socket.send(Uint8Array.of(PING, this.#id), target)
+    for (const [at, target] of this.#targets.entries()) this.#socket.send(Uint8Array.of(PING, this.#id, at), target)
   }
 
-  #receive([kind, id]: Uint8Array, from: Endpoint): void {
+  #receive([kind, id, at = 0]: Uint8Array, from: Endpoint): void {
     // A neighbour sends back what he hears, and our own address may be the other's as well.
     if (id !== 1 - this.#id) return
-    if (kind === PONG) this.proven = true
+    const asked = this.#targets[at]
+    if (kind === PONG && asked && endpointText(asked) === endpointText(from)) this.proven = true
     if (kind !== PING) return
-    this.#socket.send(Uint8Array.of(PONG, this.#id), from)
+    this.#socket.send(Uint8Array.of(PONG, this.#id, at), from)
     if (this.#targets.length < 24 && !this.#targets.some((known) => endpointText(known) === endpointText(from)))
       this.#targets.push(from)
   }
