@@ -49,7 +49,7 @@ const LARGE = 600
 /** Full-size probes lost while a small one came back, small ones lost while anything else came: what makes a verdict. */
 const FULL_TRIES = 3
 const SMALL_TRIES = 6
-const VERDICT_AFTER: Duration = seconds(3)
+const VERDICT_AFTER: Duration = milliseconds(2_500)
 /** How long a failing path is asked briskly although nobody uses it. */
 const BRISK: Duration = seconds(60)
 

@@ -11,7 +11,7 @@ import type { PathState } from './path-health.ts'
 export type Repair = 'rebind' | 'new-port' | 'search'
 
 /** How long a repair has to help; at least three round trips, and a tenth of jitter. */
-const HELP_WITHIN: Duration = milliseconds(1_200)
+const HELP_WITHIN: Duration = milliseconds(800)
 /** How long a path stays judged while its MTU is searched. */
 const SEARCH_MTU_WITHIN: Duration = seconds(5)
 const STEPS: readonly Repair[] = ['rebind', 'new-port', 'search']

@@ -90,10 +90,14 @@ export class World implements Clock {
         if ((party.deadline()?.at ?? end + 1) <= this.#now) party.expire(this.now())
       while (this.#flights[0] !== undefined && this.#flights[0].at <= this.#now) {
         const { bytes, from, to } = this.#flights.shift()!
-        this.#parties.get(textOf(to))?.receive(bytes, from)
+        this.deliver(to, bytes, from)
       }
     }
     return true
+  }
+
+  deliver(to: Endpoint, bytes: Uint8Array, from: Endpoint): void {
+    this.#parties.get(textOf(to))?.receive(bytes, from)
   }
 }
 
