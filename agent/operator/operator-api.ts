@@ -18,6 +18,12 @@ export interface Device {
   readonly ports: readonly { from: number; to: number }[]
   /** A plain WireGuard peer, without our agent. */
   readonly stock: boolean
+  /** X25519 public key, base64; a broker of before leaves it out. */
+  readonly tunnelKey?: string | null
+  /** Of a device asked for by name: what the fleet key says of it, COSE_Sign1 in base64. */
+  readonly statements?: readonly string[]
+  /** Set here, never by the broker: host keys are those that the pinned fleet key has signed. */
+  readonly hostKeysSigned?: boolean
 }
 
 export interface Reading {
@@ -37,6 +43,16 @@ export interface AuditRow {
   readonly action: string
   readonly subject: string
   readonly detail: Readonly<Record<string, unknown>>
+}
+
+/** Also what `adit-broker fleet pending --json` writes. */
+export interface PendingStatements {
+  /** SHA-256 of the fleet's root certificate, base64. */
+  readonly fleet: string
+  /** The fleet key that the broker has pinned, base64. */
+  readonly key: string | null
+  readonly pending: readonly { readonly subject: string; readonly reason: string; readonly draft: string }[]
+  readonly unsayable: readonly { readonly subject: string; readonly why: string }[]
 }
 
 export interface Why {
@@ -85,6 +101,17 @@ export class OperatorApi {
     query: { after?: string; limit?: number; wait?: number; name?: string; since?: string },
   ): Promise<{ readings: Reading[]; next: string }> {
     return this.#get(`/v1/devices/${encodeURIComponent(name)}/telemetry`, query, longPollSlackMs + (query.wait ?? 0) * 1000)
+  }
+
+  /** What waits for the fleet key, behind `after`; only an administrator is told. */
+  pendingStatements(query: { after?: string; all?: boolean }): Promise<PendingStatements> {
+    const { after, all } = query
+    return this.#get('/v1/fleet/pending', { after, ...(all && { all: 'true' }) })
+  }
+
+  /** Signed statements, base64; the broker takes all or none. */
+  submitStatements(statements: readonly string[]): Promise<{ taken: number; fingerprint: string }> {
+    return this.#exchange({ method: 'POST', path: '/v1/fleet/statements', body: { statements } })
   }
 
   audit(query: { after?: number; limit?: number }): Promise<{ rows: AuditRow[]; next: number }> {

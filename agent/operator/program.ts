@@ -78,6 +78,7 @@ export function program(): Command {
     .action(async (options: { limit: number }, command: Command) =>
       (await import('#agent/operator/verbs/audit.ts')).audit(contextOf(command), options.limit),
     )
+  fleetVerbs(adit, contextOf)
   verb('status', 'what this machine knows of itself').action(async (_options, command: Command) =>
     (await import('#agent/operator/verbs/status.ts')).status(contextOf(command)),
   )
@@ -87,6 +88,52 @@ export function program(): Command {
   return adit
 }
 
+/** The administrator's key: made and used here, never on a broker. */
+function fleetVerbs(adit: Command, contextOf: (command: Command) => OperatorContext): void {
+  const load = () => import('#agent/operator/verbs/fleet.ts')
+  const fleet = adit
+    .command('fleet')
+    .description("the administrator's key, under which the ends believe one another")
+    .addHelpText('after', fleetHelp)
+  const verb = (usage: string, description: string): Command =>
+    fleet
+      .command(usage)
+      .description(description)
+      .option('--state <dir>', 'state folder (or ADIT_STATE)')
+      .option('--json', 'JSON on standard output')
+      .option('--key <file>', 'the private key (default: fleet-key.pem in the state folder)')
+      .option('--passphrase-file <file>', 'its first line is the passphrase of the key')
+  const signing = (command: Command): Command =>
+    command
+      .option('--yes', 'sign everything without asking')
+      .option('--days <n>', 'how long what has no end of its own holds', lifeInDays, 366)
+  verb('init', 'make the fleet key')
+    .option('--passphrase', 'keep it under a passphrase that is asked for', false)
+    .action(async (options, command: Command) => (await load()).fleetInit(contextOf(command), options))
+  verb('show', 'the public half of the key, and its fingerprint').action(async (options, command: Command) =>
+    (await load()).fleetShow(contextOf(command), options),
+  )
+  verb('pin [publickey]', 'believe this key and no other on this machine (default: the one that lies here)')
+    .option('--replace', 'in place of another one that is lost', false)
+    .action(async (key: string | undefined, options, command: Command) => (await load()).fleetPin(contextOf(command), key, options))
+  signing(verb('sign', 'show what waits for the key, ask, and sign'))
+    .option('--in <file>', 'what waits, as adit-broker fleet pending --json says it; - for standard input')
+    .option('--out <file>', 'where what was signed goes, for adit-broker fleet import; - for standard output')
+    .action(async (options, command: Command) => (await load()).fleetSign(contextOf(command), options))
+  signing(verb('rotate', 'make a new key, hand over to it by the old one, and sign everything anew'))
+    .option('--new-key <file>', 'where the new key goes (default: in place of the old one)')
+    .option('--passphrase', 'keep it under a passphrase that is asked for', false)
+    .action(async (options, command: Command) => (await load()).fleetRotate(contextOf(command), options))
+}
+
+const fleetHelp = `
+A stolen broker opens no shell: devices and operators that have pinned the key believe tunnel keys, host keys and grants only as it has
+signed them. Begin:   adit fleet init                       here
+                      adit-broker fleet pin PUBLICKEY       at the broker: claims carry the key from then on
+                      adit fleet sign                       here, after every new device, operator, host key and grant
+                      adit-agent fleet pin PUBLICKEY        on devices that enrolled before, and adit fleet pin on operators' machines`
+
+const lifeInDays = (text: string): number => wholeNumber(text, 3_660)
 const collect = (value: string, before: string[]): string[] => [...before, value]
 const portNumber = (text: string): number => wholeNumber(text, 65_535)
 const rowNumber = (text: string): number => wholeNumber(text, 1_000)

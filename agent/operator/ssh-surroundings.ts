@@ -3,6 +3,7 @@ import type { Device } from '#agent/operator/operator-api.ts'
 import { reachableAddress, requireUnchangedKey } from '#agent/operator/reachable-device.ts'
 import type { HostKeyTrust, SshSurroundings } from '#agent/operator/ssh-command.ts'
 import { checkName } from '#shared/enrolment/name.ts'
+import { AditError } from '#shared/errors.ts'
 
 /** A device that has just come up reports its host keys within moments: so long they are waited for, ms, and looked for so often. */
 const reportPatienceMs = 5_000
@@ -19,10 +20,19 @@ export async function lookUp(context: OperatorContext, text: string): Promise<{ 
     reachableAddress(device)
     requireUnchangedKey(device)
     const trust = trustOf(device)
+    if (trust === 'first-use' && device.hostKeysSigned) throw unsigned(name)
     if (trust === 'pinned' || device.stock || context.clock.now() - from > reportPatienceMs) return { name, trust }
     await context.pause(lookMs)
   }
 }
+
+/** Under a pinned fleet key nobody is believed at first sight: a broker that leaves a host key out must not make one up instead. */
+const unsigned = (name: string): AditError =>
+  new AditError(
+    'statement-refused',
+    `No ssh host key of ${name} is signed by the fleet key.`,
+    'See that its ssh service runs, then have an administrator sign: adit fleet sign.',
+  )
 
 export const trustOf = (device: Device): HostKeyTrust => ((device.hostKeys.ssh?.keys.length ?? 0) > 0 ? 'pinned' : 'first-use')
 

@@ -1,6 +1,8 @@
 import { once } from 'node:events'
 import type { Duplex } from 'node:stream'
+import type { FleetKeeper } from '#agent/io/fleet-keeper.ts'
 import type { Tunnel } from '#agent/io/tunnel.ts'
+import { believedDevice } from '#agent/operator/believed-device.ts'
 import type { OperatorTunnel } from '#agent/operator/io/tunnel-server.ts'
 import { withDevice } from '#agent/operator/known-hosts.ts'
 import type { Device, OperatorApi } from '#agent/operator/operator-api.ts'
@@ -20,6 +22,8 @@ const connectPatience = seconds(10)
 interface BrokerTunnelOptions {
   tunnel: Tunnel
   api: OperatorApi
+  /** Whom we believe about devices. */
+  fleet: FleetKeeper
   timers: Timers
   clock: Clock
   /** `STATE/known_hosts`, which this process alone writes. */
@@ -64,7 +68,7 @@ export class BrokerTunnel implements OperatorTunnel {
   }
 
   async device(name: string): Promise<Device> {
-    const device = await this.#options.api.device(checkName(name))
+    const device = believedDevice(await this.#options.api.device(checkName(name)), this.#options.fleet)
     await this.#pin(device)
     return device
   }

@@ -1,3 +1,4 @@
+import { FleetKeeper } from '#agent/io/fleet-keeper.ts'
 import { Renewal } from '#agent/io/renewal.ts'
 import { Tunnel } from '#agent/io/tunnel.ts'
 import { BrokerTunnel } from '#agent/operator/io/broker-tunnel.ts'
@@ -37,6 +38,15 @@ async function serve(stateFolder: string): Promise<void> {
   // Before the floor is read: the process that leaves may still raise it.
   const lock = await lockFolder(stateFolder, 'the tunnel')
   const operator = await openOperator(stateFolder, log, 'owner')
+  const { folder: state, keys, floors } = operator
+  const fleet = await FleetKeeper.open({
+    suite: nativeSuite,
+    folder: state,
+    time: floors.time,
+    tunnelKey: keys.tunnel.publicKey,
+    log,
+  })
+  fleet.configure(operator.record.config)
   const tunnel: Tunnel = await Tunnel.open({
     suite: nativeSuite,
     clock: systemClock,
@@ -61,6 +71,7 @@ async function serve(stateFolder: string): Promise<void> {
   })
   const face = new BrokerTunnel({
     tunnel,
+    fleet,
     api: new OperatorApi({ request: (request) => operator.https().request(request) }, operator.record.api),
     timers: systemTimers,
     clock: systemClock,
@@ -73,6 +84,7 @@ async function serve(stateFolder: string): Promise<void> {
     renewal.stop()
     await server.close()
     await tunnel.close()
+    await fleet.saved()
     operator.close()
     await lock.release()
     process.exit(0)

@@ -1,3 +1,5 @@
+import { readPin } from '#agent/io/fleet-keeper.ts'
+import { StateFolder } from '#agent/io/state-folder.ts'
 import type { OperatorContext } from '#agent/operator/context.ts'
 import { hostSuffix } from '#agent/operator/ssh-arguments.ts'
 import { type HostKeyTrust, hostKeyOptions, proxyCommand } from '#agent/operator/ssh-command.ts'
@@ -9,7 +11,9 @@ import { toAditError } from '#shared/errors.ts'
  * which pin no host key, are listed by name before the rest, since ssh takes the first value that it meets.
  */
 export async function sshConfig(context: OperatorContext): Promise<void> {
-  const stock = await devicesWithoutPins(context)
+  // Under a pinned fleet key no host key is taken at first sight.
+  const pinned = await readPin(await StateFolder.open(context.stateFolder))
+  const stock = pinned === undefined ? await devicesWithoutPins(context) : []
   const blocks = stock.length === 0 ? [] : [block(context, stock.map((name) => name + hostSuffix).join(' '), 'first-use')]
   const text = [...blocks, block(context, `*${hostSuffix}`, 'pinned')].join('\n')
   await context.write(context.json ? `${JSON.stringify({ config: text })}\n` : text)
