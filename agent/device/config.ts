@@ -4,9 +4,11 @@
  */
 
 import { splitHostPort } from '#agent/core/agent-config.ts'
+import type { DataWishes } from '#agent/core/data-keeper.ts'
 import { parseService, type Service } from '#agent/core/service.ts'
 import { parseProxy } from '#agent/io/outer-proxy.ts'
 import { AditError } from '#shared/errors.ts'
+import { dataModes } from '#shared/nat/data-budget.ts'
 import { type LogLevel, logLevels } from '#shared/platform/log.ts'
 import type { OutboxLimits } from '#shared/telemetry/outbox.ts'
 import { type Duration, milliseconds, seconds } from '#shared/time/instant.ts'
@@ -24,6 +26,8 @@ export interface DeviceConfig {
   /** Between two rounds of vital signs; undefined: none. */
   readonly vitalsEvery: Duration | undefined
   readonly outbox: OutboxLimits
+  /** What the tunnel may cost; what is not said here is the broker's to say. */
+  readonly data: DataWishes
 }
 
 export const defaultMqtt: Endpoint = { address: '127.0.0.1', port: 1883 }
@@ -36,6 +40,7 @@ export const defaultConfig: DeviceConfig = {
   mqtt: { listen: defaultMqtt, explicit: false },
   vitalsEvery: seconds(60),
   outbox: { rows: 200_000, bytes: 64 * 1024 * 1024 },
+  data: { mode: undefined, monthlyMegabytes: undefined, poll: undefined, exceeded: undefined },
 }
 
 type Table = Record<string, unknown>
@@ -52,7 +57,7 @@ export async function parseDeviceConfig(source: string, file: string): Promise<D
     const reason = error.message.split('\n')[0]?.replace(/^Invalid TOML document: /, '') ?? ''
     throw invalid(`${file}:${error.line}`, reason, 'Mend that line; agent/adit-agent.example.toml shows each key.', error)
   }
-  reader.onlyKeys(root, '', ['suite', 'log', 'services', 'network', 'readings', 'outbox'])
+  reader.onlyKeys(root, '', ['suite', 'log', 'services', 'network', 'readings', 'outbox', 'data'])
   const log = reader.table(root, 'log')
   const network = reader.table(root, 'network')
   const readings = reader.table(root, 'readings')
@@ -61,6 +66,8 @@ export async function parseDeviceConfig(source: string, file: string): Promise<D
   reader.onlyKeys(network, 'network', ['proxy'])
   reader.onlyKeys(readings, 'readings', ['mqtt', 'vitals'])
   reader.onlyKeys(outbox, 'outbox', ['readings', 'megabytes'])
+  const data = reader.table(root, 'data')
+  reader.onlyKeys(data, 'data', ['mode', 'monthly_megabytes', 'poll', 'exceeded'])
   return {
     log: reader.oneOf(log, 'level', logLevels) ?? defaultConfig.log,
     suite: reader.oneOf(root, 'suite', suiteNames) ?? defaultConfig.suite,
@@ -71,6 +78,12 @@ export async function parseDeviceConfig(source: string, file: string): Promise<D
     outbox: {
       rows: reader.integer(outbox, 'readings', 100, 100_000_000) ?? defaultConfig.outbox.rows,
       bytes: (reader.integer(outbox, 'megabytes', 1, 1_000_000) ?? defaultConfig.outbox.bytes / 2 ** 20) * 2 ** 20,
+    },
+    data: {
+      mode: reader.oneOf(data, 'mode', dataModes),
+      monthlyMegabytes: reader.number(data, 'monthly_megabytes', 0.01, 1e9),
+      poll: reader.with(data, 'poll', parsePoll),
+      exceeded: reader.oneOf(data, 'exceeded', ['stay', 'on-demand']),
     },
   }
 }
@@ -109,6 +122,12 @@ function parseInterval(text: string): Duration | undefined {
   if (!(span >= 1000 && span <= 86_400_000))
     throw new AditError('config-invalid', `"${text}" is no interval.`, 'Write a number with its unit, from 1s to 24h, or off.')
   return milliseconds(span)
+}
+
+function parsePoll(text: string): Duration {
+  const poll = parseInterval(text)
+  if (poll !== undefined && poll >= 60_000) return poll
+  throw new AditError('config-invalid', `"${text}" is no span between polls.`, 'Write a number with its unit, from 1m to 24h.')
 }
 
 /** Values out of the parsed document, with the line of the key in every complaint. */
@@ -153,6 +172,14 @@ class Reader {
     if (!Number.isSafeInteger(value) || (value as number) < min || (value as number) > max)
       throw this.#refused(key, `"${key}" is out of range`, `Write a whole number from ${min} to ${max}.`)
     return value as number
+  }
+
+  number(table: Table, key: string, min: number, max: number): number | undefined {
+    const value = table[key]
+    if (value === undefined) return undefined
+    if (typeof value !== 'number' || !(value >= min && value <= max))
+      throw this.#refused(key, `"${key}" is out of range`, `Write a number from ${min} to ${max}.`)
+    return value
   }
 
   with<T>(table: Table, key: string, parse: (text: string) => T): T | undefined {

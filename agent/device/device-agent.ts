@@ -16,7 +16,7 @@ import { toAditError } from '#shared/errors.ts'
 import type { Log } from '#shared/platform/log.ts'
 import type { Timer, Timers } from '#shared/platform/timers.ts'
 import { Quality } from '#shared/telemetry/reading.ts'
-import { type Clock, type Instant, seconds } from '#shared/time/instant.ts'
+import { type Clock, type Instant, milliseconds, minutes, seconds } from '#shared/time/instant.ts'
 import { endpointText } from '#shared/wire/endpoint.ts'
 import { agentFactOf } from './agent-fact.ts'
 import type { DeviceConfig } from './config.ts'
@@ -44,6 +44,9 @@ export interface DeviceAgentOptions {
 
 /** While the default port belongs to another program, it is tried again so often. */
 const LISTEN_AGAIN_AFTER = seconds(60)
+
+/** Where data is paid for by the byte, vital signs come no more often than this. */
+const SPARING_VITALS_EVERY = minutes(15)
 
 /** Bytes under way on one connection, each way: 40 Mbit/s at a round trip of 100 ms, in half the memory of the netstack's default. */
 const CONNECTION_BUFFER = 512 * 1024
@@ -79,6 +82,7 @@ export class DeviceAgent {
       connect: () => this.#connectToBroker(),
       now: () => Math.round(identity.floors.time.now()),
       statements: { trust: fleet.trust, take: (digest, statements) => this.#takeStatements(digest, statements) },
+      onConfigChanged: () => this.#tunnel?.refresh(),
       onOutboxError: (error) => this.#store.failed(error),
     })
     this.#store = new ReadingStore({
@@ -116,9 +120,6 @@ export class DeviceAgent {
     const agent = new DeviceAgent(options, fleet)
     await agent.#listenForReadings(config.mqtt)
     agent.#say('starting', { name: identity.record.name })
-      root: identity.root,
-      proxy: identity.proxy,
-      onFinding: ({ code, text, mend }) => agent.#say('finding', { code, text, mend }),
     agent.#tunnel = await Tunnel.open({
       suite,
       clock,
@@ -129,12 +130,18 @@ export class DeviceAgent {
       record: identity.record,
       floors: identity.floors,
       api: () => identity.api(),
+      root: identity.root,
+      proxy: identity.proxy,
+      onFinding: ({ code, text, mend }) => agent.#say('finding', { code, text, mend }),
       provenAddresses: () => identity.provenAddresses,
       limits: { sendBuffer: CONNECTION_BUFFER, receiveBuffer: CONNECTION_BUFFER },
       speaks: config.suite,
       ike: () => identity.ike(),
+      data: config.data,
+      onPace: () => agent.#tellPace(),
       onEvent: (event) => agent.#tunnelEvent(event),
     })
+    agent.#tellPace()
     fleet.configure(agent.#tunnel.config)
     const admits = (from: string, port: number): boolean => fleet.trust.admits(from, port)
     agent.#services.listen(agent.#tunnel.core.netstack, log, admits, (service) => agent.#hostKeys.visited(service))
@@ -154,7 +161,6 @@ export class DeviceAgent {
   }
 
   /** The owner of the device pins the administrator's key. Throws `fleet-key-refused` where another is pinned, unless `replace`. */
-      wall: clock.wall(),
   async pinFleetKey(key: Uint8Array, replace: boolean): Promise<void> {
     await this.#fleet.pin(key, replace)
     this.#services.recheck()
@@ -165,6 +171,7 @@ export class DeviceAgent {
     const { clock, identity } = this.#options
     return statusOf({
       now: clock.now(),
+      wall: clock.wall(),
       startedAt: this.#startedAt,
       identity,
       tunnel: this.#tunnel,
@@ -219,6 +226,12 @@ export class DeviceAgent {
     } else if (event.kind === 'down') this.#say('down', {})
   }
 
+  /** A broker that sends `data` understands it; an older one would end the connection. */
+  #tellPace(): void {
+    const { config, care } = this.#tunnel ?? {}
+    this.#uplink.setPace(config?.data === undefined ? undefined : care?.pace)
+  }
+
   #takeStatements(digest: Uint8Array, statements: readonly Uint8Array[]): void {
     this.#fleet.configure(this.#tunnel?.config)
     this.#fleet.take(digest, statements)
@@ -268,7 +281,9 @@ export class DeviceAgent {
     } catch {
       // The storage has said so already; the next round tries again.
     }
-    if (!this.#closed) this.#vitals = timers.setTimer(config.vitalsEvery, () => void this.#reportVitals())
+    const isSparing = this.#tunnel?.care?.status.mode !== 'normal'
+    const every = isSparing ? milliseconds(Math.max(config.vitalsEvery, SPARING_VITALS_EVERY)) : config.vitalsEvery
+    if (!this.#closed) this.#vitals = timers.setTimer(every, () => void this.#reportVitals())
   }
 
   #say(event: DeviceEvent['event'], fields: Record<string, unknown>): void {

@@ -6,6 +6,7 @@ import type { HostKeys } from '#agent/io/ssh-host-keys.ts'
 import type { Tunnel } from '#agent/io/tunnel.ts'
 import { nativeSuite } from '#shared/crypto/native.ts'
 import { keyFingerprint } from '#shared/fleet/key-fingerprint.ts'
+import type { DataMode } from '#shared/nat/data-budget.ts'
 import { version } from '#shared/platform/version.ts'
 import type { Instant, WallTime } from '#shared/time/instant.ts'
 import type { Endpoint, SuiteName } from '#shared/tunnel/association.ts'
@@ -32,6 +33,24 @@ export interface DeviceStatus {
     readonly sentBytes: number
     readonly receivedBytes: number
     readonly handshakes: number
+  }
+  /** What the tunnel's data costs. Bytes at the interface, with IP and UDP headers, since the start. */
+  readonly data: {
+    readonly mode: DataMode
+    readonly keepaliveSeconds: number | null
+    /** What is known of this network's UDP mappings: unasked, learning, remembered, known or unknown (`why`). */
+    readonly lifetime: string
+    readonly lifetimeSeconds: number | null
+    readonly sentBytes: number
+    readonly receivedBytes: number
+    /** Of these, what a stream carried, whose headers are estimated. */
+    readonly estimatedBytes: number
+    readonly monthlyMegabytes: number | null
+    /** Of an idle month at the present interval; null on demand. */
+    readonly projectedMegabytes: number | null
+    readonly exceeded: boolean
+    /** On demand: the longest that a call may have to wait. */
+    readonly pollSeconds: number | null
   }
   /** What stands between us and the broker, as far as it was met. */
   readonly findings: readonly (Omit<Finding, 'at'> & { readonly ageSeconds: number })[]
@@ -101,6 +120,7 @@ export function statusOf(parts: StatusParts): DeviceStatus {
       receivedBytes: association?.counters.outerReceived ?? 0,
       handshakes: association?.counters.handshakes ?? 0,
     },
+    data: dataOf(tunnel),
     findings: (tunnel?.outer?.findings ?? []).map(({ at, ...finding }) => ({
       ...finding,
       ageSeconds: Math.max(0, Math.round((parts.wall - at) / 1000)),
@@ -121,6 +141,26 @@ export function statusOf(parts: StatusParts): DeviceStatus {
       refused: mqtt.counters?.refused ?? 0,
       problem: mqtt.error ?? mqtt.counters?.lastRefusal ?? null,
     },
+  }
+}
+
+function dataOf(tunnel: Tunnel | undefined): DeviceStatus['data'] {
+  const care = tunnel?.care
+  const status = care?.status
+  const lifetime = status?.lifetime
+  const sleeps = status?.mode === 'on-demand' || status?.sleepsForBudget === true
+  return {
+    mode: status?.mode ?? 'normal',
+    keepaliveSeconds: sleeps || tunnel === undefined ? null : Math.round(tunnel.core.keepaliveInterval / 1000),
+    lifetime: lifetime === undefined ? 'unasked' : lifetime.kind === 'unknown' ? `unknown (${lifetime.why})` : lifetime.kind,
+    lifetimeSeconds: lifetime?.kind === 'known' ? Math.round(lifetime.survived / 1000) : null,
+    sentBytes: care?.meter.sent ?? 0,
+    receivedBytes: care?.meter.received ?? 0,
+    estimatedBytes: care?.meter.estimated ?? 0,
+    monthlyMegabytes: status?.monthlyMegabytes ?? null,
+    projectedMegabytes: status?.projectedMegabytes === undefined ? null : Number(status.projectedMegabytes.toFixed(2)),
+    exceeded: status?.isExceeded ?? false,
+    pollSeconds: sleeps ? Math.round((status?.poll ?? 0) / 1000) : null,
   }
 }
 

@@ -1,5 +1,6 @@
 import type { AgentConfig } from '#agent/core/agent-config.ts'
 import { AgentCore, type AgentEvent } from '#agent/core/agent-core.ts'
+import type { DataWishes } from '#agent/core/data-keeper.ts'
 import type { EspHub, IkeIdentity } from '#agent/core/esp-hub.ts'
 import type { Suite } from '#shared/crypto/suite.ts'
 import { toAditError } from '#shared/errors.ts'
@@ -9,10 +10,11 @@ import type { Log } from '#shared/platform/log.ts'
 import { resolveHost } from '#shared/platform/resolve-host.ts'
 import type { Timer, Timers } from '#shared/platform/timers.ts'
 import { Backoff, uniform } from '#shared/time/backoff.ts'
-import { type Clock, hours, milliseconds, seconds } from '#shared/time/instant.ts'
+import { type Clock, type Duration, days, hours, milliseconds, seconds } from '#shared/time/instant.ts'
 import { type EndpointPorts, type SuiteName, sameEndpoint } from '#shared/tunnel/association.ts'
 import { type Endpoint, isCarried } from '#shared/wire/endpoint.ts'
 import type { BrokerApi } from './broker-api.ts'
+import { DataCare } from './data-care.ts'
 import { addressesOf, knownEndpoints, type Lookup, proveAddress, resolveHosts } from './endpoint-resolver.ts'
 import type { Floors } from './floors.ts'
 import type { Finding } from './outer-finding.ts'
@@ -40,10 +42,14 @@ export interface TunnelOptions {
   readonly proxy: FindProxy
   /** The protocols of the tunnel. For esp, `ike` says who we are under the certificate of the moment. */
   readonly speaks?: SuiteName
+  /** What the tunnel's data may cost, as the device's own configuration says. */
+  readonly data?: DataWishes
   ike?(): IkeIdentity
   onEvent?(event: AgentEvent): void
   /** Something on the way was met that a person may want to know of. */
   onFinding?(finding: Finding): void
+  /** How often the broker will hear of us from now on, at the least. */
+  onPace?(pace: Duration): void
   /** Where the netstack's defaults are too large. */
   limits?: Partial<NetstackLimits>
   /** For tests. */
@@ -52,6 +58,8 @@ export interface TunnelOptions {
 
 /** How often an agent that is up asks whether its configuration has changed; jittered. */
 const REFRESH_EVERY = hours(6)
+/** Likewise where the broker says by itself that it has: a TLS connection four times a day costs more than the tunnel. */
+const REFRESH_TOLD_EVERY = days(3)
 /** How often DNS is asked again while the broker does not answer. */
 const RESOLVE_EVERY = seconds(30)
 
@@ -66,6 +74,7 @@ export class Tunnel {
   readonly #backoff: Backoff
   #hub: EspHub | undefined
   #outer: OuterWays | undefined
+  #care: DataCare | undefined
   #record: AgentRecord
   #refresh: Timer | undefined
   #resolve: Timer | undefined
@@ -89,7 +98,9 @@ export class Tunnel {
       netstack: { defer: (task) => setImmediate(task), ...(limits && { limits }) },
       ...(hub && { hub: (tunnel) => (this.#hub = hub(tunnel)) }),
       ports: {
-        send: (datagram, to) => void this.#outer?.send(datagram, to),
+        send: (datagram, to) => {
+          if (this.#outer?.send(datagram, to)) this.#care?.meter.countSent(datagram.length, to)
+        },
         rebind: () => this.#outer?.rebind(),
         nextTimestamp: () => floors.nextTimestamp(),
         wake: (at) => this.#driver.wake(at),
@@ -103,6 +114,11 @@ export class Tunnel {
     const tunnel = new Tunnel(options, options.speaks === 'esp' ? await espHub(options) : undefined)
     tunnel.#outer = await tunnel.#openWays()
     tunnel.#driver.add(tunnel.core)
+    const { suite, clock, timers, log, folder, data, onPace } = options
+    tunnel.#care = await DataCare.open({
+      ...{ suite, clock, timers, log, folder, core: tunnel.core, own: data },
+      ...(onPace && { onPace }),
+    })
     const { config } = options.record
     if (config) tunnel.#configure(config)
     void tunnel.#resolveHosts()
@@ -114,6 +130,11 @@ export class Tunnel {
     return this.#record.config
   }
 
+  /** What the tunnel's data costs and may cost. */
+  get care(): DataCare | undefined {
+    return this.#care
+  }
+
   /** The ways to the broker, and what was met on them. */
   get outer(): OuterWays | undefined {
     return this.#outer
@@ -121,6 +142,11 @@ export class Tunnel {
 
   get record(): AgentRecord {
     return this.#record
+  }
+
+  /** The broker says that the configuration has changed. */
+  refresh(): void {
+    void this.#refreshConfig()
   }
 
   /** The certificate was renewed: what is negotiated from now on is signed by it. */
@@ -135,12 +161,14 @@ export class Tunnel {
     this.#resolve?.clear()
     this.core.stop()
     this.#driver.close()
+    await this.#care?.close()
     await this.#outer?.close()
     await this.#saving
   }
 
   #configure(config: AgentConfig): void {
     this.core.configure(config, this.#known(config), this.#record.lastEndpoint)
+    this.#care?.configured(config)
   }
 
   /** Streams after UDP: they are for where it is blocked. */
@@ -157,6 +185,7 @@ export class Tunnel {
       time: () => floors.time.floor,
       resolve: (host) => resolveHost(host, { lastGood: addressesOf(host, this.#record), ...(lookup && { lookup }) }),
       onDatagram: (datagram, from) => {
+        this.#care?.meter.countReceived(datagram.length, from)
         this.core.receive(datagram, from)
       },
       onReopened: (endpoint) => this.#showOurselves(endpoint),
@@ -182,6 +211,7 @@ export class Tunnel {
       // What a stream is called means nothing at the next start.
       if (!isCarried(event.endpoint)) this.#remember({ lastEndpoint: event.endpoint, ...this.#proven([event.endpoint.address]) })
     }
+    this.#care?.event(event)
     if (event.kind === 'connecting') void this.#resolveHosts()
     if (event.kind === 'ask-timestamp') void this.#askTimestamp()
     this.#options.onEvent?.(event)
@@ -215,7 +245,8 @@ export class Tunnel {
         this.#configure(config)
         void this.#resolveHosts()
       }
-      this.#schedule(milliseconds(REFRESH_EVERY * (0.75 + this.#options.suite.random(1)[0]! / 510)))
+      const every = this.#record.config?.data === undefined ? REFRESH_EVERY : REFRESH_TOLD_EVERY
+      this.#schedule(milliseconds(every * (0.75 + this.#options.suite.random(1)[0]! / 510)))
     } catch (error) {
       const { code, message } = toAditError(error)
       this.#options.log.debug({ code, message }, 'the configuration could not be refreshed')

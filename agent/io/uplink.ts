@@ -1,7 +1,7 @@
 import type { Duplex } from 'node:stream'
 import { BatchTrial } from '#agent/core/batch-trial.ts'
-import { type Position, positionOf, UplinkWindow } from '#agent/core/uplink-window.ts'
 import type { FleetTrust } from '#agent/core/fleet-trust.ts'
+import { type Position, positionOf, UplinkWindow } from '#agent/core/uplink-window.ts'
 import type { Suite } from '#shared/crypto/suite.ts'
 import { decodePart, StatementAssembly } from '#shared/fleet/statement-parts.ts'
 import type { Log } from '#shared/platform/log.ts'
@@ -9,10 +9,9 @@ import type { Timer, Timers } from '#shared/platform/timers.ts'
 import { CborError, encodeCbor } from '#shared/telemetry/cbor.ts'
 import { type Outbox, type OutboxRow, refusedSample } from '#shared/telemetry/outbox.ts'
 import { BatchError, encodeBatch } from '#shared/telemetry/reading.ts'
-import { deviceTopic } from '#shared/telemetry/topics.ts'
-import { statementsTopic } from '#shared/telemetry/topics.ts'
+import { configTopic, deviceTopic, statementsTopic } from '#shared/telemetry/topics.ts'
 import { Backoff, uniform } from '#shared/time/backoff.ts'
-import { seconds } from '#shared/time/instant.ts'
+import { type Duration, seconds } from '#shared/time/instant.ts'
 import type { FleetKeeper } from './fleet-keeper.ts'
 import type { MqttClient } from './mqtt-client.ts'
 
@@ -26,6 +25,8 @@ export interface UplinkOptions {
   connect(): Duplex
   /** For stamping the records of gaps, ms since 1970. */
   now(): number
+  /** The broker says that our configuration has changed. */
+  onConfigChanged?(): void
   /** The statements that we hold, by the name of their set, and where a new set goes. */
   readonly statements?: Pick<FleetKeeper, 'take'> & { readonly trust: Pick<FleetTrust, 'digest'> }
   /** The outbox failed under us. */
@@ -49,6 +50,7 @@ export class Uplink {
   readonly #backoff: Backoff
   #outbox: Outbox | undefined
   #hostKeys: Record<string, readonly string[]> = {}
+  #pace: Duration | undefined
   #client: MqttClient | undefined
   readonly #assembly = new StatementAssembly()
   #heldDigest = ''
@@ -106,6 +108,12 @@ export class Uplink {
     this.#sendHostKeys()
   }
 
+  /** How often the broker hears of us while all is well; undefined: it does not understand that word. */
+  setPace(pace: Duration | undefined): void {
+    this.#pace = pace
+    this.#sendPace()
+  }
+
   /** Says goodbye, so that the broker need not wait for silence, and ends. */
   async stop(): Promise<void> {
     this.#wanted = false
@@ -137,12 +145,16 @@ export class Uplink {
     client.on('connect', () => this.#opened(client))
     client.on('error', (error) => this.#options.log.debug({ error: error.message }, 'the uplink failed'))
     client.on('close', () => this.#closed(client))
+    client.on('message', (topic) => {
+      if (topic === configTopic(this.#options.name)) this.#options.onConfigChanged?.()
+    })
   }
 
   #opened(client: MqttClient): void {
     if (client !== this.#client) return
     this.#connected = true
     this.#options.log.debug('the uplink stands')
+    this.#sendPace()
     this.#sendHostKeys()
     client.on('message', (topic, message) => this.#told(topic, message))
     this.askForStatements()
@@ -169,6 +181,11 @@ export class Uplink {
     this.#probe = undefined
     this.#window.rewind()
     client?.end(true)
+  }
+
+  #sendPace(): void {
+    if (!this.#connected || this.#pace === undefined) return
+    this.#client?.publish(deviceTopic(this.#options.name, 'pace'), String(Math.ceil(this.#pace / 1000)), { qos: 0 })
   }
 
   /** The broker sends the set at once where ours has another name, and each change from then on. */

@@ -22,11 +22,12 @@ function describe(status: DeviceStatus): string[] {
     `${status.name}  adit-agent ${status.version}, running for ${status.uptimeSeconds} s`,
     `tunnel       ${tunnel.state} for ${tunnel.sinceSeconds} s, broker ${tunnel.endpoint ?? 'unknown'} ${evidence}`,
     `addresses    ${tunnel.addresses.join(' ') || 'none yet'}`,
+    `data         ${describeData(status.data)}`,
     `certificate  until ${status.certificate.notAfter}${status.certificate.expired ? ' (expired, renewing)' : ''}`,
     `storage      ${storage.state === 'degraded' ? 'storage degraded' : storage.state}${waiting}${storage.error ? `: ${storage.error}` : ''}`,
     `readings     ${readings.listen ?? 'no local listener'}, ${readings.accepted} taken, ${readings.refused} refused${readings.problem ? `: ${readings.problem}` : ''}`,
-    `fleet        ${describeFleet(status.fleet)}`,
     ...status.findings.map(({ text, mend }) => `network      ${text} ${mend}`),
+    `fleet        ${describeFleet(status.fleet)}`,
     ...(status.clock === 'ok' ? [] : ['clock        below what is known to be possible: check the battery or NTP']),
     ...status.services.map(
       (service) =>
@@ -34,6 +35,20 @@ function describe(status: DeviceStatus): string[] {
         (service.refused === 0 ? '' : `, ${service.refused} refused (${service.lastRefusal})`),
     ),
   ]
+}
+
+function describeData(data: DeviceStatus['data']): string {
+  const pace =
+    data.pollSeconds === null
+      ? `keepalive each ${data.keepaliveSeconds} s (network ${data.lifetime})`
+      : `asleep, polls each ${Math.round(data.pollSeconds / 60)} min`
+  const budget =
+    data.monthlyMegabytes === null
+      ? ''
+      : ` of ${data.monthlyMegabytes} MB${data.exceeded ? ', which this network does not allow' : ''}`
+  const month = data.projectedMegabytes === null ? '' : `, an idle month costs ${data.projectedMegabytes} MB${budget}`
+  const estimated = data.estimatedBytes === 0 ? '' : `, ${data.estimatedBytes} of them estimated`
+  return `${data.mode}, ${pace}${month}; ${data.sentBytes} bytes sent, ${data.receivedBytes} received${estimated}`
 }
 
 function describeFleet(fleet: DeviceStatus['fleet']): string {

@@ -51,3 +51,11 @@ test('places for local readings', () => {
   assert.equal(parseMqtt('off'), 'off')
   for (const text of ['', '0', 'x', '127.0.0.1', ':1883', '127.0.0.1:70000']) assert.throws(() => parseMqtt(text), text)
 })
+
+test('what the data of the tunnel may cost: mode, budget, poll, and what to do where both cannot be had', async () => {
+  const text = '[data]\nmode = "metered"\nmonthly_megabytes = 1.1\npoll = "30m"\nexceeded = "on-demand"\n'
+  const { data } = await parseDeviceConfig(text, 'x')
+  assert.deepEqual(data, { mode: 'metered', monthlyMegabytes: 1.1, poll: 1_800_000, exceeded: 'on-demand' })
+  for (const wrong of ['mode = "cheap"', 'monthly_megabytes = 0', 'poll = "1s"', 'poll = "off"', 'exceeded = "no"', 'budget = 1'])
+    await assert.rejects(parseDeviceConfig(`[data]\n${wrong}\n`, 'x'), { code: 'config-invalid' }, wrong)
+})
