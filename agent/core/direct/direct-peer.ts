@@ -12,7 +12,7 @@ import { HolePunch } from '#shared/nat/hole-punch.ts'
 import { type Path, PathChoice, type PathReason } from '#shared/nat/path-choice.ts'
 import { after, type Duration, elapsed, type Instant, milliseconds, seconds } from '#shared/time/instant.ts'
 import type { WireguardAssociation } from '#shared/tunnel/wireguard-association.ts'
-import { type Endpoint, isCarried, sameEndpoint } from '#shared/wire/endpoint.ts'
+import { copyEndpoint, type Endpoint, isCarried, sameEndpoint } from '#shared/wire/endpoint.ts'
 import { parseAddress } from '#shared/wire/ip-address.ts'
 import type { DirectFilter } from './direct-filter.ts'
 import { type DirectMessage, encodeDirectMessage, readDirectMessage } from './direct-message.ts'
@@ -75,7 +75,7 @@ export class DirectPeer {
   #places: readonly Candidate[] = []
   #punchAt: Instant | undefined
   #sentAt: Instant | undefined
-  #checkedAt: Instant | undefined
+  #checked: { readonly at: Instant; readonly from: Endpoint } | undefined
 
   constructor({ statement, association, overlay, inner, filter, leads, firstProbe, ports }: DirectPeerOptions) {
     this.#statement = statement
@@ -208,8 +208,10 @@ export class DirectPeer {
   /** RFC 8445 §7.3.1.4: the other end's probe has opened our NAT's counterpart; ours goes back through the same holes at once. */
   #check(from: Endpoint, now: Instant): void {
     if (isCarried(from) || this.wish === 'relay' || this.paths.isProven(from, now)) return
-    if (this.#checkedAt !== undefined && elapsed(this.#checkedAt, now) < CHECK_SPACING) return
-    this.#checkedAt = now
+    const last = this.#checked
+    // Where both NATs map by the remote, two places speak in turn, and only one of them can be met.
+    if (last !== undefined && sameEndpoint(last.from, from) && elapsed(last.at, now) < CHECK_SPACING) return
+    this.#checked = { at: now, from: copyEndpoint(from) }
     this.punch.handle({ kind: 'seen', endpoint: from }, now)
     this.paths.handle({ kind: 'try', endpoint: from, as: this.#kindOf(from) }, now)
   }

@@ -15,6 +15,8 @@ import type { Actor, World } from '#sim/internet/world.ts'
 import { learnPlaces, type Place } from '#test/firmware-sim/internet/exhaustive-puncher.ts'
 
 const networks = 2_500
+/** Two places of one end speak in turn, and only one of them can be met: found among 12,000. */
+const special = [3_267, 4_157, 5_212]
 const within = seconds(2)
 const inner = ['fd00:adad::a', 'fd00:adad::b'].map(parseAddress) as [Uint8Array, Uint8Array]
 
@@ -139,7 +141,7 @@ test(`over ${networks} networks the hole punch meets directly where it must, rel
   const wrong: string[] = []
   const times: number[] = []
   let relayed = 0
-  for (let seed = 1; seed <= networks; seed++) {
+  for (const seed of [...Array.from({ length: networks }, (_, at) => at + 1), ...special]) {
     const plan = drawNetwork(seed)
     const predicted = predict(plan)
     const took = meet(plan)
