@@ -18,7 +18,7 @@ export interface DiscoverOptions {
 
 /**
  * What kind of NAT there is between this machine and the servers of one family (that of the first), found out on two sockets of its own,
- * so that no mapping in use is touched. Takes a second where everything answers, 8 s behind a strict filter, and 3.6 s more for each
+ * so that no mapping in use is touched. Takes a moment where everything answers, 4 s behind a strict filter, and 3.6 s more for each
  * server before the first that answers. Rejects only where no socket can be had.
  */
 export async function discoverBehaviour({ suite, clock, timers, servers }: DiscoverOptions): Promise<NatBehaviour> {

@@ -54,10 +54,12 @@ export interface BehaviourOptions {
  * Finds out what kind of NAT there is (RFC 5780 §4.2-§4.5), by two sockets of its own.
  *
  *   reflexive   both sockets ask the first server; where it is silent, the next one
- *   filtering   the first socket asks it to answer from its other address, and from its other port
- *   mapping     the first socket asks every other place; and the other socket, by its outer address (hairpinning)
+ *   tests       the first socket asks it to answer from its other address, and from its other port (filtering)
+ *               the second socket asks every other place (mapping)
+ *               each sends to the other's outer address (hairpinning)
  *
- * Filtering comes before mapping, since a question to the other address would open the filter for its answers. At most 3.6 s a stage.
+ * Filter and mapping are tried by different sockets: a question to the other address would open the filter for its answers, and answers
+ * that a filter refused may keep the outer port from being used towards where they came from (Linux). At most 3.6 s a stage.
  */
 export class BehaviourDiscovery implements Machine<BehaviourInput, BehaviourOutput> {
   readonly #suite: Pick<Suite, 'random'>
@@ -65,14 +67,12 @@ export class BehaviourDiscovery implements Machine<BehaviourInput, BehaviourOutp
   readonly #outputs: BehaviourOutput[] = []
   /** Servers that have not been asked to be the first one. */
   readonly #servers: Endpoint[]
-  #stage: 'reflexive' | 'filtering' | 'mapping' | 'done' = 'reflexive'
+  #stage: 'reflexive' | 'tests' | 'done' = 'reflexive'
   #round: StunRound
   #primary: Endpoint | undefined
   #first: BindingAnswer | undefined
   #second: BindingAnswer | undefined
   #places: readonly Endpoint[] = []
-  #fromElsewhere: boolean | undefined
-  #fromOtherPort: boolean | undefined
 
   constructor({ suite, servers, local }: BehaviourOptions, now: Instant) {
     this.#suite = suite
@@ -87,7 +87,9 @@ export class BehaviourDiscovery implements Machine<BehaviourInput, BehaviourOutp
     if (input.kind === 'datagram') this.#round.receive(input.by, input.datagram, input.from)
     this.#round.expire(now)
     this.#drain()
-    if (this.#round.isOver(now)) this.#next(now)
+    if (!this.#round.isOver(now)) return
+    if (this.#stage === 'reflexive') this.#reflexiveOver(now)
+    else this.#testsOver()
   }
 
   poll(): BehaviourOutput | undefined {
@@ -96,12 +98,6 @@ export class BehaviourDiscovery implements Machine<BehaviourInput, BehaviourOutp
 
   deadline(): Deadline | undefined {
     return this.#stage === 'done' ? undefined : { at: this.#round.deadline, why: `NAT discovery: ${this.#stage}` }
-  }
-
-  #next(now: Instant): void {
-    if (this.#stage === 'reflexive') this.#reflexiveOver(now)
-    else if (this.#stage === 'filtering') this.#filteringOver(now)
-    else this.#mappingOver()
   }
 
   #askNextServer(now: Instant): void {
@@ -118,23 +114,15 @@ export class BehaviourDiscovery implements Machine<BehaviourInput, BehaviourOutp
     }
     this.#first = first
     this.#second = second
-    this.#begin('filtering', [question('first', this.#primary!, elsewhere), question('first', this.#primary!, otherPort)], now)
-  }
-
-  #filteringOver(now: Instant): void {
-    const [byElsewhere, byOtherPort] = this.#round.heard
-    const { address, port } = this.#primary!
-    // Only of a server that has said where else it is does silence mean that the filter swallowed the answer.
-    const isAble = this.#first!.other !== undefined || this.#first!.origin !== undefined
-    const isElsewhere = (from: Endpoint): boolean => from.address !== address && from.port !== port
-    this.#fromElsewhere = arrived(byElsewhere, this.#first!.other !== undefined, isElsewhere)
-    this.#fromOtherPort = arrived(byOtherPort, isAble, (from) => from.address === address && from.port !== port)
-    const { other } = this.#first!
+    const { other } = first
+    const { port } = this.#primary!
     const all: Endpoint[] = [...(other ? [{ address: other.address, port }, other] : []), ...this.#servers]
     this.#places = all.filter(
       (place, i) => !sameEndpoint(place, this.#primary) && all.findIndex((a) => sameEndpoint(a, place)) === i,
     )
-    this.#begin('mapping', [...this.#places.map((place) => question('first', place)), ...this.#hairpin()], now)
+    const filtering = [elsewhere, otherPort].map((change) => question('first', this.#primary!, change))
+    const mapping = this.#places.map((place) => question('second', place))
+    this.#begin('tests', [...filtering, ...(second?.mapped ? mapping : []), ...this.#hairpin()], now)
   }
 
   /** What our second socket sends to the first opens the filter for what is to come the other way. */
@@ -153,20 +141,22 @@ export class BehaviourDiscovery implements Machine<BehaviourInput, BehaviourOutp
     return address === undefined ? undefined : !sameEndpoint({ address, port }, this.#first!.mapped)
   }
 
-  #mappingOver(): void {
-    const { heard } = this.#round
+  #testsOver(): void {
+    const [byElsewhere, byOtherPort, ...heard] = this.#round.heard
     const mapped = this.#first!.mapped!
-    const answers = this.#places.map((at, i) => ({ at, mapped: answerOf(heard[i])?.mapped }))
-    const seen: Seen[] = [{ at: this.#primary!, mapped }, ...answers].filter((one): one is Seen => one.mapped !== undefined)
+    const second = this.#second?.mapped
+    const answers = this.#places.map((at, i) => ({ at, mapped: second && answerOf(heard[i])?.mapped }))
+    const seen: Seen[] = [{ at: this.#primary!, mapped: second ?? mapped }, ...answers].filter(
+      (one): one is Seen => one.mapped !== undefined,
+    )
     const translated = this.#isTranslated
     const mapping = translated === false ? [] : mappingKinds(seen)
-    const filtering = filteringKinds(this.#fromElsewhere, this.#fromOtherPort)
+    const filtering = this.#filtering(byElsewhere, byOtherPort)
     // A mapping that is kept for its one destination lets nobody else in: whether it would be turned round is not to be seen.
     const isHidden = !isOnly(mapping, 'endpoint-independent') && !isOnly(filtering, 'endpoint-independent')
-    const isHairpinTried = heard.length > this.#places.length
-    const cameRound = heard.length > 0 && heard.at(-1) !== undefined
+    const isHairpinTried = second !== undefined && heard.length > this.#places.length
+    const cameRound = isHairpinTried && heard.at(-1) !== undefined
     const hairpinning = !isHairpinTried || (isHidden && !cameRound) ? undefined : cameRound
-    const second = this.#second?.mapped
     const keepsPort = mapped.port === this.#local.first.port && (second === undefined || second.port === this.#local.second.port)
     this.#finish({
       reflexive: mapped,
@@ -184,12 +174,22 @@ export class BehaviourDiscovery implements Machine<BehaviourInput, BehaviourOutp
     })
   }
 
-  #begin(stage: 'reflexive' | 'filtering' | 'mapping', questions: readonly StunQuestion[], now: Instant): void {
+  #filtering(byElsewhere: StunHeard | undefined, byOtherPort: StunHeard | undefined): readonly Dependence[] {
+    const { address, port } = this.#primary!
+    const { other, origin } = this.#first!
+    // Only of a server that has said where else it is does silence mean that the filter swallowed the answer.
+    const isAble = other !== undefined || origin !== undefined
+    const isElsewhere = (from: Endpoint): boolean => from.address !== address && from.port !== port
+    return filteringKinds(
+      arrived(byElsewhere, other !== undefined, isElsewhere),
+      arrived(byOtherPort, isAble, (from) => from.address === address && from.port !== port),
+    )
+  }
+
+  #begin(stage: 'reflexive' | 'tests', questions: readonly StunQuestion[], now: Instant): void {
     this.#stage = stage
     this.#round = new StunRound(this.#suite, questions, now)
     this.#drain()
-    // With nothing to ask, nothing is waited for.
-    if (questions.length === 0) this.#next(now)
   }
 
   #drain(): void {

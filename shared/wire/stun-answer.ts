@@ -89,7 +89,8 @@ export function replyToBinding(request: Uint8Array, from: StunAddress, seat?: St
       const datagram = fitted(unknown.length > 0 ? unknownAttributes(message, unknown) : refusal(message, BAD_REQUEST), room)
       return datagram && { datagram, to: from, change: unchanged }
     }
-    const datagram = success(message, sender, { room, seat, origin, change, isLong: (padding?.length ?? 0) >= LONG_PADDING })
+    const isTest = change !== undefined || responsePort !== undefined
+    const datagram = success(message, sender, { room, seat, origin, isTest, isLong: (padding?.length ?? 0) >= LONG_PADDING })
     return datagram && { datagram, to: { address: from.address, port: responsePort ?? from.port }, change: change ?? unchanged }
   })
 }
@@ -112,18 +113,18 @@ function success(
     room: Room
     seat: StunSeat | undefined
     origin: StunAddress | undefined
-    change: StunChange | undefined
+    isTest: boolean
     isLong: boolean
   },
 ): Uint8Array | undefined {
-  const { room, seat, origin, change, isLong } = asked
+  const { room, seat, origin, isTest, isLong } = asked
   const answer = (...attributes: StunAttribute[]): StunMessage => ({ class: 'success', method, transactionId, attributes })
   const mapped = { type: Type.XorMappedAddress, value: encodeStunAddress(sender, transactionId) }
   const other = seat?.other && { type: Type.OtherAddress, value: encodeStunAddress(seat.other) }
   if (room.total === STUN_HEADER_LENGTH) return stunBytes(other ? answer(mapped, other) : answer(mapped))
   const plain = fitted(answer(mapped), room)
-  // That it arrives is all that a test of filtering asks: where there is no room for more, the bare header says it.
-  if (plain === undefined) return change && fitted(answer(), { ...room, fingerprint: false })
+  // That it arrives is all that tests of filters and lifetimes ask: where there is no room for more, the bare header says it.
+  if (plain === undefined) return isTest ? fitted(answer(), { ...room, fingerprint: false }) : undefined
   const attributes: StunAttribute[] = [mapped]
   const add = (...more: readonly StunAttribute[]): boolean => {
     const spare = room.fingerprint ? FINGERPRINT_FIELD_LENGTH : 0

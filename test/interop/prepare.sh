@@ -3,7 +3,7 @@
 set -euo pipefail
 
 packages=(wireguard-go wireguard-tools openssh-server openssh-client rsync mosquitto-clients strongswan-pki
-  libstrongswan-standard-plugins libstrongswan-extra-plugins strongswan-swanctl strongswan-charon libcharon-extra-plugins nftables conntrack iproute2 iputils-ping procps mount tcpdump strace curl openssl)
+  libstrongswan-standard-plugins libstrongswan-extra-plugins strongswan-swanctl strongswan-charon libcharon-extra-plugins nftables conntrack coturn miniupnpd-nftables iproute2 iputils-ping procps mount tcpdump strace curl openssl)
 
 [ "$(id -u)" = 0 ] || { echo "make interop needs root: it makes network namespaces (sudo make interop)" >&2; exit 1; }
 
@@ -16,5 +16,13 @@ done
 command -v apt-get >/dev/null || { echo "make interop needs these Debian packages: ${missing[*]}" >&2; exit 1; }
 echo "installing ${missing[*]}"
 export DEBIAN_FRONTEND=noninteractive
+# Some of them bring a service that would start at once: what the tests need, they start themselves.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+  printf '#!/bin/sh\nexit 101\n' >"$policy"
+  chmod 755 "$policy"
+  trap 'rm -f "$policy"' EXIT
+fi
 apt-get update -qq
 apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+! command -v systemctl >/dev/null || systemctl disable --quiet coturn 2>/dev/null || true

@@ -106,7 +106,7 @@ test('each mapping with each filter of RFC 4787 is found, and whether it hairpin
         const isHidden = mapping !== 'endpoint-independent' && filtering !== 'endpoint-independent'
         assert.equal(found.hairpinning, isHidden ? undefined : isSo, what)
         assert.equal(found.unlearnt.length, isHidden ? 1 : 0)
-        assert.ok(took <= 7_300, `${took} ms`)
+        assert.ok(took <= 3_700, `${took} ms`)
       }
     }
   }
