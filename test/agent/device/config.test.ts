@@ -15,7 +15,21 @@ test('the example holds every key, with the defaults', async () => {
     { ...defaultConfig, mqtt: defaultConfig.mqtt === 'off' ? 'off' : defaultConfig.mqtt.listen },
   )
   const keys = [...source.matchAll(/^(\[\w+\]|\w+ =)/gm)].map(([, key]) => key!.replace(/ =|[[\]]/g, ''))
-  assert.deepEqual(keys, ['suite', 'log', 'level', 'services', 'readings', 'mqtt', 'vitals', 'outbox', 'readings', 'megabytes'])
+  assert.deepEqual(keys, [
+    'suite',
+    'log',
+    'level',
+    'services',
+    'network',
+    'proxy',
+    'readings',
+    'mqtt',
+    'vitals',
+    'outbox',
+    'readings',
+    'megabytes',
+    'data',
+  ])
   const commented = source.replace(/^# (ssh|http|"plc:102") =/gm, (line) => line.slice(2))
   assert.deepEqual(
     (await parseDeviceConfig(commented, 'example')).services.map(({ port }) => port),
