@@ -1,3 +1,4 @@
+import type { Diagnosis } from '#agent/doctor/finding.ts'
 import type { TunnelClient } from '#agent/operator/io/tunnel-client.ts'
 import type { OperatorApi } from '#agent/operator/operator-api.ts'
 import type { AditError } from '#shared/errors.ts'
@@ -15,6 +16,8 @@ export interface OperatorContext {
   /** Throws AditError `not-enrolled`. */
   api(): Promise<OperatorApi>
   tunnel(): TunnelClient
+  /** Examines this machine; `broker`: without an identity. Throws AditError `not-enrolled`, or `usage` for a broker that is no place. */
+  diagnose(broker?: string): Promise<Diagnosis>
   /** Waits, in ms. */
   pause(ms: number): Promise<void>
   /** A line for the person, on standard error. */

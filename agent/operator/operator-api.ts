@@ -57,7 +57,14 @@ export interface PendingStatements {
 
 export interface Why {
   readonly verdict: string
-  readonly facts: readonly { code: string; text: string; ok: boolean }[]
+  /** Worst first. Without state and mend from a broker that is older than they. */
+  readonly facts: readonly {
+    readonly code: string
+    readonly text: string
+    readonly ok: boolean
+    readonly state?: 'broken' | 'warn' | 'ok'
+    readonly mend?: string
+  }[]
   readonly mend: string
 }
 

@@ -73,6 +73,11 @@ export function program(): Command {
     .action(async (device: string, options: { port: number }, command: Command) =>
       (await import('#agent/operator/verbs/why.ts')).why(contextOf(command), device, options.port),
     )
+  verb('doctor', 'what stands between this machine and the broker, worst first; status 0 where nothing is broken')
+    .option('--broker <host>', 'look before login: HOST, HOST:PORT of the API, or its URL')
+    .action(async (options: { broker?: string }, command: Command) => {
+      process.exitCode = await (await import('#agent/operator/verbs/doctor.ts')).doctor(contextOf(command), options.broker)
+    })
   verb('audit', 'who reached what, and what was refused')
     .option('--limit <n>', 'rows', rowNumber, 100)
     .action(async (options: { limit: number }, command: Command) =>

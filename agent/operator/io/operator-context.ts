@@ -33,6 +33,10 @@ export function operatorContext({ state, json = false }: GlobalOptions): Operato
       const { path } = tunnelSocketOf(folder)
       return new TunnelClient({ stateFolder: folder, socketPath: path, program })
     },
+    async diagnose(broker) {
+      const { diagnoseOperator } = await import('#agent/operator/io/diagnose-operator.ts')
+      return diagnoseOperator(folder, this.tunnel(), broker)
+    },
     pause: (ms) => new Promise((done) => setTimeout(done, ms)),
     note: (text) => void process.stderr.write(`${printable(text)}\n`),
     complain: (error) => printError(error, json),

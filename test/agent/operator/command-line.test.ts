@@ -208,9 +208,9 @@ test('a changed host key is refused loudly until it is accepted, and why names i
   assert.equal(refused.status, 3)
   assert.match(refused.stderr, /CHANGED.*accept-key pi.*\(host-key-changed\)/)
   // The tunnel that ssh wanted finds no gateway in this test, so the nearest broken link is another.
-  assert.match((await adit('why', 'pi')).stdout, /NO +The ssh host key of pi is no longer the pinned one/)
+  assert.match((await adit('why', 'pi')).stdout, /NO +host-key-changed +The ssh host key of pi is no longer the pinned one/)
   assert.equal((await adit('devices', 'accept-key', 'pi')).status, 0)
-  assert.match((await adit('why', 'pi')).stdout, /ok +The ssh host key of pi is pinned and unchanged/)
+  assert.match((await adit('why', 'pi')).stdout, /ok +host-key +The ssh host key of pi is pinned and unchanged/)
   const audit = await adit('audit')
   assert.match(audit.stdout, /operator:ann +host-key\.accept +device:pi/)
   assert.equal((await adit('devices', 'accept-key', 'pi')).status, 4)
