@@ -3,6 +3,7 @@
  * is the only way for a person to come and mend the rest.
  */
 import type { AgentEvent } from '#agent/core/agent-core.ts'
+import { directOptions } from '#agent/io/direct-options.ts'
 import { FleetKeeper } from '#agent/io/fleet-keeper.ts'
 import type { Identity } from '#agent/io/identity.ts'
 import { LocalMqtt } from '#agent/io/local-mqtt.ts'
@@ -137,6 +138,7 @@ export class DeviceAgent {
       limits: { sendBuffer: CONNECTION_BUFFER, receiveBuffer: CONNECTION_BUFFER },
       speaks: config.suite,
       ike: () => identity.ike(),
+      direct: (local) => directOptions('device', { trust: fleet.trust, time: () => floors.time.now(), local, log }),
       data: config.data,
       onPace: () => agent.#tellPace(),
       onEvent: (event) => agent.#tunnelEvent(event),
@@ -236,6 +238,7 @@ export class DeviceAgent {
     this.#fleet.configure(this.#tunnel?.config)
     this.#fleet.take(digest, statements)
     this.#services.recheck()
+    this.#tunnel?.core.direct?.recheck()
   }
 
   /** What the doctor examines. */

@@ -1,6 +1,7 @@
 import type { AgentConfig } from '#agent/core/agent-config.ts'
 import { AgentCore, type AgentEvent } from '#agent/core/agent-core.ts'
 import type { DataWishes } from '#agent/core/data-keeper.ts'
+import type { DirectOptions } from '#agent/core/direct/direct-peers.ts'
 import type { EspHub, IkeIdentity } from '#agent/core/esp-hub.ts'
 import type { Suite } from '#shared/crypto/suite.ts'
 import { toAditError } from '#shared/errors.ts'
@@ -45,6 +46,8 @@ export interface TunnelOptions {
   /** What the tunnel's data may cost, as the device's own configuration says. */
   readonly data?: DataWishes
   ike?(): IkeIdentity
+  /** Associations with other ends (DESIGN D6); `local`: the UDP port of the moment. None unless given. */
+  direct?(local: () => Endpoint | undefined): DirectOptions
   onEvent?(event: AgentEvent): void
   /** Something on the way was met that a person may want to know of. */
   onFinding?(finding: Finding): void
@@ -84,6 +87,7 @@ export class Tunnel {
 
   private constructor(options: TunnelOptions, hub: HubMaker | undefined) {
     const { suite, clock, timers, keys, record, floors, limits } = options
+    const direct = options.direct?.(() => this.#outer?.local)
     this.#options = options
     this.#record = record
     this.#driver = new Driver(clock, timers)
@@ -97,6 +101,7 @@ export class Tunnel {
       tunnelKey: keys.tunnel,
       netstack: { defer: (task) => setImmediate(task), ...(limits && { limits }) },
       ...(hub && { hub: (tunnel) => (this.#hub = hub(tunnel)) }),
+      ...(direct && { direct }),
       ports: {
         send: (datagram, to) => {
           if (this.#outer?.send(datagram, to)) this.#care?.meter.countSent(datagram.length, to)

@@ -20,14 +20,18 @@ interface End {
   readonly isBehind: boolean
 }
 
-/** What a new flow asks of its responder: a TCP or UDP port, or an echo. */
-type Asked = number | 'echo'
+/** The inner UDP port by which agents hold associations of their own through the hub (DESIGN D6). */
+const meetingPort = 4501
+
+/** What a new flow asks of its responder: a TCP or UDP port, an echo, or to be met end to end, which the two judge for themselves. */
+type Asked = number | 'echo' | 'meeting'
 
 /**
  * Who may begin what through this broker (DESIGN D14), default deny:
  *
  *   from                        to                  what
- *   operator                    device              TCP and UDP ports that a grant names; echo where any grant holds between the two
+ *   operator                    device              TCP and UDP ports that a grant names; echo, and UDP 4501 for an association of
+ *                                                   their own, where any grant holds between the two
  *   operator                    host behind device  likewise, of grants to what lies behind
  *   device, host behind device  host behind device  likewise, of grants from the one to what lies behind the other
  *   device                      broker              MQTT, echo
@@ -69,7 +73,7 @@ export class GatewayPolicy implements FlowPolicy {
     if (source === undefined) return false
     if (flow.responder === undefined) return true
     const target = this.#end(flow.responder, flow.responderBytes, wall)
-    const asked = flow.protocol === Protocol.Tcp || flow.protocol === Protocol.Udp ? flow.responderPort : 'echo'
+    const asked = askedByFlow(flow)
     return target !== undefined && this.#granted(source, target, asked, wall) !== undefined
   }
 
@@ -94,9 +98,9 @@ export class GatewayPolicy implements FlowPolicy {
   #granted(source: End, target: End, asked: Asked, wall: number): number | undefined {
     const { policy } = this.#options.registry
     const [who, device] = [source.principal, target.principal]
-    if (target.isBehind) return endOf(policy.permitsBehind(who, device, asked, wall))
+    if (target.isBehind) return asked === 'meeting' ? undefined : endOf(policy.permitsBehind(who, device, asked, wall))
     if (who.kind !== 'operator' || device.kind !== 'device') return undefined
-    if (asked !== 'echo') return endOf(policy.permits(who, device, asked, wall))
+    if (typeof asked === 'number') return endOf(policy.permits(who, device, asked, wall))
     const grants = policy.grantsBetween(who, device, wall)
     return grants.length === 0 ? undefined : Math.max(...grants.map(({ until }) => until ?? Number.POSITIVE_INFINITY))
   }
@@ -112,7 +116,14 @@ export class GatewayPolicy implements FlowPolicy {
 
 function askedBy(kind: number, port: number): Asked | undefined {
   if (kind === PacketKind.EchoRequest) return 'echo'
+  if (kind === PacketKind.Udp && port === meetingPort) return 'meeting'
   return kind === PacketKind.Tcp || kind === PacketKind.Udp ? port : undefined
+}
+
+function askedByFlow({ protocol, responderPort }: Flow): Asked {
+  if (protocol === Protocol.Tcp) return responderPort
+  if (protocol !== Protocol.Udp) return 'echo'
+  return responderPort === meetingPort ? 'meeting' : responderPort
 }
 
 const endOf = (hit: { until?: number } | undefined): number | undefined => hit && (hit.until ?? Number.POSITIVE_INFINITY)

@@ -1,0 +1,34 @@
+import type { DirectOptions } from '#agent/core/direct/direct-peers.ts'
+import type { FleetTrust } from '#agent/core/fleet-trust.ts'
+import type { Log } from '#shared/platform/log.ts'
+import type { WallTime } from '#shared/time/instant.ts'
+import { type Endpoint, isCarried } from '#shared/wire/endpoint.ts'
+import { lanCandidates } from './lan-candidates.ts'
+
+interface DirectSurroundings {
+  /** Whose statements count. */
+  readonly trust: Pick<FleetTrust, 'judge' | 'pinned'>
+  /** At the time floor. */
+  time(): WallTime
+  /** The UDP port of the moment. */
+  local(): Endpoint | undefined
+  readonly log: Log
+}
+
+/** What an agent of either role needs to meet others directly on a real machine. */
+export function directOptions(role: DirectOptions['role'], { trust, time, local, log }: DirectSurroundings): DirectOptions {
+  return {
+    role,
+    time,
+    judge: (statement) => trust.judge(statement),
+    places: () => lanCandidates(local()?.port),
+    // Under a pinned key nothing that a broker could have made is taken for an operator's.
+    strict: () => trust.pinned !== undefined,
+    event: (event) => {
+      if (event.kind !== 'path') return log.info(event, 'direct')
+      const { name, why, path } = event
+      const endpoint = isCarried(path.endpoint) ? 'relay' : `${path.endpoint.address} ${path.endpoint.port}`
+      log.info({ name, why, kind: path.kind, endpoint }, 'direct')
+    },
+  }
+}
