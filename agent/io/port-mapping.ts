@@ -1,0 +1,171 @@
+import type { Suite } from '#shared/crypto/suite.ts'
+import { toAditError } from '#shared/errors.ts'
+import { PortMapping, type PortMappingInput, type PortMappingReport } from '#shared/nat/port-mapping.ts'
+import { type Driven, Driver } from '#shared/platform/driver.ts'
+import { sourceAddressTo } from '#shared/platform/local-address.ts'
+import type { Log } from '#shared/platform/log.ts'
+import { defaultGateways } from '#shared/platform/network-fingerprint.ts'
+import type { Timers } from '#shared/platform/timers.ts'
+import { UdpSocket } from '#shared/platform/udp.ts'
+import type { Clock } from '#shared/time/instant.ts'
+import type { Endpoint } from '#shared/wire/endpoint.ts'
+import { PCP_CLIENT_PORT } from '#shared/wire/pcp.ts'
+
+export interface PortMapperOptions {
+  readonly suite: Pick<Suite, 'random'>
+  readonly clock: Clock
+  readonly timers: Timers
+  readonly log: Log
+  /** The tunnel's UDP port. */
+  readonly internalPort: number
+  /** `external` has changed. */
+  onChange?(): void
+  /** For tests. */
+  readonly gateways?: () => Promise<readonly string[]>
+}
+
+/** One gateway that is asked. */
+interface Lease {
+  readonly gateway: string
+  readonly client: string
+  readonly machine: PortMapping
+  readonly driven: Driven
+  closed?: () => void
+}
+
+/**
+ * Ports of the default gateways of both families that lead to the tunnel's port (PCP, NAT-PMP), for as long as it is open. Asked from a
+ * socket of its own; what gateways announce is listened for where the port for it is free. Nothing here is needed for the tunnel: what
+ * fails is logged and left.
+ */
+export class PortMapper {
+  readonly #options: PortMapperOptions
+  readonly #driver: Driver
+  #socket: UdpSocket | undefined
+  #announcements: UdpSocket | undefined
+  #leases: Lease[] = []
+  #internalPort: number
+  #looking: Promise<void> = Promise.resolve()
+  #isClosed = false
+
+  private constructor(options: PortMapperOptions) {
+    this.#options = options
+    this.#internalPort = options.internalPort
+    this.#driver = new Driver(options.clock, options.timers)
+  }
+
+  /** Begins at once; `onChange` tells of the first answer. */
+  static async open(options: PortMapperOptions): Promise<PortMapper> {
+    const mapper = new PortMapper(options)
+    const onDatagram = (datagram: Uint8Array, from: Endpoint): void => mapper.#receive(datagram, from)
+    mapper.#socket = await UdpSocket.bind({ port: 0, onDatagram })
+    mapper.#announcements = await UdpSocket.bind({ port: PCP_CLIENT_PORT, onDatagram }).catch(() => undefined)
+    await mapper.networkChanged()
+    return mapper
+  }
+
+  /** Where the tunnel's port is reached from outside, IPv4 first; undefined: no gateway gave one. */
+  get external(): Endpoint | undefined {
+    return this.externals[0]
+  }
+
+  /** Of each family. */
+  get externals(): Endpoint[] {
+    return this.reports.flatMap(({ external }) => external ?? [])
+  }
+
+  /** For diagnostics: one for each gateway that is asked. */
+  get reports(): PortMappingReport[] {
+    return this.#leases.map(({ machine }) => machine.report)
+  }
+
+  /** The tunnel has another socket. */
+  setInternalPort(port: number): void {
+    this.#internalPort = port
+    for (const lease of this.#leases) this.#tell(lease, { kind: 'internal-port', port })
+  }
+
+  /** Another network may have other gateways, or our address on the way to them may be another. */
+  networkChanged(): Promise<void> {
+    this.#looking = this.#looking
+      .then(() => this.#look())
+      .catch((error) => this.#options.log.debug({ code: toAditError(error).code }, 'no gateway can be asked for a port'))
+    return this.#looking
+  }
+
+  /** Gives the mappings back: at most 750 ms. */
+  async close(): Promise<void> {
+    this.#isClosed = true
+    await this.#looking
+    await Promise.all(this.#leases.map((lease) => this.#leave(lease)))
+    this.#driver.close()
+    await Promise.all([this.#socket?.close(), this.#announcements?.close()])
+  }
+
+  async #look(): Promise<void> {
+    const gateways = await (this.#options.gateways ?? defaultGateways)()
+    const ways = await Promise.all(gateways.map(async (gateway) => ({ gateway, client: await sourceAddressTo(gateway) })))
+    if (this.#isClosed) return
+    const isSame = (lease: Lease, { gateway, client }: (typeof ways)[number]): boolean =>
+      lease.gateway === gateway && lease.client === client
+    // Of a network that we have left nobody would hear a goodbye; where we are still in it, it is heard.
+    for (const lease of this.#leases) if (!ways.some((way) => isSame(lease, way))) void this.#leave(lease)
+    this.#leases = [
+      ...this.#leases.filter((lease) => ways.some((way) => isSame(lease, way))),
+      ...ways.flatMap((way) =>
+        way.client !== undefined && !this.#leases.some((lease) => isSame(lease, way))
+          ? [this.#make(way.gateway, way.client)]
+          : [],
+      ),
+    ]
+    this.#options.onChange?.()
+  }
+
+  #make(gateway: string, client: string): Lease {
+    const { suite, clock } = this.#options
+    // A zone says which of our interfaces, and is no part of the address that the gateway knows.
+    const machine = new PortMapping(
+      { suite, gateway, client: client.split('%', 1)[0]!, internalPort: this.#internalPort },
+      clock.now(),
+    )
+    const driven: Driven = {
+      deadline: () => machine.deadline(),
+      expire: () => this.#tell(lease, { kind: 'time' }),
+    }
+    const lease: Lease = { gateway, client, machine, driven }
+    this.#driver.add(driven)
+    this.#drain(lease)
+    return lease
+  }
+
+  #leave(lease: Lease): Promise<void> {
+    return new Promise((resolve) => {
+      lease.closed = resolve
+      this.#tell(lease, { kind: 'stop' })
+    })
+  }
+
+  #receive(datagram: Uint8Array, from: Endpoint): void {
+    for (const lease of this.#leases) if (lease.gateway === from.address) this.#tell(lease, { kind: 'datagram', datagram, from })
+  }
+
+  #tell(lease: Lease, input: PortMappingInput): void {
+    lease.machine.handle(input, this.#options.clock.now())
+    this.#drain(lease)
+    this.#driver.kick()
+  }
+
+  #drain(lease: Lease): void {
+    const { machine, gateway } = lease
+    for (let output = machine.poll(); output !== undefined; output = machine.poll()) {
+      if (output.kind === 'send') this.#socket?.send(output.datagram, output.to)
+      else if (output.kind === 'external') {
+        this.#options.log.debug({ gateway, external: output.external }, 'port of the gateway')
+        this.#options.onChange?.()
+      } else {
+        this.#driver.remove(lease.driven)
+        lease.closed?.()
+      }
+    }
+  }
+}
