@@ -27,6 +27,8 @@ export interface DeviceOptions {
   mqtt?: string
   /** The protocols of its tunnel: noise. */
   suite?: SuiteName
+  /** The HTTP proxy that it is told of, at enrolment. */
+  proxy?: string
   /** Its state folder: in the fleet's own. */
   state?: string
   /** Runs the bundle that `make build` makes, in place of the checkout. */
@@ -73,6 +75,11 @@ export class Fleet {
   /** `ADDR:PORT` of UDP. */
   get listen(): string {
     return this.#listen
+  }
+
+  /** `ADDR:PORT` of the API. */
+  get api(): string {
+    return this.#api
   }
 
   /** Starts the broker, at the same ports as before. */
@@ -174,7 +181,8 @@ export class Device {
   }
 
   async enrol(claim: string): Promise<void> {
-    const words = ['enrol', '--claim', '-', '--state', this.state]
+    const { proxy } = this.#options
+    const words = ['enrol', '--claim', '-', '--state', this.state, ...(proxy === undefined ? [] : ['--proxy', proxy])]
     const result = await run('adit-agent', words, { input: claim, prefix: this.#options.prefix ?? [] })
     succeeded('adit-agent', words, result)
   }
@@ -186,8 +194,8 @@ export class Device {
     return program
   }
 
-  /** Starts the agent. */
-  launch(): Program {
+  /** Starts the agent; `more`: further words after `run`. */
+  launch(more: readonly string[] = []): Program {
     const { services = [], mqtt = 'off', suite = 'noise', prefix = [], bundle = false } = this.#options
     const words = [
       'run',
@@ -199,6 +207,7 @@ export class Device {
       suite,
       '--json',
       ...services.flatMap((service) => ['--service', service]),
+      ...more,
     ]
     this.#program = Program.start('adit-agent', words, { prefix, bundle })
     return this.#program
