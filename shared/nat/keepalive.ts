@@ -90,6 +90,8 @@ export class NatKeepalive implements Machine<KeepaliveInput, KeepaliveOutput> {
   #awakeUntil: Instant | undefined
   /** When the next keepalive, or the next poll, is due; undefined while stopped. */
   #nextAt: Instant | undefined
+  /** When something last went out on the path. */
+  #sentAt: Instant | undefined
   #sinceQuestion = 0
   /** Questions that are still to come before FF serves. */
   #questionsFirst = 0
@@ -145,10 +147,10 @@ export class NatKeepalive implements Machine<KeepaliveInput, KeepaliveOutput> {
         break
       case 'traffic':
         this.#awakeUntil = after(now, AWAKE_FOR)
-        this.#rearm(now)
+        if (this.#nextAt !== undefined) this.#arm(now)
         break
       case 'sent':
-        this.#rearm(now)
+        if (this.#nextAt !== undefined) this.#arm(now)
         break
       case 'stun':
         this.#answered(input.datagram, now)
@@ -233,14 +235,17 @@ export class NatKeepalive implements Machine<KeepaliveInput, KeepaliveOutput> {
     this.#arm(now)
   }
 
+  /** Another interval counts from the last datagram: it is the mapping's age that matters, not ours. */
   #rearm(now: Instant): void {
-    if (this.#nextAt !== undefined) this.#arm(now)
+    if (this.#nextAt !== undefined) this.#arm(this.#sentAt ?? now, now)
   }
 
-  #arm(now: Instant): void {
+  /** `sentAt`: when something last went out. */
+  #arm(sentAt: Instant, now: Instant = sentAt): void {
     const poll = this.#isAsleep(now) ? this.#poll : undefined
     const isLearned = poll === undefined && this.#learned !== undefined
     const factor = 1 + (isLearned ? LEARNED_SPREAD : this.#spread) * (2 * this.#dice() - 1)
-    this.#nextAt = after(now, milliseconds((poll ?? this.interval) * factor))
+    this.#sentAt = sentAt
+    this.#nextAt = after(sentAt, milliseconds((poll ?? this.interval) * factor))
   }
 }

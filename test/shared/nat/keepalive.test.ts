@@ -80,6 +80,7 @@ test('other traffic holds the mapping too; a learnt interval replaces the first 
   assert.equal(said.length, before)
   keepalive.handle({ kind: 'learned', interval: milliseconds(110_000) }, instant(100_000))
   keepalive.handle({ kind: 'interval', interval: milliseconds(25_000) }, instant(100_000))
+  keepalive.handle({ kind: 'sent' }, instant(100_000))
   const due = keepalive.deadline()!.at
   assert.ok(due >= 208_900 && due <= 211_100, 'one percent of spread is left to it')
   keepalive.handle({ kind: 'stop' }, instant(100_000))
@@ -153,4 +154,11 @@ test('on demand nothing holds the mapping but one question each quarter of an ho
   assert.ok(held >= 2 && held <= 4, `${held} keepalives while it was awake`)
   run(from + 110_000 + 600_000)
   assert.ok(of('send').length - before - held <= 1)
+})
+
+test('a learned interval counts from the last datagram, not from when it was learned', () => {
+  const { keepalive, run } = path(9, { port: 5, answers: true })
+  run(20_000)
+  keepalive.handle({ kind: 'learned', interval: milliseconds(110_000) }, instant(20_000))
+  assert.ok(keepalive.deadline()!.at <= 111_100)
 })
