@@ -1,3 +1,4 @@
+import type { PathWish } from '#agent/core/direct/direct-peer.ts'
 import { AditError, type ErrorCode, exitStatuses } from '#shared/errors.ts'
 
 /**
@@ -10,9 +11,9 @@ import { AditError, type ErrorCode, exitStatuses } from '#shared/errors.ts'
  */
 export type TunnelRequest =
   /** A TCP stream to a port of the device. */
-  | { op: 'open'; device: string; port: number }
+  | { op: 'open'; device: string; port: number; path?: PathWish }
   /** Only look: what is known of it, and its pinned keys written to `known_hosts`. */
-  | { op: 'device'; device: string }
+  | { op: 'device'; device: string; path?: PathWish }
   /** Stay while this connection lasts. */
   | { op: 'hold' }
   | { op: 'status' }
@@ -28,10 +29,11 @@ export function encodeLine(message: object): string {
 
 /** Throws AditError `usage` for a line that is none of ours. */
 export function parseRequest(line: string): TunnelRequest {
-  const { op, device, port } = parseObject(line)
+  const { op, device, port, path: text } = parseObject(line)
+  const path = isPathWish(text) ? { path: text } : {}
   if (op === 'hold' || op === 'status' || op === 'stop') return { op }
-  if (op === 'device' && typeof device === 'string') return { op, device }
-  if (op === 'open' && typeof device === 'string' && isPort(port)) return { op, device, port }
+  if (op === 'device' && typeof device === 'string') return { op, device, ...path }
+  if (op === 'open' && typeof device === 'string' && isPort(port)) return { op, device, port, ...path }
   throw new AditError(
     'usage',
     'The tunnel process does not understand the request.',
@@ -63,6 +65,8 @@ function parseObject(line: string): Record<string, unknown> {
   }
   return {}
 }
+
+const isPathWish = (value: unknown): value is PathWish => value === 'auto' || value === 'relay' || value === 'direct'
 
 const isPort = (value: unknown): value is number =>
   Number.isInteger(value) && (value as number) >= 1 && (value as number) <= 65535

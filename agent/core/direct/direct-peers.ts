@@ -368,7 +368,7 @@ export class DirectPeers {
     }
   }
 
-  #writeIntroduction({ peer, statements }: Record, nonce: Uint8Array): void {
+  #writeIntroduction({ peer, statements, introducer }: Record, nonce: Uint8Array): void {
     const introduction: Introduction = {
       kind: 'introduction',
       nonce,
@@ -379,7 +379,9 @@ export class DirectPeers {
     const letter = this.#letters.write(peer.association.publicKey, encodeIntroduction(introduction))
     if (letter === undefined) return
     if (this.#host.relayUp()) this.#throughHub(letter, peer)
-    else if (peer.wish !== 'relay')
+    // A hub that says nothing may be gone, though nobody has noticed yet.
+    const isQuiet = !this.#host.relayUp() || (introducer?.letters ?? 0) > 2
+    if (peer.wish !== 'relay' && isQuiet)
       for (const { endpoint } of peer.places.slice(0, COLD_PLACES)) this.#host.send(letter, endpoint)
   }
 
@@ -387,6 +389,7 @@ export class DirectPeers {
     const { peer } = record
     peer.setPlaces(candidates)
     this.#options.event?.({ kind: 'introduced', name: peer.name })
+    if (peer.isEstablished) return
     // The handshake takes the way that the answer has just come.
     this.#endpoint.setEndpoint(peer.association, record.answeredFrom ?? peer.overlay, now)
     this.#endpoint.initiate(peer.association, now)

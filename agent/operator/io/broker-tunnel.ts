@@ -1,29 +1,39 @@
 import { once } from 'node:events'
 import type { Duplex } from 'node:stream'
+import type { PathWish } from '#agent/core/direct/direct-peer.ts'
 import type { FleetKeeper } from '#agent/io/fleet-keeper.ts'
 import type { Tunnel } from '#agent/io/tunnel.ts'
 import { believedDevice } from '#agent/operator/believed-device.ts'
+import type { DirectDevices } from '#agent/operator/io/direct-devices.ts'
 import type { OperatorTunnel } from '#agent/operator/io/tunnel-server.ts'
 import { withDevice } from '#agent/operator/known-hosts.ts'
 import type { Device, OperatorApi } from '#agent/operator/operator-api.ts'
 import { reachableAddress, requireGrantedPort } from '#agent/operator/reachable-device.ts'
 import { checkName } from '#shared/enrolment/name.ts'
-import { AditError } from '#shared/errors.ts'
+import { AditError, toAditError } from '#shared/errors.ts'
 import { readIfPresent, writeDurably } from '#shared/platform/files.ts'
-import type { Timers } from '#shared/platform/timers.ts'
-import { type Clock, elapsed, seconds } from '#shared/time/instant.ts'
+import type { Timer, Timers } from '#shared/platform/timers.ts'
+import { type Clock, elapsed, milliseconds, seconds } from '#shared/time/instant.ts'
 import { endpointText } from '#shared/wire/endpoint.ts'
 
 /** How long a tunnel may take to come up before a command gives up on it. */
 const upPatience = seconds(15)
 /** How long a device may take to accept a connection. */
 const connectPatience = seconds(10)
+/** An API that says nothing for so long is not waited for where the device itself can be met. */
+const apiPatience = milliseconds(1_000)
+/** How long a device is given to be met without a broker. */
+const meetingPatience = milliseconds(2_500)
+/** How long a direct way may take to be found where nothing else is wanted. */
+const directPatience = seconds(8)
 
 interface BrokerTunnelOptions {
   tunnel: Tunnel
   api: OperatorApi
   /** Whom we believe about devices. */
   fleet: FleetKeeper
+  /** The devices that are sought beside the broker. */
+  direct: DirectDevices
   timers: Timers
   clock: Clock
   /** `STATE/known_hosts`, which this process alone writes. */
@@ -46,17 +56,19 @@ export class BrokerTunnel implements OperatorTunnel {
     for (const go of this.#waiting) go()
   }
 
-  async open(name: string, port: number): Promise<{ stream: Duplex; device: object }> {
+  async open(name: string, port: number, wish?: PathWish): Promise<{ stream: Duplex; device: object }> {
+    const { tunnel, direct, timers } = this.#options
     // Both at once, but what the broker says of the device is the better answer where the tunnel fails too.
     const up = this.#up()
     up.catch(() => {})
-    const device = await this.device(name)
+    const device = await this.device(name, wish)
     const address = reachableAddress(device)
     requireGrantedPort(device, port)
-    await up
-    const stream = this.#options.tunnel.core.netstack.connect({ address, port, allowHalfOpen: true })
+    if (wish === 'direct') await this.#directOnly(device)
+    else if (!direct.isDirect(device.name)) await up
+    const stream = tunnel.core.netstack.connect({ address, port, allowHalfOpen: true })
     stream.setNoDelay(true)
-    const timer = this.#options.timers.setTimer(connectPatience, () => stream.destroy(silent(device.name, port)))
+    const timer = timers.setTimer(connectPatience, () => stream.destroy(silent(device.name, port)))
     try {
       await once(stream, 'connect')
     } catch (error) {
@@ -67,10 +79,49 @@ export class BrokerTunnel implements OperatorTunnel {
     return { stream, device }
   }
 
-  async device(name: string): Promise<Device> {
-    const device = believedDevice(await this.#options.api.device(checkName(name)), this.#options.fleet)
+  /**
+   * As the broker describes it, sought directly from now on. Where the broker is silent, or has lost the device, what was known before
+   * serves as soon as the device itself has been met.
+   */
+  async device(text: string, wish?: PathWish): Promise<Device> {
+    const { direct, timers } = this.#options
+    const name = checkName(text)
+    const asked = this.#ask(name, wish)
+    const known = direct.known(name)
+    if (known === undefined || wish === 'relay') return asked
+    direct.seek(known.device, wish)
+    let timer: Timer | undefined
+    const late = new Promise<undefined>((resolve) => {
+      timer = timers.setTimer(apiPatience, () => resolve(undefined))
+    })
+    const first = await Promise.race([asked, late]).catch((error: unknown) => toAditError(error))
+    timer?.clear()
+    if (first instanceof AditError && first.code !== 'broker-unreachable') throw first
+    const isSeen = first !== undefined && !(first instanceof AditError)
+    if (isSeen && first.state !== 'down') return first
+    asked.catch(() => {})
+    if (!(await direct.meets(name, meetingPatience))) return isSeen ? first : asked
+    return { ...(isSeen ? first : known.device), state: 'up' }
+  }
+
+  async #ask(name: string, wish: PathWish | undefined): Promise<Device> {
+    const { api, fleet, direct, tunnel } = this.#options
+    fleet.configure(tunnel.config)
+    const device = believedDevice(await api.device(name), fleet)
     await this.#pin(device)
+    direct.seek(device, wish)
     return device
+  }
+
+  async #directOnly({ name }: Device): Promise<void> {
+    const { direct } = this.#options
+    if (await direct.meets(name, directPatience)) return
+    const why = direct.refusal(name) ?? direct.statuses().find((status) => status.name === name)?.why?.text
+    throw new AditError(
+      'device-offline',
+      `There is no direct way to ${name}. ${why ?? 'Nothing is known of it.'}`,
+      'Leave --path direct out: the relay reaches it.',
+    )
   }
 
   status(): object {
@@ -85,6 +136,7 @@ export class BrokerTunnel implements OperatorTunnel {
       sinceSeconds: Math.round(elapsed(core.since, this.#options.clock.now()) / 1000),
       evidenceAgeSeconds: heard === undefined ? null : Math.round(elapsed(heard, this.#options.clock.now()) / 1000),
       addresses: this.#options.tunnel.config?.inner.addresses ?? [],
+      devices: this.#options.direct.statuses(),
     }
   }
 

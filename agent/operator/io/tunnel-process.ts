@@ -1,7 +1,10 @@
+import { directOptions } from '#agent/io/direct-options.ts'
 import { FleetKeeper } from '#agent/io/fleet-keeper.ts'
 import { Renewal } from '#agent/io/renewal.ts'
 import { Tunnel } from '#agent/io/tunnel.ts'
 import { BrokerTunnel } from '#agent/operator/io/broker-tunnel.ts'
+import { DirectDevices } from '#agent/operator/io/direct-devices.ts'
+import { KnownDevices } from '#agent/operator/io/known-devices.ts'
 import { openOperator } from '#agent/operator/io/operator-identity.ts'
 import { TunnelServer } from '#agent/operator/io/tunnel-server.ts'
 import { tunnelSocketOf } from '#agent/operator/io/tunnel-socket.ts'
@@ -13,7 +16,7 @@ import { makePrivateDirectory } from '#shared/platform/files.ts'
 import { lockFolder } from '#shared/platform/lock.ts'
 import { createLog } from '#shared/platform/log.ts'
 import { backgroundTimers, systemTimers } from '#shared/platform/timers.ts'
-import { seconds } from '#shared/time/instant.ts'
+import { seconds, type WallTime } from '#shared/time/instant.ts'
 
 /** How long the process stays after its last user (DESIGN §6). */
 const idle = seconds(60)
@@ -62,6 +65,17 @@ async function serve(stateFolder: string): Promise<void> {
     provenAddresses: () => operator.provenAddresses,
     speaks: operator.record.suite ?? 'noise',
     ike: () => operator.ike(),
+    direct: (local) => {
+      const time = (): WallTime => floors.time.now()
+      const options = directOptions('operator', { trust: fleet.trust, time, local, log })
+      return {
+        ...options,
+        event: (event) => {
+          options.event?.(event)
+          direct.event(event)
+        },
+      }
+    },
     onEvent: (event) => {
       log.info(event, 'tunnel')
       if (event.kind !== 'up') return
@@ -69,9 +83,13 @@ async function serve(stateFolder: string): Promise<void> {
       renewal.hint()
     },
   })
+  const known = await KnownDevices.open(`${stateFolder}/known-devices.json`, log)
+  const { publicKey: tunnelKey } = keys.tunnel
+  const direct = new DirectDevices({ tunnel, trust: fleet.trust, tunnelKey, known, timers: systemTimers, log })
   const face = new BrokerTunnel({
     tunnel,
     fleet,
+    direct,
     api: new OperatorApi({ request: (request) => operator.https().request(request) }, operator.record.api),
     timers: systemTimers,
     clock: systemClock,
@@ -85,6 +103,7 @@ async function serve(stateFolder: string): Promise<void> {
     await server.close()
     await tunnel.close()
     await fleet.saved()
+    await known.saved()
     operator.close()
     await lock.release()
     process.exit(0)

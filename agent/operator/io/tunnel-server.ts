@@ -1,6 +1,7 @@
 import { chmod } from 'node:fs/promises'
 import { createServer, type Server, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
+import type { PathWish } from '#agent/core/direct/direct-peer.ts'
 import { joinStreams } from '#agent/io/join-streams.ts'
 import { watchClient } from '#agent/operator/io/client-watch.ts'
 import { readFirstLine } from '#agent/operator/io/line-socket.ts'
@@ -13,9 +14,9 @@ import type { Duration } from '#shared/time/instant.ts'
 /** What the tunnel process serves on its socket. */
 export interface OperatorTunnel {
   /** A stream to the device's port, connected. Throws AditError. */
-  open(device: string, port: number): Promise<{ stream: Duplex; device: object }>
+  open(device: string, port: number, path?: PathWish): Promise<{ stream: Duplex; device: object }>
   /** What the broker knows of the device; its pinned host keys are in `known_hosts` when this resolves. Throws AditError. */
-  device(name: string): Promise<object>
+  device(name: string, path?: PathWish): Promise<object>
   status(): object
 }
 
@@ -89,14 +90,14 @@ export class TunnelServer {
     const { tunnel } = this.#options
     switch (request.op) {
       case 'open': {
-        const { stream, device } = await tunnel.open(request.device, request.port)
+        const { stream, device } = await tunnel.open(request.device, request.port, request.path)
         if (socket.destroyed) return void stream.destroy()
         socket.write(encodeLine({ ok: true, device }))
         joinStreams(socket, stream)
         return watchClient(socket, stream, this.#options.timers)
       }
       case 'device':
-        return this.#finish(socket, { ok: true, device: await tunnel.device(request.device) })
+        return this.#finish(socket, { ok: true, device: await tunnel.device(request.device, request.path) })
       case 'status':
         return this.#finish(socket, { ok: true, users: this.#users - 1, ...tunnel.status() })
       case 'hold':

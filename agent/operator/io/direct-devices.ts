@@ -1,0 +1,104 @@
+import type { PathWish } from '#agent/core/direct/direct-peer.ts'
+import type { DirectEvent } from '#agent/core/direct/direct-peers.ts'
+import type { DirectStatus } from '#agent/core/direct/direct-status.ts'
+import { directTarget } from '#agent/core/direct/direct-target.ts'
+import type { FleetTrust } from '#agent/core/fleet-trust.ts'
+import type { Tunnel } from '#agent/io/tunnel.ts'
+import type { KnownDevice, KnownDevices } from '#agent/operator/io/known-devices.ts'
+import type { Device } from '#agent/operator/operator-api.ts'
+import { toAditError } from '#shared/errors.ts'
+import type { Log } from '#shared/platform/log.ts'
+import type { Timers } from '#shared/platform/timers.ts'
+import type { Duration } from '#shared/time/instant.ts'
+import { isCarried } from '#shared/wire/endpoint.ts'
+
+interface DirectDevicesOptions {
+  readonly tunnel: Tunnel
+  readonly trust: Pick<FleetTrust, 'judge'>
+  /** Our tunnel key, 32 bytes. */
+  readonly tunnelKey: Uint8Array
+  readonly known: KnownDevices
+  readonly timers: Timers
+  readonly log: Log
+}
+
+/** The devices that the operator's tunnel seeks directly, and what is remembered of them for a day without a broker. */
+export class DirectDevices {
+  readonly #options: DirectDevicesOptions
+  readonly #waiting = new Set<() => void>()
+  /** Why a device cannot be sought: by name. */
+  readonly #refusals = new Map<string, string>()
+
+  constructor(options: DirectDevicesOptions) {
+    this.#options = options
+  }
+
+  /** What an earlier command learnt of it. */
+  known(name: string): KnownDevice | undefined {
+    return this.#options.known.of(name)
+  }
+
+  /** From now on its packets take an association with it as soon as there is one. What the broker shows is remembered. */
+  seek(device: Device, wish: PathWish | undefined): void {
+    const { tunnel, trust, tunnelKey, known, log } = this.#options
+    const statements = (device.statements ?? []).map((text) => Uint8Array.from(Buffer.from(text, 'base64')))
+    if (statements.length === 0 || tunnel.core.direct === undefined) return
+    try {
+      const target = directTarget(device.name, statements, { own: tunnelKey, judge: (bytes) => trust.judge(bytes) })
+      tunnel.core.direct.seek(target, wish ?? 'auto', known.of(device.name)?.places ?? [])
+      known.remember(device)
+      this.#refusals.delete(device.name)
+    } catch (error) {
+      const { code, message } = toAditError(error)
+      this.#refusals.set(device.name, message)
+      log.info({ code, name: device.name }, message)
+    }
+  }
+
+  event(event: DirectEvent): void {
+    const { tunnel, known } = this.#options
+    if (event.kind === 'introduced') {
+      for (const peer of tunnel.core.direct?.peers() ?? []) if (peer.name === event.name) known.met(event.name, [...peer.places])
+    }
+    for (const look of [...this.#waiting]) look()
+  }
+
+  /** Whether packets reach the device without the broker. */
+  isDirect(name: string): boolean {
+    for (const peer of this.#options.tunnel.core.direct?.peers() ?? []) {
+      if (peer.name !== name || !peer.isEstablished) continue
+      const { endpoint } = peer.association
+      if (peer.paths.isDirect || (endpoint !== undefined && !isCarried(endpoint))) return true
+    }
+    return false
+  }
+
+  /** Resolves with true when it is, with false when it is not after `patience`. */
+  meets(name: string, patience: Duration): Promise<boolean> {
+    if (this.isDirect(name)) return Promise.resolve(true)
+    return new Promise((resolve) => {
+      const finish = (met: boolean): void => {
+        timer.clear()
+        this.#waiting.delete(look)
+        resolve(met)
+      }
+      const look = (): void => {
+        if (this.isDirect(name)) finish(true)
+      }
+      const timer = this.#options.timers.setTimer(patience, () => finish(this.isDirect(name)))
+      this.#waiting.add(look)
+    })
+  }
+
+  /** Of each device that is sought. */
+  statuses(): DirectStatus[] {
+    const { direct } = this.#options.tunnel.core
+    if (direct === undefined) return []
+    return [...direct.peers()].flatMap(({ name }) => direct.status(name) ?? [])
+  }
+
+  /** Why there is no association with a device that was asked for. */
+  refusal(name: string): string | undefined {
+    return this.#refusals.get(name)
+  }
+}
