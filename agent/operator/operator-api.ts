@@ -8,6 +8,8 @@ export interface Device {
   /** ISO 8601; null where the device was never heard. */
   readonly since: string | null
   readonly evidenceAgeSeconds: number | null
+  /** Age of the last unproven sign of life; a broker of before leaves it out. */
+  readonly keepaliveAgeSeconds?: number | null
   /** Inside the tunnel. */
   readonly addresses: readonly string[]
   readonly tags: readonly string[]
@@ -24,6 +26,22 @@ export interface Device {
   readonly statements?: readonly string[]
   /** Set here, never by the broker: host keys are those that the pinned fleet key has signed. */
   readonly hostKeysSigned?: boolean
+  /** What its tunnel costs; a broker of before leaves it out. */
+  readonly data?: DeviceData
+}
+
+/** Bytes are of the interface, with IP and UDP headers, both directions. */
+interface DeviceData {
+  readonly mode: 'normal' | 'metered' | 'on-demand'
+  readonly monthlyMegabytes: number | null
+  /** How often it shows a sign of life while it is idle. */
+  readonly paceSeconds: number | null
+  /** How long a call may have to wait for it. */
+  readonly wakeSeconds: number
+  readonly todayBytes: number
+  readonly monthBytes: number
+  readonly projectedMonthBytes: number | null
+  readonly estimatedBytes: number
 }
 
 export interface Reading {

@@ -35,9 +35,11 @@ export function program(): Command {
     .action(async ({ claim, suite, proxy }: { claim: string; suite: string; proxy?: string }, command: Command) =>
       (await import('#agent/operator/verbs/login.ts')).login(contextOf(command), { claim, proxy, speaks: parseSuiteName(suite) }),
     )
-  const devices = verb('devices', 'list the devices that you may reach').action(async (_options, command: Command) =>
-    (await import('#agent/operator/verbs/devices.ts')).devices(contextOf(command)),
-  )
+  const devices = verb('devices', 'list the devices that you may reach')
+    .option('--data', 'what their tunnels cost, in bytes at the interface')
+    .action(async (options: { data?: boolean }, command: Command) =>
+      (await import('#agent/operator/verbs/devices.ts')).devices(contextOf(command), options),
+    )
   devices
     .command('accept-key <device>')
     .description('accept the host key that the device shows now')
@@ -120,7 +122,9 @@ function fleetVerbs(adit: Command, contextOf: (command: Command) => OperatorCont
   )
   verb('pin [publickey]', 'believe this key and no other on this machine (default: the one that lies here)')
     .option('--replace', 'in place of another one that is lost', false)
-    .action(async (key: string | undefined, options, command: Command) => (await load()).fleetPin(contextOf(command), key, options))
+    .action(async (key: string | undefined, options, command: Command) =>
+      (await load()).fleetPin(contextOf(command), key, options),
+    )
   signing(verb('sign', 'show what waits for the key, ask, and sign'))
     .option('--in <file>', 'what waits, as adit-broker fleet pending --json says it; - for standard input')
     .option('--out <file>', 'where what was signed goes, for adit-broker fleet import; - for standard output')

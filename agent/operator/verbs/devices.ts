@@ -5,11 +5,12 @@ import { isAditError } from '#shared/errors.ts'
 import { age } from '#shared/terminal/age.ts'
 import { table } from '#shared/terminal/table.ts'
 
-/** `adit devices`: the devices of your grants. `--json`: one array. */
-export async function devices(context: OperatorContext): Promise<void> {
+/** `adit devices`: the devices of your grants. `--data`: what their tunnels cost. `--json`: one array. */
+export async function devices(context: OperatorContext, { data }: { data?: boolean } = {}): Promise<void> {
   const list = await (await context.api()).devices()
   if (context.json) return context.write(`${JSON.stringify(list)}\n`)
   if (list.length === 0) return context.write('No device is granted to you, or none has enrolled.\n')
+  if (data) return context.write(table([dataHeader, ...list.map(dataRow)]))
   const now = context.clock.wall()
   await context.write(table([['NAME', 'STATE', 'SINCE', 'HEARD', 'ADDRESS', 'TAGS'], ...list.map((device) => row(device, now))]))
 }
@@ -22,6 +23,19 @@ const row = ({ name, state, since, evidenceAgeSeconds, addresses, tags }: Device
   addresses[0] ?? '-',
   tags.join(','),
 ]
+
+const dataHeader = ['NAME', 'MODE', 'SIGN', 'TODAY', 'MONTH', 'PROJECTED', 'BUDGET']
+
+/** Sizes in 10^6 bytes at the interface; `~`: some of them estimated, since streams carried them. */
+function dataRow({ name, data }: Device): string[] {
+  if (data === undefined) return [name, '-', '-', '-', '-', '-', '-']
+  const about = data.estimatedBytes > 0 ? '~' : ''
+  const size = (bytes: number | null): string => (bytes === null ? '-' : `${about}${(bytes / 1e6).toFixed(2)} MB`)
+  const { mode, paceSeconds, todayBytes, monthBytes, projectedMonthBytes, monthlyMegabytes } = data
+  const sign = paceSeconds === null ? '-' : `each ${age(paceSeconds)}`
+  const budget = monthlyMegabytes === null ? '-' : `${monthlyMegabytes} MB`
+  return [name, mode, sign, size(todayBytes), size(monthBytes), size(projectedMonthBytes), budget]
+}
 
 /** The agent looks at its keys after the visit that ssh refused, and reports them within this, ms. */
 const reportPatienceMs = 5_000
