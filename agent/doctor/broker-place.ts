@@ -18,9 +18,8 @@ export function endpointHosts(text: string): Pick<Subject, 'api' | 'endpoints' |
   // URL leaves 443 out, since it is the default of https.
   const said = /:(\d+)\/?$/.exec(url)?.[1]
   const at = (port: number | string): string => endpointText({ address: host, port })
-  return {
-    api: [`https://${at(said ?? apiPort)}`],
-    endpoints: [at(tunnelPort)],
-    streams: [`wss://${at(streamPort)}/v1/tunnel`],
-  }
+  const api = at(said ?? apiPort)
+  // The API's port takes WebSockets too.
+  const streams = [...new Set([at(streamPort), api])].map((place) => `wss://${place}/v1/tunnel`)
+  return { api: [`https://${api}`], endpoints: [at(tunnelPort)], streams }
 }
