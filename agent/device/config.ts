@@ -21,6 +21,8 @@ export interface DeviceConfig {
   readonly services: readonly Service[]
   /** `http://[USER:PASSWORD@]HOST:PORT`, or `off`; undefined: the environment's. */
   readonly proxy: string | undefined
+  /** Whether the gateway is asked for a port by which operators reach this device directly (PCP, NAT-PMP). */
+  readonly portMapping: boolean
   /** Where local programs publish readings; `explicit` where a person named the place and wants to hear if it is taken. */
   readonly mqtt: { readonly listen: Endpoint; readonly explicit: boolean } | 'off'
   /** Between two rounds of vital signs; undefined: none. */
@@ -37,6 +39,7 @@ export const defaultConfig: DeviceConfig = {
   suite: 'noise',
   services: [],
   proxy: undefined,
+  portMapping: true,
   mqtt: { listen: defaultMqtt, explicit: false },
   vitalsEvery: seconds(60),
   outbox: { rows: 200_000, bytes: 64 * 1024 * 1024 },
@@ -63,7 +66,7 @@ export async function parseDeviceConfig(source: string, file: string): Promise<D
   const readings = reader.table(root, 'readings')
   const outbox = reader.table(root, 'outbox')
   reader.onlyKeys(log, 'log', ['level'])
-  reader.onlyKeys(network, 'network', ['proxy'])
+  reader.onlyKeys(network, 'network', ['proxy', 'port_mapping'])
   reader.onlyKeys(readings, 'readings', ['mqtt', 'vitals'])
   reader.onlyKeys(outbox, 'outbox', ['readings', 'megabytes'])
   const data = reader.table(root, 'data')
@@ -73,6 +76,7 @@ export async function parseDeviceConfig(source: string, file: string): Promise<D
     suite: reader.oneOf(root, 'suite', suiteNames) ?? defaultConfig.suite,
     services: reader.services(reader.table(root, 'services')),
     proxy: reader.with(network, 'proxy', proxySetting),
+    portMapping: reader.oneOf(network, 'port_mapping', ['auto', 'off']) !== 'off',
     mqtt: reader.with(readings, 'mqtt', parseMqtt) ?? defaultConfig.mqtt,
     vitalsEvery: 'vitals' in readings ? reader.with(readings, 'vitals', parseInterval) : defaultConfig.vitalsEvery,
     outbox: {

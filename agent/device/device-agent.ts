@@ -138,7 +138,9 @@ export class DeviceAgent {
       limits: { sendBuffer: CONNECTION_BUFFER, receiveBuffer: CONNECTION_BUFFER },
       speaks: config.suite,
       ike: () => identity.ike(),
-      direct: (local) => directOptions('device', { trust: fleet.trust, time: () => floors.time.now(), local, log }),
+      direct: (local, mapped) =>
+        directOptions('device', { trust: fleet.trust, time: () => floors.time.now(), local, mapped, log }),
+      portMapping: config.portMapping,
       data: config.data,
       onPace: () => agent.#tellPace(),
       onEvent: (event) => agent.#tunnelEvent(event),

@@ -12,16 +12,24 @@ interface DirectSurroundings {
   time(): WallTime
   /** The UDP port of the moment. */
   local(): Endpoint | undefined
+  /** Ports of the gateways that lead to it. */
+  mapped?(): readonly Endpoint[]
   readonly log: Log
 }
 
 /** What an agent of either role needs to meet others directly on a real machine. */
-export function directOptions(role: DirectOptions['role'], { trust, time, local, log }: DirectSurroundings): DirectOptions {
+export function directOptions(
+  role: DirectOptions['role'],
+  { trust, time, local, mapped, log }: DirectSurroundings,
+): DirectOptions {
   return {
     role,
     time,
     judge: (statement) => trust.judge(statement),
-    places: () => lanCandidates(local()?.port),
+    places: () => [
+      ...lanCandidates(local()?.port),
+      ...(mapped?.() ?? []).map((endpoint) => ({ kind: 'mapped', endpoint }) as const),
+    ],
     // Under a pinned key nothing that a broker could have made is taken for an operator's.
     strict: () => trust.pinned !== undefined,
     event: (event) => {

@@ -10,19 +10,31 @@ const KEEP_FORMER = seconds(5)
 export class OuterUdp {
   readonly #timers: Timers
   readonly #onDatagram: (datagram: Uint8Array, from: Endpoint) => void
+  readonly #onRebound: () => void
   readonly #former = new Map<UdpSocket, Timer>()
   #socket: UdpSocket
   #rebinding = false
   #closed = false
 
-  private constructor(socket: UdpSocket, timers: Timers, onDatagram: (datagram: Uint8Array, from: Endpoint) => void) {
+  private constructor(
+    socket: UdpSocket,
+    timers: Timers,
+    onDatagram: (datagram: Uint8Array, from: Endpoint) => void,
+    onRebound: () => void,
+  ) {
     this.#socket = socket
     this.#timers = timers
     this.#onDatagram = onDatagram
+    this.#onRebound = onRebound
   }
 
-  static async open(timers: Timers, onDatagram: (datagram: Uint8Array, from: Endpoint) => void): Promise<OuterUdp> {
-    return new OuterUdp(await UdpSocket.bind({ port: 0, onDatagram }), timers, onDatagram)
+  /** `onRebound`: `local` has changed. */
+  static async open(
+    timers: Timers,
+    onDatagram: (datagram: Uint8Array, from: Endpoint) => void,
+    onRebound: () => void = () => {},
+  ): Promise<OuterUdp> {
+    return new OuterUdp(await UdpSocket.bind({ port: 0, onDatagram }), timers, onDatagram, onRebound)
   }
 
   get local(): Endpoint {
@@ -65,5 +77,6 @@ export class OuterUdp {
       void former.close()
     })
     this.#former.set(former, timer)
+    this.#onRebound()
   }
 }

@@ -21,6 +21,8 @@ export interface OuterWaysOptions {
   resolve(host: string): Promise<readonly string[]>
   /** `datagram` belongs to the callee. */
   onDatagram(datagram: Uint8Array, from: Endpoint): void
+  /** The UDP port is another one. */
+  onRebound?(): void
   /** A stream that broke is open again. */
   onReopened(endpoint: Endpoint): void
   /** A captive portal has let go. */
@@ -52,7 +54,8 @@ export class OuterWays {
   }
 
   static async open(options: OuterWaysOptions): Promise<OuterWays> {
-    return new OuterWays(options, await OuterUdp.open(options.timers, options.onDatagram))
+    const { timers, onDatagram, onRebound } = options
+    return new OuterWays(options, await OuterUdp.open(timers, onDatagram, onRebound))
   }
 
   /** What stands in our way now. */

@@ -34,7 +34,8 @@ interface Lease {
 }
 
 /**
- * Ports of the default gateways of both families that lead to the tunnel's port (PCP, NAT-PMP), for as long as it is open. Asked from a
+ * Ports of the default gateways that lead to the tunnel's port (PCP, NAT-PMP), for as long as it is open. Only gateways
+ * behind which the tunnel's path lies are asked, so that a broker on this machine or beside a VPN costs the network nothing. Asked from a
  * socket of its own; what gateways announce is listened for where the port for it is free. Nothing here is needed for the tunnel: what
  * fails is logged and left.
  */
@@ -45,6 +46,8 @@ export class PortMapper {
   #announcements: UdpSocket | undefined
   #leases: Lease[] = []
   #internalPort: number
+  /** Where the tunnel's datagrams go. */
+  #path: string | undefined
   #looking: Promise<void> = Promise.resolve()
   #isClosed = false
 
@@ -54,13 +57,12 @@ export class PortMapper {
     this.#driver = new Driver(options.clock, options.timers)
   }
 
-  /** Begins at once; `onChange` tells of the first answer. */
+  /** Asks nobody before `setPath`; `onChange` tells of the first answer. */
   static async open(options: PortMapperOptions): Promise<PortMapper> {
     const mapper = new PortMapper(options)
     const onDatagram = (datagram: Uint8Array, from: Endpoint): void => mapper.#receive(datagram, from)
     mapper.#socket = await UdpSocket.bind({ port: 0, onDatagram })
     mapper.#announcements = await UdpSocket.bind({ port: PCP_CLIENT_PORT, onDatagram }).catch(() => undefined)
-    await mapper.networkChanged()
     return mapper
   }
 
@@ -85,6 +87,12 @@ export class PortMapper {
     for (const lease of this.#leases) this.#tell(lease, { kind: 'internal-port', port })
   }
 
+  /** The tunnel is up, by this literal address of the broker. */
+  setPath(address: string): Promise<void> {
+    this.#path = address
+    return this.networkChanged()
+  }
+
   /** Another network may have other gateways, or our address on the way to them may be another. */
   networkChanged(): Promise<void> {
     this.#looking = this.#looking
@@ -103,8 +111,7 @@ export class PortMapper {
   }
 
   async #look(): Promise<void> {
-    const gateways = await (this.#options.gateways ?? defaultGateways)()
-    const ways = await Promise.all(gateways.map(async (gateway) => ({ gateway, client: await sourceAddressTo(gateway) })))
+    const ways = await this.#ways()
     if (this.#isClosed) return
     const isSame = (lease: Lease, { gateway, client }: (typeof ways)[number]): boolean =>
       lease.gateway === gateway && lease.client === client
@@ -112,13 +119,22 @@ export class PortMapper {
     for (const lease of this.#leases) if (!ways.some((way) => isSame(lease, way))) void this.#leave(lease)
     this.#leases = [
       ...this.#leases.filter((lease) => ways.some((way) => isSame(lease, way))),
-      ...ways.flatMap((way) =>
-        way.client !== undefined && !this.#leases.some((lease) => isSame(lease, way))
-          ? [this.#make(way.gateway, way.client)]
-          : [],
-      ),
+      ...ways.flatMap((way) => (!this.#leases.some((lease) => isSame(lease, way)) ? [this.#make(way.gateway, way.client)] : [])),
     ]
     this.#options.onChange?.()
+  }
+
+  /** Gateways with our address on the way to them. */
+  async #ways(): Promise<{ gateway: string; client: string }[]> {
+    const path = this.#path
+    const own = path === undefined ? undefined : await sourceAddressTo(path)
+    if (path === undefined || own === undefined || own === '::1' || own.startsWith('127.')) return []
+    const gateways = await (this.#options.gateways ?? defaultGateways)()
+    const ways = await Promise.all(gateways.map(async (gateway) => ({ gateway, client: await sourceAddressTo(gateway) })))
+    return ways.flatMap(({ gateway, client }) => {
+      const isBehind = gateway.includes(':') !== path.includes(':') || client === own
+      return client !== undefined && isBehind ? [{ gateway, client }] : []
+    })
   }
 
   #make(gateway: string, client: string): Lease {

@@ -21,6 +21,7 @@ import type { Floors } from './floors.ts'
 import type { Finding } from './outer-finding.ts'
 import type { FindProxy } from './outer-proxy.ts'
 import { OuterWays } from './outer-ways.ts'
+import { PortMapper } from './port-mapping.ts'
 import type { AgentKeys, AgentRecord, StateFolder } from './state-folder.ts'
 
 type HubMaker = (ports: EndpointPorts) => EspHub
@@ -47,7 +48,9 @@ export interface TunnelOptions {
   readonly data?: DataWishes
   ike?(): IkeIdentity
   /** Associations with other ends (DESIGN D6); `local`: the UDP port of the moment. None unless given. */
-  direct?(local: () => Endpoint | undefined): DirectOptions
+  direct?(local: () => Endpoint | undefined, mapped: () => readonly Endpoint[]): DirectOptions
+  /** Whether gateways on the way are asked for a port that leads to ours. */
+  readonly portMapping?: boolean
   onEvent?(event: AgentEvent): void
   /** Something on the way was met that a person may want to know of. */
   onFinding?(finding: Finding): void
@@ -78,6 +81,7 @@ export class Tunnel {
   #hub: EspHub | undefined
   #outer: OuterWays | undefined
   #care: DataCare | undefined
+  #portMapping: PortMapper | undefined
   #record: AgentRecord
   #refresh: Timer | undefined
   #resolve: Timer | undefined
@@ -87,7 +91,10 @@ export class Tunnel {
 
   private constructor(options: TunnelOptions, hub: HubMaker | undefined) {
     const { suite, clock, timers, keys, record, floors, limits } = options
-    const direct = options.direct?.(() => this.#outer?.local)
+    const direct = options.direct?.(
+      () => this.#outer?.local,
+      () => this.#portMapping?.externals ?? [],
+    )
     this.#options = options
     this.#record = record
     this.#driver = new Driver(clock, timers)
@@ -120,6 +127,11 @@ export class Tunnel {
     tunnel.#outer = await tunnel.#openWays()
     tunnel.#driver.add(tunnel.core)
     const { suite, clock, timers, log, folder, data, onPace } = options
+    if (options.portMapping) {
+      const internalPort = tunnel.#outer.local.port
+      // Whoever cannot have a socket for it does without.
+      tunnel.#portMapping = await PortMapper.open({ suite, clock, timers, log, internalPort }).catch(() => undefined)
+    }
     tunnel.#care = await DataCare.open({
       ...{ suite, clock, timers, log, folder, core: tunnel.core, own: data },
       ...(onPace && { onPace }),
@@ -145,6 +157,11 @@ export class Tunnel {
     return this.#outer
   }
 
+  /** The gateway's port that leads to ours, where one was given. */
+  get portMapping(): PortMapper | undefined {
+    return this.#portMapping
+  }
+
   get record(): AgentRecord {
     return this.#record
   }
@@ -167,6 +184,7 @@ export class Tunnel {
     this.core.stop()
     this.#driver.close()
     await this.#care?.close()
+    await this.#portMapping?.close()
     await this.#outer?.close()
     await this.#saving
   }
@@ -193,6 +211,7 @@ export class Tunnel {
         this.#care?.meter.countReceived(datagram.length, from)
         this.core.receive(datagram, from)
       },
+      onRebound: () => this.#portMapping?.setInternalPort(this.#outer!.local.port),
       onReopened: (endpoint) => this.#showOurselves(endpoint),
       onReleased: () => this.core.nudge(),
       onFinding: (finding) => onFinding?.(finding),
@@ -214,7 +233,10 @@ export class Tunnel {
     if (event.kind === 'up' || event.kind === 'roamed') {
       this.#backoff.reset()
       // What a stream is called means nothing at the next start.
-      if (!isCarried(event.endpoint)) this.#remember({ lastEndpoint: event.endpoint, ...this.#proven([event.endpoint.address]) })
+      if (!isCarried(event.endpoint)) {
+        this.#remember({ lastEndpoint: event.endpoint, ...this.#proven([event.endpoint.address]) })
+        void this.#portMapping?.setPath(event.endpoint.address)
+      }
     }
     this.#care?.event(event)
     if (event.kind === 'connecting') void this.#resolveHosts()

@@ -15,6 +15,7 @@ const mapper: PortMapper = await PortMapper.open({
   internalPort: socket.local.port,
   onChange: () => setImmediate(() => say({ event: 'changed', external: mapper.external, reports: mapper.reports })),
 })
+await mapper.setPath('198.51.100.2')
 process.once('SIGTERM', () => {
   void mapper
     .close()

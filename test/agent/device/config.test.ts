@@ -22,6 +22,7 @@ test('the example holds every key, with the defaults', async () => {
     'services',
     'network',
     'proxy',
+    'port_mapping',
     'readings',
     'mqtt',
     'vitals',
