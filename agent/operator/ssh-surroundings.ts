@@ -1,6 +1,7 @@
 import type { OperatorContext } from '#agent/operator/context.ts'
 import type { Device } from '#agent/operator/operator-api.ts'
 import { reachableAddress, requireUnchangedKey } from '#agent/operator/reachable-device.ts'
+import { SleepingDevice } from '#agent/operator/sleeping-device.ts'
 import type { HostKeyTrust, SshSurroundings } from '#agent/operator/ssh-command.ts'
 import { checkName } from '#shared/enrolment/name.ts'
 import { AditError } from '#shared/errors.ts'
@@ -12,13 +13,18 @@ const lookMs = 250
 /** Finds the device through the tunnel process, which also writes its pinned keys to `known_hosts`. Throws where it cannot be reached. */
 export async function lookUp(context: OperatorContext, text: string): Promise<{ name: string; trust: HostKeyTrust }> {
   const name = checkName(text)
-  const from = context.clock.now()
+  const sleeping = new SleepingDevice(context)
+  let from = context.clock.now()
   for (;;) {
     const { answer, socket } = await context.tunnel().request({ op: 'device', device: name })
     socket.destroy()
     const device = answer.device as Device
     reachableAddress(device)
     requireUnchangedKey(device)
+    if (await sleeping.waits(device)) {
+      from = context.clock.now()
+      continue
+    }
     const trust = trustOf(device)
     if (trust === 'first-use' && device.hostKeysSigned) throw unsigned(name)
     if (trust === 'pinned' || device.stock || context.clock.now() - from > reportPatienceMs) return { name, trust }

@@ -13,7 +13,7 @@ const patience = seconds(4)
 const attempts = 2
 /** Asked at the same time, at most: each may cost a handshake. */
 const atOnce = 256
-/** Who shows a sign of life more rarely than this sleeps, and cannot answer. */
+/** Who shows a sign of life more rarely than this sleeps, and answers only after a poll. */
 const sleeping = minutes(6)
 
 export interface PresenceWatchOptions {
@@ -63,8 +63,15 @@ export class PresenceWatch {
   }
 
   #isDue(principal: Principal): boolean {
-    const { state, lastAuthentic = 0, paceSeconds = 0 } = this.#options.presence(principal)
-    return state === 'up' && paceSeconds * 1000 < sleeping && this.#options.clock.wall() - lastAuthentic > fresh
+    const { state, lastAuthentic = 0, lastHint = 0 } = this.#options.presence(principal)
+    const wall = this.#options.clock.wall()
+    if (state !== 'up' || wall - lastAuthentic <= fresh) return false
+    // One that sleeps can be asked while the mapping of its poll lives: that is how it wakes.
+    return !this.#sleeps(principal) || wall - lastHint <= fresh
+  }
+
+  #sleeps(principal: Principal): boolean {
+    return (this.#options.presence(principal).paceSeconds ?? 0) * 1000 >= sleeping
   }
 
   async #ask(principal: Principal): Promise<void> {
@@ -73,7 +80,7 @@ export class PresenceWatch {
     this.#asking.add(principal.id)
     try {
       for (let attempt = 0; attempt < attempts; attempt++) if (await probe(principal, patience)) return
-      unanswered(principal, asked)
+      if (!this.#sleeps(principal)) unanswered(principal, asked)
     } finally {
       this.#asking.delete(principal.id)
     }

@@ -2,7 +2,7 @@ import type { OperatorContext } from '#agent/operator/context.ts'
 import type { Device } from '#agent/operator/operator-api.ts'
 import { checkName } from '#shared/enrolment/name.ts'
 import { isAditError } from '#shared/errors.ts'
-import { age } from '#shared/terminal/age.ts'
+import { age, span } from '#shared/terminal/age.ts'
 import { table } from '#shared/terminal/table.ts'
 
 /** `adit devices`: the devices of your grants. `--data`: what their tunnels cost. `--json`: one array. */
@@ -32,7 +32,7 @@ function dataRow({ name, data }: Device): string[] {
   const about = data.estimatedBytes > 0 ? '~' : ''
   const size = (bytes: number | null): string => (bytes === null ? '-' : `${about}${(bytes / 1e6).toFixed(2)} MB`)
   const { mode, paceSeconds, todayBytes, monthBytes, projectedMonthBytes, monthlyMegabytes } = data
-  const sign = paceSeconds === null ? '-' : `each ${age(paceSeconds)}`
+  const sign = paceSeconds === null ? '-' : `each ${span(paceSeconds)}`
   const budget = monthlyMegabytes === null ? '-' : `${monthlyMegabytes} MB`
   return [name, mode, sign, size(todayBytes), size(monthBytes), size(projectedMonthBytes), budget]
 }

@@ -85,3 +85,16 @@ test('neither who is down nor who sleeps is asked', async () => {
     assert.equal(world.probes, 0)
   }
 })
+
+test('one that sleeps is asked as soon as its poll is heard, while its mapping lives, and is not called silent', async () => {
+  const { world, watch, run } = setUp({ state: 'up', lastAuthentic: start - 600_000, paceSeconds: 900 })
+  watch.watch([pi])
+  await run(10_000)
+  assert.equal(world.probes, 0)
+  world.presence = { ...world.presence, lastHint: start + 11_000 }
+  world.ms = 11_000
+  watch.watch([pi])
+  await run(17_000)
+  assert.equal(world.probes, 1)
+  assert.ok((world.presence.lastAuthentic ?? 0) > start)
+})
