@@ -35,7 +35,7 @@ interop: $(STAMP) ## judge us by real peers: wireguard-go, strongSwan, OpenSSH, 
 	@test/interop/prepare.sh
 	$(NODE_TEST) --test-concurrency=1 $(INTEROP_TESTS)
 
-soak: $(STAMP) ## an hour of rekeying against strongSwan (root; ADIT_SOAK_MINUTES=5 for less)
+soak: $(STAMP) ## an hour of rekeying against strongSwan, half an hour of an idle device (root; ADIT_SOAK_MINUTES=5 for less)
 	@test/interop/prepare.sh
 	node --import tsx --test --test-reporter=spec test/soak/*.ts
 
