@@ -3,18 +3,20 @@ import type { DeviceStatus } from './status.ts'
 
 /** What the running agent's status says to a doctor. */
 export function agentFactOf({ tunnel, storage }: DeviceStatus): Extract<AgentFact, { kind: 'running' }> {
-  const { state, sinceSeconds, suite, endpoint, evidenceAgeSeconds } = tunnel
+  const { state, sinceSeconds, suite, endpoint, carrier, evidenceAgeSeconds, health } = tunnel
   return {
     kind: 'running',
     tunnel: state,
     sinceSeconds,
     suite: suite ?? 'noise',
     ...(endpoint !== null && { endpoint }),
+    ...(carrier !== null && { carrier }),
+    ...(health && { health: health.state }),
     ...(evidenceAgeSeconds !== null && { evidenceAgeSeconds }),
     storage: {
       state: storage.state,
       ...(storage.error !== null && { error: storage.error }),
-      ...(storage.outbox && { waiting: storage.outbox.rows }),
+      ...(storage.outbox && { waiting: storage.outbox.rows, dropped: storage.outbox.shed }),
     },
   }
 }

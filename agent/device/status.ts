@@ -1,4 +1,5 @@
 import type { FleetTrust } from '#agent/core/fleet-trust.ts'
+import type { PathState } from '#agent/core/path-health.ts'
 import type { Identity } from '#agent/io/identity.ts'
 import type { LocalMqttCounters } from '#agent/io/local-mqtt.ts'
 import type { Finding } from '#agent/io/outer-finding.ts'
@@ -29,6 +30,16 @@ export interface DeviceStatus {
     readonly carrier: 'udp' | Carrier | null
     /** Age of the last authentic packet from the broker: what `state` rests on. */
     readonly evidenceAgeSeconds: number | null
+    /** What the way is good for, by probes: up, one-way, small-packets-only, control-only or down. */
+    readonly health: {
+      readonly state: PathState
+      readonly sinceSeconds: number
+      /** What was seen last that speaks for it, and how long ago. */
+      readonly evidence: string
+      readonly evidenceAgeSeconds: number | null
+    } | null
+    /** Outer bytes that pass, IP header included. */
+    readonly mtu: number | null
     readonly addresses: readonly string[]
     readonly sentBytes: number
     readonly receivedBytes: number
@@ -103,6 +114,7 @@ export interface StatusParts {
 export function statusOf(parts: StatusParts): DeviceStatus {
   const { now, startedAt, identity, tunnel, mqtt } = parts
   const association = tunnel?.core.association
+  const health = tunnel?.core.health
   const age = (at: Instant | undefined): number | null => (at === undefined ? null : Math.round((now - at) / 1000))
   return {
     name: identity.record.name,
@@ -115,6 +127,15 @@ export function statusOf(parts: StatusParts): DeviceStatus {
       endpoint: (association?.endpoint && tunnel?.outer?.describe(association.endpoint)) ?? null,
       carrier: association?.endpoint ? (carrierOf(association.endpoint) ?? 'udp') : null,
       evidenceAgeSeconds: age(association?.lastAuthentic),
+      health: health
+        ? {
+            state: health.state,
+            sinceSeconds: age(health.since) ?? 0,
+            evidence: health.evidence,
+            evidenceAgeSeconds: age(health.evidenceAt),
+          }
+        : null,
+      mtu: tunnel?.core.path?.mtu ?? null,
       addresses: tunnel?.config?.inner.addresses ?? [],
       sentBytes: association?.counters.outerSent ?? 0,
       receivedBytes: association?.counters.outerReceived ?? 0,

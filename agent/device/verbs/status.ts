@@ -21,6 +21,7 @@ function describe(status: DeviceStatus): string[] {
   return [
     `${status.name}  adit-agent ${status.version}, running for ${status.uptimeSeconds} s`,
     `tunnel       ${tunnel.state} for ${tunnel.sinceSeconds} s, broker ${tunnel.endpoint ?? 'unknown'} ${evidence}`,
+    `path         ${describePath(tunnel)}`,
     `addresses    ${tunnel.addresses.join(' ') || 'none yet'}`,
     `data         ${describeData(status.data)}`,
     `certificate  until ${status.certificate.notAfter}${status.certificate.expired ? ' (expired, renewing)' : ''}`,
@@ -58,4 +59,10 @@ function describeFleet(fleet: DeviceStatus['fleet']): string {
     refusedConnections === 0 ? '' : `, ${refusedConnections} connections refused (${fleet.lastRefusedConnection})`
   const statements = refusedStatements === 0 ? '' : `, ${refusedStatements} statements refused (${fleet.lastRefusedStatement})`
   return `${key}, ${grants} grants${connections}${statements}`
+}
+
+function describePath({ health, mtu }: DeviceStatus['tunnel']): string {
+  if (health === null) return 'unknown yet'
+  const age = health.evidenceAgeSeconds === null ? '' : ` ${health.evidenceAgeSeconds} s ago`
+  return `${health.state} for ${health.sinceSeconds} s${mtu === null ? '' : `, ${mtu} bytes pass`}: ${health.evidence}${age}`
 }
