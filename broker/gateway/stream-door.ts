@@ -163,11 +163,16 @@ export class StreamDoor {
     return known ? `${known.carrier} from ${known.peer.address}` : endpointText(endpoint)
   }
 
-  /** Ends every stream. */
+  /** Ends every stream; others may come. */
+  closeAll(why: string): void {
+    for (const { stream } of this.#entries.values()) stream.close(why)
+  }
+
+  /** Ends every stream, and takes none any more. */
   close(): void {
     this.#closed = true
     this.#timer?.clear()
-    for (const { stream } of this.#entries.values()) stream.close('the broker stops')
+    this.closeAll('the broker stops')
   }
 
   #received(entry: Entry, datagram: Uint8Array): void {

@@ -51,12 +51,12 @@ export class BrokerFixture {
     return fixture
   }
 
-  async open(udp = this.#config.udp): Promise<void> {
+  async open(udp = this.#config.udp, api = this.#config.api): Promise<void> {
     const ports = { clock: systemClock, suite: nativeSuite, log: silentLog }
     this.registry = await Registry.open(join(this.folder, 'data'), ports)
     this.authority = await Authority.openOrCreate(join(this.folder, 'data'), ports)
     const parts = { ...ports, registry: this.registry, authority: this.authority }
-    this.broker = await startBroker({ ...this.#config, udp }, parts)
+    this.broker = await startBroker({ ...this.#config, udp, api }, parts)
   }
 
   async closeBroker(): Promise<void> {

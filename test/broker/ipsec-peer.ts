@@ -9,7 +9,9 @@ import { classify } from '#shared/wire/demux.ts'
 import type { BrokerFixture } from '#test/broker/broker-fixture.ts'
 import { type CallerOptions, IpsecCaller } from '#test/lab/ipsec-caller.ts'
 
-export interface IpsecPeerOptions extends Pick<CallerOptions, 'credential' | 'id' | 'ike' | 'esp'> {
+export interface IpsecPeerOptions
+  extends Pick<CallerOptions, 'credential' | 'id' | 'ike' | 'esp'>,
+    Partial<Pick<CallerOptions, 'gateway'>> {
   /** Of its hosts; of its inner end where it is a road warrior. */
   addresses: readonly string[]
   /** What it asks to send from, and to: its addresses, and the fleet's. */
