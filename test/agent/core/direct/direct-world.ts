@@ -20,7 +20,7 @@ import { seededSuite } from '#test/shared/tunnel/virtual-link.ts'
 
 export const fleetKey = nativeSuite.ed25519.pair(new Uint8Array(32).fill(7))
 export const otherKey = nativeSuite.ed25519.pair(new Uint8Array(32).fill(8))
-const fleet = nativeSuite.hash('sha256', Buffer.from('root'))
+export const fleet = nativeSuite.hash('sha256', Buffer.from('root'))
 
 /** A world with NATs in it: hosts of one site reach each other by their own addresses, all others by what their NAT makes of them. */
 export class NattedWorld extends World {
@@ -209,10 +209,13 @@ export function scene({
   return { world, broker, device, operator, statements, target }
 }
 
+/** Who a statement speaks of. */
+type Party = Pick<DirectEnd, 'key' | 'inner'>
+
 export function statementsFor(
-  world: World,
-  device: DirectEnd,
-  operator: DirectEnd,
+  world: Pick<World, 'wall'>,
+  device: Party,
+  operator: Party,
   change: Partial<GrantStatement> = {},
   by = fleetKey,
 ) {
@@ -222,9 +225,9 @@ export function statementsFor(
 }
 
 export function peersAndGrant(
-  world: World,
-  device: DirectEnd,
-  operator: DirectEnd,
+  world: Pick<World, 'wall'>,
+  device: Party,
+  operator: Party,
   change: Partial<GrantStatement> = {},
 ): Statement[] {
   const wall = world.wall()
