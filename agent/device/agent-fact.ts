@@ -1,4 +1,4 @@
-import type { AgentFact } from '#agent/doctor/facts.ts'
+import type { AgentFact, NatFact } from '#agent/doctor/facts.ts'
 import type { DeviceStatus } from './status.ts'
 
 /** What the running agent's status says to a doctor. */
@@ -18,5 +18,13 @@ export function agentFactOf({ tunnel, storage }: DeviceStatus): Extract<AgentFac
       ...(storage.error !== null && { error: storage.error }),
       ...(storage.outbox && { waiting: storage.outbox.rows, dropped: storage.outbox.shed }),
     },
+  }
+}
+
+/** What the agent has learned of the network that it is in. */
+export function learnedOf({ data }: DeviceStatus): Pick<NatFact, 'lifetimeSeconds' | 'keepaliveSeconds'> {
+  return {
+    ...(data.lifetimeSeconds !== null && { lifetimeSeconds: data.lifetimeSeconds }),
+    ...(data.keepaliveSeconds !== null && { keepaliveSeconds: data.keepaliveSeconds }),
   }
 }

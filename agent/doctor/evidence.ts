@@ -5,6 +5,9 @@ const lossPercent = 25
 const handfulLossPercent = 30
 const handful = 20
 
+/** An idle tunnel is silent for some minutes; what it heard before says nothing of now, seconds. */
+const freshSeconds = 300
+
 export const familyOf = (address: string): Family => (address.includes(':') ? 'IPv6' : 'IPv4')
 
 /** The facts as the checks ask for them: questions that more than one check puts. */
@@ -33,7 +36,8 @@ export class Evidence {
   /** The tunnel itself carries data, says the agent, on fresh evidence. */
   get tunnelUp(): boolean {
     const { agent } = this.facts
-    return agent?.kind === 'running' && agent.tunnel === 'up'
+    if (agent?.kind !== 'running' || agent.tunnel !== 'up' || agent.health === 'down') return false
+    return (agent.evidenceAgeSeconds ?? 0) <= freshSeconds
   }
 
   /** The tunnel had to leave UDP, which the agent tries again and again. */

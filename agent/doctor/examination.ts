@@ -12,6 +12,8 @@ export interface Subject {
   readonly endpoints: readonly string[]
   /** `wss://HOST:PORT/PATH`. */
   readonly streams: readonly string[]
+  /** `HOST:PORT` of the broker's other STUN servers. */
+  readonly stun: readonly string[]
   /** What is remembered of a host's addresses. */
   known(host: string): readonly string[]
   readonly services: readonly Pick<Service, 'name' | 'target'>[]
@@ -41,7 +43,8 @@ export interface Probes {
   certificate(): Promise<Facts['certificate']>
   admission(): Promise<Facts['admission']>
   agent(): Promise<Facts['agent']>
-  nat(): Promise<Facts['nat']>
+  /** `servers`: that speak STUN, the tunnel's own port first. */
+  nat(servers: readonly Endpoint[]): Promise<Facts['nat']>
   disk(): Promise<Facts['disk']>
 }
 
@@ -55,7 +58,6 @@ export async function examine(subject: Subject, probes: Probes): Promise<Facts> 
     clock: probes.clock(),
     certificate: probes.certificate(),
     agent: probes.agent(),
-    nat: probes.nat(),
     disk: probes.disk(),
     services: Promise.all(
       subject.services.map(async ({ name, target }) => ({ name, target, reached: await probes.service(target) })),
@@ -69,7 +71,8 @@ export async function examine(subject: Subject, probes: Probes): Promise<Facts> 
   const doors = doorsOf(subject, places)
   const apiDoors = doors.filter(({ kind }) => kind === 'api')
   const far = await all({
-    udp: each(udpEndpoints(subject, places), (endpoint) => probes.udp(endpoint)),
+    udp: each(endpointsOf(subject.endpoints, places), (endpoint) => probes.udp(endpoint)),
+    nat: probes.nat(endpointsOf([...subject.endpoints, ...subject.stun], places)),
     api: each(apiDoors, (door) => probes.door(door)),
     streams: each(
       doors.filter(({ kind }) => kind === 'stream'),
@@ -99,8 +102,8 @@ async function namesOf(subject: Subject, probes: Probes): Promise<NameFact[]> {
   ]
 }
 
-function udpEndpoints(subject: Subject, places: (host: string) => readonly string[]): Endpoint[] {
-  const all = subject.endpoints.flatMap((text) => {
+function endpointsOf(texts: readonly string[], places: (host: string) => readonly string[]): Endpoint[] {
+  const all = texts.flatMap((text) => {
     const split = splitHostPort(text)
     return split === undefined ? [] : places(split.address).map((address) => ({ address, port: split.port }))
   })

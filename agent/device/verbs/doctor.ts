@@ -13,7 +13,7 @@ import { nativeSuite } from '#shared/crypto/native.ts'
 import { systemClock } from '#shared/platform/clock.ts'
 import { readIfPresent } from '#shared/platform/files.ts'
 import { silentLog } from '#shared/platform/log.ts'
-import { agentFactOf } from '../agent-fact.ts'
+import { agentFactOf, learnedOf } from '../agent-fact.ts'
 import type { DoctorFlags } from '../command-line.ts'
 import { parseDeviceConfig } from '../config.ts'
 import type { DeviceStatus } from '../status.ts'
@@ -40,7 +40,8 @@ async function patientOf(flags: DoctorFlags, path: string): Promise<Patient> {
   const status = (await askAgent(folder.file('agent.sock'), { op: 'status' }).catch(() => undefined)) as DeviceStatus | undefined
   const services = mergeServices(status ? servicesOf(status) : await configuredServices(path), flagged)
   const agent: AgentFact = status ? agentFactOf(status) : { kind: 'not-running' }
-  return { ...enrolledPatient(identity, { suite: nativeSuite, clock: systemClock, services }), agent: async () => agent }
+  const patient = enrolledPatient(identity, { suite: nativeSuite, clock: systemClock, services })
+  return { ...patient, agent: async () => agent, ...(status && { learned: learnedOf(status) }) }
 }
 
 const servicesOf = ({ services }: DeviceStatus): Service[] =>

@@ -34,8 +34,9 @@ function noAddress(evidence: Evidence): Finding[] {
 }
 
 /** Every answer to a packet of ours was "nobody listens here". */
-function nobodyListens({ udp, doors, udpWorks, streamWorks, tunnelUp }: Evidence): boolean {
-  if (udpWorks || streamWorks || tunnelUp || doors.some(({ reached }) => reached === 'open')) return false
+function nobodyListens({ udp, doors, udpWorks, streamWorks }: Evidence): boolean {
+  // An agent may take some seconds to notice what we were just told.
+  if (udpWorks || streamWorks || doors.some(({ reached }) => reached === 'open')) return false
   const refusals = doors.filter(({ reached }) => reached === 'refused').length
   return refusals > 0 && (udp.length === 0 || udp.some(({ refused }) => refused) || refusals === doors.length)
 }

@@ -24,6 +24,7 @@ export function enrolledPatient(identity: Identity, { suite, clock, services = [
     api: record.api,
     endpoints: record.config?.broker.endpoints ?? [],
     streams: record.config?.broker.streams ?? [],
+    stun: record.config?.broker.stun ?? [],
     known: record,
     trust: { rootDer: decodePem('CERTIFICATE', identity.rootPem)[0]! },
     floor: identity.floors.time.floor,
@@ -38,5 +39,5 @@ export function enrolledPatient(identity: Identity, { suite, clock, services = [
 /** A machine that is not enrolled: `HOST`, `HOST:PORT` of the API, or its URL, and the ports that a broker has by itself. */
 export function strangerPatient(broker: string, { suite, clock, services = [] }: Surroundings): Patient {
   const proxy = proxyOfEnvironment()
-  return { suite, clock, ...endpointHosts(broker), known: {}, floor: buildTime, services, ...(proxy && { proxy }) }
+  return { suite, clock, ...endpointHosts(broker), stun: [], known: {}, floor: buildTime, services, ...(proxy && { proxy }) }
 }

@@ -5,10 +5,11 @@ import { addressesOf, type KnownAddresses } from '#agent/io/endpoint-resolver.ts
 import type { Suite } from '#shared/crypto/suite.ts'
 import { isAditError } from '#shared/errors.ts'
 import type { Trust } from '#shared/pki/server-trust.ts'
-import type { WallTime } from '#shared/time/instant.ts'
+import type { Clock, WallTime } from '#shared/time/instant.ts'
 import { probeDoor } from './door-probe.ts'
 import { readDisk, readInterfaces, readRoutes } from './local-facts.ts'
 import { probeName } from './name-probe.ts'
+import { probeNat } from './nat-probe.ts'
 import { probePlainHttp } from './portal-probe.ts'
 import { type ProxySetting, probeProxy } from './proxy-probe.ts'
 import { openTcp } from './tcp.ts'
@@ -18,7 +19,7 @@ import { probeUdp } from './udp-probe.ts'
 export interface Patient extends Omit<Subject, 'known'> {
   readonly suite: Suite
   readonly trust?: Trust
-  readonly clock: { wall(): WallTime }
+  readonly clock: Clock
   readonly floor: WallTime
   readonly known: KnownAddresses
   readonly certificate?: Facts['certificate']
@@ -28,7 +29,8 @@ export interface Patient extends Omit<Subject, 'known'> {
   /** Asks the API something under our certificate, which only the proven broker sees; rejects with its refusal. */
   admission?(): Promise<unknown>
   agent?(): Promise<AgentFact | undefined>
-  nat?(): Promise<NatFact | undefined>
+  /** What the running agent has learned of this network's NAT. */
+  readonly learned?: Pick<NatFact, 'lifetimeSeconds' | 'keepaliveSeconds'>
 }
 
 /** Examines this machine with sockets of its own: whatever runs here keeps its session. */
@@ -69,10 +71,13 @@ function probesOf(patient: Patient): Probes {
     certificate: async () => patient.certificate,
     admission: () => admissionOf(patient),
     agent: async () => patient.agent?.(),
-    nat: async () => patient.nat?.(),
+    nat: (servers) =>
+      servers.length === 0 ? nothing : probeNat({ suite, clock: patient.clock, servers, learned: patient.learned ?? {} }),
     disk: async () => (folder === undefined ? undefined : readDisk(folder)),
   }
 }
+
+const nothing = Promise.resolve(undefined)
 
 const refusals = new Set(['certificate-refused', 'revoked', 'forbidden'])
 
