@@ -3,11 +3,13 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { describe, type TestContext, test } from 'node:test'
 import type { NatBehaviour } from '#shared/nat/behaviour.ts'
+import { natKinds } from '#sim/nat-box.ts'
 import { Fleet } from '#test/lab/fleet.ts'
-import type { Host } from '#test/lab/namespaces.ts'
+import { type Host, Internet } from '#test/lab/namespaces.ts'
 import { NatNetwork } from '#test/lab/nat-network.ts'
 import { runCommand } from '#test/lab/program.ts'
 import { seen } from '#test/lab/seen.ts'
+import { LabWire } from '#test/lab/wire.ts'
 
 /** coturn's clients against our broker, our client against coturn's server, behind the kernel's NATs: all must say the same. */
 
@@ -76,6 +78,37 @@ describe('STUN', { concurrency: 2 }, () => {
       }
     })
   }
+
+  test('every kind of NAT, by the project’s own wire: coturn’s client and ours find what is there', async (t) => {
+    const internet = Internet.open(t)
+    const srv = internet.host('srv')
+    const inside = internet.host('dev')
+    const server = '198.51.100.2'
+    const outsideAddress = '203.0.113.2'
+    const wire = new LabWire(t, {
+      inside: { host: inside, addresses: ['192.168.7.2'] },
+      outside: { host: srv, addresses: [server, second] },
+      nat: { behaviour: natKinds.symmetric, outsideAddress },
+    })
+    await Fleet.start(t, { prefix: srv.prefix, listen: `${server}:4500`, api: `${server}:8443`, config: stunConfig })
+    const coturnsWords = {
+      'endpoint-independent': 'Endpoint Independent',
+      'address-dependent': 'Address Dependent',
+      'address-and-port-dependent': 'Address and Port Dependent',
+    }
+    const half = { ...natKinds.symmetric, mapping: 'address-dependent', filtering: 'address-dependent' } as const
+    for (const behaviour of [...Object.values(natKinds), half]) {
+      wire.nat!.udp.behaviour = behaviour
+      const theirs = await discovered(inside, 4500, server, '-m', '-f')
+      // Its third question goes to the first address again, since it takes OTHER-ADDRESS of the second answer: this kind it cannot tell.
+      if (behaviour.mapping !== 'address-dependent')
+        assert.ok(theirs.includes(`NAT with ${coturnsWords[behaviour.mapping]} Mapping`), theirs)
+      assert.ok(theirs.includes(`NAT with ${coturnsWords[behaviour.filtering]} Filtering`), theirs)
+      const ours = await found(inside, `${server}:4500`)
+      assert.deepEqual([ours.mapping, ours.filtering], [[behaviour.mapping], [behaviour.filtering]])
+      assert.equal(ours.reflexive?.address, outsideAddress)
+    }
+  })
 
   test('without a NAT all see that nothing is translated or filtered; and a firewall that lets in answers alone', async (t) => {
     const network = new NatNetwork(t, { kind: 'easy' })
