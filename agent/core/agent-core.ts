@@ -18,7 +18,7 @@ import type { Netstack } from '#shared/netstack/netstack.ts'
 import { type Clock, type Duration, elapsed, type Instant, minutes, seconds } from '#shared/time/instant.ts'
 import type { Association, EndpointPorts, PeerEndpoint, TunnelEvent } from '#shared/tunnel/association.ts'
 import { classify } from '#shared/wire/demux.ts'
-import { carrierOf, type Endpoint } from '#shared/wire/endpoint.ts'
+import { carrierOf, type Endpoint, sameEndpoint } from '#shared/wire/endpoint.ts'
 import type { StunAddress } from '#shared/wire/stun-address.ts'
 import type { AgentConfig } from './agent-config.ts'
 import type { AgentCoreOptions, AgentEvent, AgentPath, AgentPorts, AgentState } from './agent-events.ts'
@@ -150,7 +150,7 @@ export class AgentCore {
 
   /** The way in use; undefined while there is none. */
   get path(): AgentPath | undefined {
-    const endpoint = this.#association?.endpoint
+    const endpoint = this.#way.inUse
     if (this.#state !== 'up' || endpoint === undefined) return undefined
     return { endpoint, carrier: carrierOf(endpoint) ?? 'udp', ...this.#care.size }
   }
@@ -302,7 +302,8 @@ export class AgentCore {
       this.direct?.opened(this.endpoint.opened, out.subarray(0, length), from)
     } else if (length >= 0) {
       if (this.#state !== 'up' && this.#way.accepts(from)) this.#authentic(from, now)
-      this.#follow(now)
+      // Where we only try to reach it, it has yet to answer.
+      if (sameEndpoint(from, this.#association?.endpoint)) this.#follow(now)
       this.#care.authentic(now)
       const packet = out.subarray(0, length)
       if (length > 0 && this.#inner.admits(packet) && this.#isBelieved(packet)) this.#deliver(packet, from, now)
@@ -375,8 +376,8 @@ export class AgentCore {
     if (this.#state !== 'up') this.#authentic(endpoint, now)
     else {
       this.#care.answered('a handshake was answered', undefined, now)
-      if (this.#way.searching) this.#way.found(endpoint)
       this.#follow(now)
+      if (this.#way.searching) this.#way.found(endpoint)
     }
   }
 

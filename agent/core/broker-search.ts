@@ -86,6 +86,11 @@ export class BrokerSearch {
     return this.#order[0]
   }
 
+  /** Whose turn it is. */
+  get current(): Endpoint | undefined {
+    return this.#phase.kind === 'trying' ? this.#order[this.#phase.round.turn] : undefined
+  }
+
   /** Where the broker may be; `preferred` is tried first. The search goes on where it was as far as the list still has it. */
   setEndpoints(endpoints: readonly Endpoint[], preferred?: Endpoint): void {
     const first = endpoints.filter((e) => sameEndpoint(e, preferred))
@@ -103,7 +108,7 @@ export class BrokerSearch {
 
   /** Handshakes work there and data does not, or not any more: every other endpoint has its turn before it. */
   demote(endpoint: Endpoint): void {
-    if (!this.#endpoints.some((e) => sameEndpoint(e, endpoint))) return
+    if (this.#endpoints.length < 2 || !this.#endpoints.some((e) => sameEndpoint(e, endpoint))) return
     this.#demoted = [...this.#demoted.filter((e) => !sameEndpoint(e, endpoint)), endpoint]
     if (this.#demoted.length >= this.#endpoints.length) this.#demoted = [endpoint]
     this.#arrange()
@@ -111,8 +116,8 @@ export class BrokerSearch {
 
   /** Whether an authentic packet from there ends the search: not from an endpoint that was left, until its turn comes again. */
   accepts(endpoint: Endpoint): boolean {
-    if (this.#phase.kind === 'idle' || !this.#isDemoted(endpoint)) return true
-    return this.#phase.kind === 'trying' && sameEndpoint(this.#order[this.#phase.round.turn], endpoint)
+    if (this.#phase.kind !== 'trying' || !this.#isDemoted(endpoint)) return true
+    return sameEndpoint(this.current, endpoint)
   }
 
   /** A new network: what did not work in the last one may work here. */

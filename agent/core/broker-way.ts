@@ -69,6 +69,11 @@ export class BrokerWay {
     return this.#search.first
   }
 
+  /** The way that carries data. */
+  get inUse(): Endpoint | undefined {
+    return this.#inUse
+  }
+
   get reflexive(): StunAddress | undefined {
     return this.#reflexive
   }
@@ -123,19 +128,35 @@ export class BrokerWay {
     this.#searchOn(now)
   }
 
-  /** We may be elsewhere: what the last network did not let through is tried again. */
+  /**
+   * We may be elsewhere: what the last network did not let through is tried again. A way that is no UDP stays in use meanwhile, and UDP
+   * is asked whether it is back.
+   */
   moved(now: Instant): void {
     this.#search.forgive()
     this.#return.hurry(now)
-    this.seek(now)
+    if (this.#inUse === undefined || !isCarried(this.#inUse)) this.seek(now)
+    else {
+      this.#return.expire(now)
+      this.#climb(now)
+    }
   }
 
   found(endpoint: Endpoint): void {
     this.#search.found(endpoint)
   }
 
-  /** Takes up the way in use; false where it is the one that was. Only UDP has a mapping to hold, and nowhere to return to. */
+  /**
+   * The association's datagrams go to `endpoint`; true where that is another way than before. Between UDP and other ways we alone
+   * choose: a packet that was under way when we left does not bring us back. Only UDP has a mapping to hold, and nowhere to return to.
+   */
   use(endpoint: Endpoint, now: Instant): boolean {
+    const better = this.#insteadOf(endpoint)
+    const association = this.#ports.association()
+    if (better !== undefined && association !== undefined) {
+      this.#ports.endpoint.setEndpoint(association, better, now)
+      return false
+    }
     if (sameEndpoint(endpoint, this.#inUse)) return false
     this.#inUse = copyEndpoint(endpoint)
     this.#return.use(endpoint, now)
@@ -260,6 +281,13 @@ export class BrokerWay {
     const before = this.#reflexive
     this.#reflexive = address
     return before !== undefined && (before.address !== address.address || before.port !== address.port)
+  }
+
+  /** Where the association is to be instead, if it is not to be there. */
+  #insteadOf(endpoint: Endpoint): Endpoint | undefined {
+    if (this.#search.searching) return this.#search.accepts(endpoint) ? undefined : this.#search.current
+    const isOfOtherKind = this.#inUse !== undefined && isCarried(this.#inUse) !== isCarried(endpoint)
+    return isOfOtherKind && !this.#return.tries(endpoint) ? this.#inUse : undefined
   }
 
   #handshake(now: Instant): void {

@@ -95,7 +95,8 @@ export class PathCare {
     this.#endpoint = { ...endpoint }
     this.#ladder.reset()
     this.#newPath(now)
-    this.disturb(true, now)
+    this.#judge.moved(now)
+    this.#run(now)
   }
 
   /** A handshake has found the broker there. */

@@ -32,6 +32,8 @@ export type HealthOutput =
 
 /** Between two looks while someone watches. */
 const WATCH_SPAN: Duration = seconds(5)
+/** Traffic that lasts is no proof that both directions pass: so often at least a probe is. */
+const PROOF_SPAN: Duration = seconds(8)
 /** A check that has just ended answers for so long; so often at most one begins because data stays unanswered. */
 const CHECK_SPACING: Duration = seconds(2)
 /** Data unanswered for so long, or three round trips, is worth a question. */
@@ -87,6 +89,9 @@ export class PathJudge {
   #run = 0
   #quietAt: Instant | undefined
   #usedAt: Instant | undefined
+  /** Since when there has been traffic without a pause; when a probe came back last. */
+  #busySince: Instant | undefined
+  #provenAt: Instant | undefined
   #fullUsedAt: Instant | undefined
   #fullProvenAt: Instant | undefined
   #authenticAt: Instant | undefined
@@ -127,9 +132,15 @@ export class PathJudge {
     else if (full) this.#check.full = true
   }
 
+  /** Another way is in use: what was seen on the one before says nothing of it. */
+  moved(now: Instant): void {
+    this.#check = undefined
+    this.#begin(true, true, now)
+  }
+
   /** An inner packet of ours went out; `asks`: its kind is answered, as data of TCP is and its acknowledgement is not. */
   sent(length: number, asks: boolean, now: Instant): void {
-    this.#usedAt = now
+    this.#use(now)
     if (asks) this.#unansweredSince ??= now
     if (length >= LARGE) this.#fullUsedAt = now
   }
@@ -139,7 +150,7 @@ export class PathJudge {
     const gap = this.#heardAt === undefined ? PAUSE : elapsed(this.#heardAt, now)
     this.#run = gap < PAUSE ? this.#run + 1 : 1
     this.#heardAt = now
-    this.#usedAt = now
+    this.#use(now)
     this.#dataAt = now
     this.#unansweredSince = undefined
     this.#quietAt = this.#run >= FLOW ? after(now, milliseconds(Math.max(this.#answerWithin(), 2 * gap))) : undefined
@@ -162,6 +173,7 @@ export class PathJudge {
   /** A probe came back. */
   returned(size: 'small' | 'full', roundTrip: Duration, now: Instant): void {
     this.#probesCount = true
+    this.#provenAt = now
     this.#measure(roundTrip)
     this.#unansweredSince = undefined
     const check = this.#check
@@ -202,7 +214,13 @@ export class PathJudge {
 
   deadline(): Instant | undefined {
     if (this.#check !== undefined) return this.#check.nextAt
-    const earliest = Math.min(this.#watchAt ?? Infinity, this.#unansweredAt(), this.#quietAt ?? Infinity, this.#fullAt())
+    const earliest = Math.min(
+      this.#watchAt ?? Infinity,
+      this.#unansweredAt(),
+      this.#quietAt ?? Infinity,
+      this.#proofAt(),
+      this.#fullAt(),
+    )
     return Number.isFinite(earliest) ? instant(earliest) : undefined
   }
 
@@ -217,6 +235,19 @@ export class PathJudge {
     else if (now >= (this.#quietAt ?? Infinity)) this.#begin(this.#isFullUsed(now), true, now)
     else if (now >= this.#unansweredAt()) this.#begin(this.#isFullUsed(now), false, now)
     else if (full) this.#begin(true, false, now)
+    else if (now >= this.#proofAt()) this.#begin(false, false, now)
+  }
+
+  #use(now: Instant): void {
+    if (this.#usedAt === undefined || elapsed(this.#usedAt, now) > PAUSE) this.#busySince = now
+    this.#usedAt = now
+  }
+
+  /** Traffic has lasted for a while, and lasts, since a probe came back. */
+  #proofAt(): number {
+    if (this.#usedAt === undefined || this.#busySince === undefined) return Infinity
+    const due = after(instant(Math.max(this.#busySince, this.#provenAt ?? 0)), PROOF_SPAN)
+    return after(this.#usedAt, PAUSE) >= due ? due : Infinity
   }
 
   #unansweredAt(): number {
@@ -243,7 +274,6 @@ export class PathJudge {
 
   #begin(full: boolean, doubted: boolean, now: Instant): void {
     this.#quietAt = undefined
-    this.#run = 0
     const fresh = { tries: 0, fullTries: 0, smallAt: undefined, fullAt: undefined, holeTold: false }
     this.#check = { startedAt: now, full, ...fresh, nextAt: now, doubted }
     this.#try(this.#check, now)

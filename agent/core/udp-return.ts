@@ -1,8 +1,7 @@
 import type { Suite } from '#shared/crypto/suite.ts'
 import { type Dice, uniform } from '#shared/time/backoff.ts'
 import { after, type Duration, type Instant, milliseconds, seconds } from '#shared/time/instant.ts'
-import type { Endpoint } from '#shared/wire/endpoint.ts'
-import { isCarried } from '#shared/wire/endpoint.ts'
+import { type Endpoint, isCarried, sameEndpoint } from '#shared/wire/endpoint.ts'
 
 /** Questions go out so far apart at most, jittered downwards by a quarter: back on UDP within a minute of its working. */
 const ASK_EVERY: Duration = seconds(28)
@@ -52,6 +51,11 @@ export class UdpReturn {
     this.#askAt = undefined
     this.#trial = undefined
     this.#steps.length = 0
+  }
+
+  /** Whether it is being tried just now. */
+  tries(endpoint: Endpoint): boolean {
+    return sameEndpoint(this.#trial?.endpoint, endpoint)
   }
 
   /** The network has changed: ask at once. */

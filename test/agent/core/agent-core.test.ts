@@ -156,7 +156,7 @@ test('a broker that restarts and calls is welcomed at once', () => {
   world.run(600_000)
   assert.equal(agent.core.state, 'connecting')
   const again = new VirtualBroker(world, brokerAt, broker.key, broker.known)
-  const association = again.endpoint.addPeer({ publicKey: agent.key.publicKey, endpoint: agentAt }, world.now())
+  const association = again.endpoint.addPeer({ publicKey: agent.key.publicKey, endpoint: agent.at }, world.now())
   again.endpoint.initiate(association, world.now())
   assert.ok(world.run(1_000, () => agent.isUp))
 })
