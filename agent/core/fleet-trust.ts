@@ -2,7 +2,7 @@ import { equalPublic } from '#shared/bytes/equal.ts'
 import { toHex } from '#shared/bytes/hex.ts'
 import type { Suite } from '#shared/crypto/suite.ts'
 import { followKeys } from '#shared/fleet/fleet-pin.ts'
-import type { Statement } from '#shared/fleet/statement.ts'
+import { isKeyStatement, type Statement } from '#shared/fleet/statement.ts'
 import { type LedgerRecord, StatementLedger } from '#shared/fleet/statement-ledger.ts'
 import type { WallTime } from '#shared/time/instant.ts'
 
@@ -82,14 +82,14 @@ export class FleetTrust {
   /** A whole set: what is not in it is closed. Follows the pinned key where it has handed over. */
   take(digest: Uint8Array, statements: readonly Uint8Array[]): void {
     this.#follow(statements)
-    this.ledger.replace(statements)
+    this.ledger.replace(statements.filter(isNoKey))
     this.#digest = toHex(digest)
   }
 
   /** Statements about something just asked for, beside what is held. Throws AditError `statement-refused`. */
   learn(statements: readonly Uint8Array[]): void {
     this.#follow(statements)
-    for (const bytes of statements) this.ledger.take(bytes)
+    for (const bytes of statements.filter(isNoKey)) this.ledger.take(bytes)
   }
 
   /** What a statement says that somebody shows, if it counts here. Throws AditError `statement-refused`. */
@@ -118,3 +118,6 @@ export class FleetTrust {
     if (!equalPublic(key, this.#pinned)) this.pin(key)
   }
 }
+
+/** Links of the chain of keys are done with once they have been followed: most are signed by a key that is over. */
+const isNoKey = (statement: Uint8Array): boolean => !isKeyStatement(statement)

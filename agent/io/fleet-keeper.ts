@@ -74,8 +74,12 @@ export class FleetKeeper {
   /** Throws AditError `statement-refused`. */
   learn(statements: readonly Uint8Array[]): void {
     const before = this.trust.pinned
-    this.trust.learn(statements)
-    this.#changed(before)
+    try {
+      this.trust.learn(statements)
+    } finally {
+      // One that is refused takes nothing back of what was believed before it, least of all a new key.
+      this.#changed(before)
+    }
   }
 
   /** The owner of this machine pins a key; another one than the pinned only with `replace`. Resolves when it is on disk. */

@@ -123,6 +123,16 @@ export function openStatement(
   return statement
 }
 
+/** Whether it says that it hands over to another key; nothing is verified. */
+export function isKeyStatement(bytes: Uint8Array): boolean {
+  try {
+    return decodeBody(decodeSign1(bytes, STATEMENT_LIMIT).payload).kind === 'key'
+  } catch (error) {
+    if (error instanceof CborError) return false
+    throw error
+  }
+}
+
 /** What two statements share that speak of the same thing: `grant:5`, `peer:0123…`, `host-keys:0123…/ssh`, `key:0123…`. */
 export function subjectOf(statement: Statement): string {
   switch (statement.kind) {
