@@ -15,7 +15,7 @@ import { readIfPresent } from '#shared/platform/files.ts'
 import { silentLog } from '#shared/platform/log.ts'
 import { agentFactOf, learnedOf } from '../agent-fact.ts'
 import type { DoctorFlags } from '../command-line.ts'
-import { parseDeviceConfig } from '../config.ts'
+import { type DeviceConfig, defaultConfig, parseDeviceConfig } from '../config.ts'
 import type { DeviceStatus } from '../status.ts'
 
 /** `adit-agent doctor`: why the tunnel does not come up, or whether all is well. Status 0 only where nothing is broken. */
@@ -35,10 +35,12 @@ async function patientOf(flags: DoctorFlags, path: string): Promise<Patient> {
     return strangerPatient(flags.broker, { suite: nativeSuite, clock: systemClock, services: flagged })
   }
   const folder = await StateFolder.open(path)
-  const identity = await Identity.load(folder, { suite: nativeSuite, clock: systemClock, log: silentLog }, 'reader')
+  const config = await configured(path)
+  const ports = { suite: nativeSuite, clock: systemClock, log: silentLog, proxy: config.proxy }
+  const identity = await Identity.load(folder, ports, 'reader')
   if (identity === undefined) throw notEnrolled(path)
   const status = (await askAgent(folder.file('agent.sock'), { op: 'status' }).catch(() => undefined)) as DeviceStatus | undefined
-  const services = mergeServices(status ? servicesOf(status) : await configuredServices(path), flagged)
+  const services = mergeServices(status ? servicesOf(status) : config.services, flagged)
   const agent: AgentFact = status ? agentFactOf(status) : { kind: 'not-running' }
   const patient = enrolledPatient(identity, { suite: nativeSuite, clock: systemClock, services })
   return { ...patient, agent: async () => agent, ...(status && { learned: learnedOf(status) }) }
@@ -57,10 +59,10 @@ function bracketed(target: string): string {
   return host.includes(':') && !host.startsWith('[') ? `[${host}]${target.slice(at)}` : target
 }
 
-async function configuredServices(state: string): Promise<readonly Service[]> {
+async function configured(state: string): Promise<DeviceConfig> {
   const file = join(state, stateFiles.config)
   const source = await readIfPresent(file)
-  return source === undefined ? [] : (await parseDeviceConfig(Buffer.from(source).toString('utf8'), file)).services
+  return source === undefined ? defaultConfig : parseDeviceConfig(Buffer.from(source).toString('utf8'), file)
 }
 
 const withBroker = (error: ReturnType<typeof notEnrolled>): Error =>

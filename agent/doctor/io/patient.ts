@@ -1,11 +1,11 @@
 import { endpointHosts } from '#agent/doctor/broker-place.ts'
 import type { ServiceFact } from '#agent/doctor/facts.ts'
 import type { Identity } from '#agent/io/identity.ts'
+import { proxyFinder } from '#agent/io/outer-proxy.ts'
 import type { Suite } from '#shared/crypto/suite.ts'
 import { decodePem } from '#shared/pki/pem.ts'
 import { buildTime } from '#shared/platform/version.ts'
 import type { Clock } from '#shared/time/instant.ts'
-import { proxyOfEnvironment } from './proxy-probe.ts'
 import type { Patient } from './system-probes.ts'
 
 interface Surroundings {
@@ -17,7 +17,6 @@ interface Surroundings {
 /** An agent with an identity, of either role: the state folder says where its broker is. */
 export function enrolledPatient(identity: Identity, { suite, clock, services = [] }: Surroundings): Patient {
   const { record, folder, leaf } = identity
-  const proxy = proxyOfEnvironment()
   return {
     suite,
     clock,
@@ -31,13 +30,21 @@ export function enrolledPatient(identity: Identity, { suite, clock, services = [
     certificate: { notBefore: leaf.notBefore, notAfter: leaf.notAfter } as NonNullable<Patient['certificate']>,
     folder: folder.path,
     services,
-    ...(proxy && { proxy }),
+    proxy: identity.proxy,
     admission: () => identity.api().timestamp(),
   }
 }
 
 /** A machine that is not enrolled: `HOST`, `HOST:PORT` of the API, or its URL, and the ports that a broker has by itself. */
 export function strangerPatient(broker: string, { suite, clock, services = [] }: Surroundings): Patient {
-  const proxy = proxyOfEnvironment()
-  return { suite, clock, ...endpointHosts(broker), stun: [], known: {}, floor: buildTime, services, ...(proxy && { proxy }) }
+  return {
+    suite,
+    clock,
+    ...endpointHosts(broker),
+    stun: [],
+    known: {},
+    floor: buildTime,
+    services,
+    proxy: proxyFinder(undefined),
+  }
 }

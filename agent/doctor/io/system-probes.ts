@@ -1,17 +1,20 @@
+import { splitHostPort } from '#agent/core/agent-config.ts'
 import type { Probes, Subject } from '#agent/doctor/examination.ts'
 import { examine } from '#agent/doctor/examination.ts'
 import type { AgentFact, Facts, NatFact } from '#agent/doctor/facts.ts'
 import { addressesOf, type KnownAddresses } from '#agent/io/endpoint-resolver.ts'
+import type { FindProxy } from '#agent/io/outer-proxy.ts'
 import type { Suite } from '#shared/crypto/suite.ts'
 import { isAditError } from '#shared/errors.ts'
 import type { Trust } from '#shared/pki/server-trust.ts'
 import type { Clock, WallTime } from '#shared/time/instant.ts'
+import { endpointText } from '#shared/wire/endpoint.ts'
 import { probeDoor } from './door-probe.ts'
 import { readDisk, readInterfaces, readRoutes } from './local-facts.ts'
 import { probeName } from './name-probe.ts'
 import { probeNat } from './nat-probe.ts'
 import { probePlainHttp } from './portal-probe.ts'
-import { type ProxySetting, probeProxy } from './proxy-probe.ts'
+import { probeProxy } from './proxy-probe.ts'
 import { openTcp } from './tcp.ts'
 import { probeUdp } from './udp-probe.ts'
 
@@ -25,7 +28,8 @@ export interface Patient extends Omit<Subject, 'known'> {
   readonly certificate?: Facts['certificate']
   /** Where room is needed. */
   readonly folder?: string
-  readonly proxy?: ProxySetting
+  /** As the tunnel's streams find theirs. */
+  readonly proxy: FindProxy
   /** Asks the API something under our certificate, which only the proven broker sees; rejects with its refusal. */
   admission?(): Promise<unknown>
   agent?(): Promise<AgentFact | undefined>
@@ -47,15 +51,18 @@ function probesOf(patient: Patient): Probes {
     udp: probeUdp,
     async door(door) {
       const direct = await probeDoor(door, judge)
-      if (proxy === undefined || direct.reached === 'open') return direct
-      const target = `${door.host.includes(':') ? `[${door.host}]` : door.host}:${door.endpoint.port}`
-      const { socket } = await probeProxy(proxy, target)
+      const { port } = door.endpoint
+      const found = proxy(door.host, port)
+      if (found === undefined || direct.reached === 'open') return direct
+      const { socket } = await probeProxy(found, endpointText({ address: door.host, port }))
       return socket === undefined ? direct : probeDoor(door, judge, socket)
     },
     plainHttp: probePlainHttp,
     async proxy(target) {
-      if (proxy === undefined) return undefined
-      const { fact, socket } = await probeProxy(proxy, target)
+      const place = splitHostPort(target)
+      const found = place && proxy(place.address, place.port)
+      if (found === undefined) return undefined
+      const { fact, socket } = await probeProxy(found, target)
       socket?.destroy()
       return fact
     },
