@@ -89,6 +89,11 @@ export class OuterWays {
     this.#udp.rebind()
   }
 
+  /** The broker answers by UDP: no portal stands before it any more. */
+  answeredByUdp(): void {
+    this.#findings.clear('portal')
+  }
+
   /** Streams that the old network bore are asked whether they live, and those that wait for another attempt make it. */
   networkChanged(): void {
     for (const stream of this.#streams.values()) stream.renew()

@@ -234,6 +234,7 @@ export class Tunnel {
       this.#backoff.reset()
       // What a stream is called means nothing at the next start.
       if (!isCarried(event.endpoint)) {
+        this.#outer?.answeredByUdp()
         this.#remember({ lastEndpoint: event.endpoint, ...this.#proven([event.endpoint.address]) })
         void this.#portMapping?.setPath(event.endpoint.address)
       }

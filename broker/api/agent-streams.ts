@@ -1,12 +1,5 @@
 import { tunnelPath } from '#broker/gateway/stream-door-websocket.ts'
-
-/** What is known of WebSockets besides those that the API's own port takes. */
-export interface AdvertisedStreams {
-  /** `wss:` URLs of the configuration: they win. */
-  readonly configured: readonly string[]
-  /** A port for WebSockets alone. */
-  readonly port: number | undefined
-}
+import type { AdvertisedStreams } from '#broker/gateway/stream-ports.ts'
 
 /**
  * Where an agent may send its datagrams in a WebSocket: at the host by which it has reached the API (`host`, with or without a port), which

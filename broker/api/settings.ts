@@ -1,4 +1,4 @@
-import type { AdvertisedStreams } from '#broker/api/agent-streams.ts'
+import type { AdvertisedStreams } from '#broker/gateway/stream-ports.ts'
 
 /** What the API needs to know of the broker's configuration. */
 export interface ApiSettings {

@@ -1,5 +1,4 @@
 import { readFile } from 'node:fs/promises'
-import type { AdvertisedStreams } from '#broker/api/agent-streams.ts'
 import { splitEndpoint } from '#broker/endpoint-text.ts'
 import type { StreamDoor } from '#broker/gateway/stream-door.ts'
 import {
@@ -25,6 +24,14 @@ export interface StreamPlaces {
   readonly pem?: { readonly certificate: string; readonly key: string } | undefined
   /** What agents are told of it. */
   readonly public?: readonly string[]
+}
+
+/** What is known of WebSockets besides those that the API's own port takes. */
+export interface AdvertisedStreams {
+  /** `wss:` URLs of the configuration: they win. */
+  readonly configured: readonly string[]
+  /** A port for WebSockets alone. */
+  readonly port: number | undefined
 }
 
 export interface StreamPorts {

@@ -2,7 +2,7 @@
 # Installs the Debian packages that the interop tests judge us by. Needs root; where it cannot install, it names what is missing.
 set -euo pipefail
 
-packages=(wireguard-go wireguard-tools openssh-server openssh-client rsync mosquitto-clients strongswan-pki
+packages=(wireguard-go tinyproxy wireguard-tools openssh-server openssh-client rsync mosquitto-clients strongswan-pki
   libstrongswan-standard-plugins libstrongswan-extra-plugins strongswan-swanctl strongswan-charon libcharon-extra-plugins nftables conntrack coturn miniupnpd-nftables iproute2 iputils-ping procps mount tcpdump strace curl openssl)
 
 [ "$(id -u)" = 0 ] || { echo "make interop needs root: it makes network namespaces (sudo make interop)" >&2; exit 1; }
