@@ -20,8 +20,6 @@ export interface PortMapperOptions {
   readonly internalPort: number
   /** `external` has changed. */
   onChange?(): void
-  /** For tests. */
-  readonly gateways?: () => Promise<readonly string[]>
 }
 
 /** One gateway that is asked. */
@@ -129,7 +127,7 @@ export class PortMapper {
     const path = this.#path
     const own = path === undefined ? undefined : await sourceAddressTo(path)
     if (path === undefined || own === undefined || own === '::1' || own.startsWith('127.')) return []
-    const gateways = await (this.#options.gateways ?? defaultGateways)()
+    const gateways = await defaultGateways()
     const ways = await Promise.all(gateways.map(async (gateway) => ({ gateway, client: await sourceAddressTo(gateway) })))
     return ways.flatMap(({ gateway, client }) => {
       const isBehind = gateway.includes(':') !== path.includes(':') || client === own

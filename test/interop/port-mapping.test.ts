@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, type TestContext, test } from 'node:test'
 import type { PortMappingReport } from '#shared/nat/port-mapping.ts'
 import type { Endpoint } from '#shared/wire/endpoint.ts'
+import { Fleet } from '#test/lab/fleet.ts'
 import { Miniupnpd, mappedAddress } from '#test/lab/miniupnpd.ts'
 import { NatNetwork } from '#test/lab/nat-network.ts'
 import { Program } from '#test/lab/program.ts'
@@ -55,6 +56,23 @@ describe('port mapping', { concurrency: 2 }, () => {
     await reaches(network, program, external.port, 'second')
 
     assert.equal(await program.stop(), 0)
+    assert.deepEqual(gateway.mappings(), [])
+  })
+
+  test('a device behind it asks once its tunnel is up, and gives the port back when it ends', async (t) => {
+    const network = new NatNetwork(t, { kind: 'easy' })
+    const gateway = await Miniupnpd.start(t, network)
+    const { dev, srv, server } = network
+    const fleet = await Fleet.start(t, { prefix: srv.prefix, listen: `${server}:4500`, api: `${server}:8443` })
+    const device = await fleet.device('pi', { prefix: dev.prefix })
+    const patience = { timeoutMs: 10_000, otherwise: () => 'no port was asked for' }
+    const [port] = await seen(
+      () => gateway.mappings(),
+      (ports) => ports.length > 0,
+      patience,
+    )
+    assert.ok(dev.run('ss', '-Huln', 'sport', '=', `:${port}`) !== '', 'it leads to a port of the device')
+    assert.equal(await device.program.stop(), 0)
     assert.deepEqual(gateway.mappings(), [])
   })
 

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
+import { parseAgentConfig } from '#agent/core/agent-config.ts'
 import { nativeSuite as suite } from '#shared/crypto/native.ts'
 import { encodePem } from '#shared/pki/pem.ts'
 import { verifyRequest } from '#shared/pki/request.ts'
@@ -38,6 +39,10 @@ test('A-36 a device’s certificate opens no operator’s route', async (t) => {
   const config = (await fixture.ask('/v1/agent/config', { as: operator })).json
   assert.deepEqual([config.role, config.name], ['operator', 'ann'])
   assert.deepEqual(config.broker.ike, { id: fixture.authority.ike.id }, 'as whom the broker proves itself to IKE peers')
+  assert.equal(config.broker.stun, undefined)
+  fixture.gateway.stunEndpoints = ['198.51.100.3:4501', '[2001:db8::3]:4501']
+  const told = parseAgentConfig((await fixture.ask('/v1/agent/config', { as: operator })).json)
+  assert.deepEqual(told.broker.stun, fixture.gateway.stunEndpoints)
 })
 
 test('A-33 certificates that are not ours, not yet or no longer valid are refused with one sentence that tells nothing', async (t) => {

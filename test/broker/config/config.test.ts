@@ -35,6 +35,8 @@ const broken: readonly [text: string, message: RegExp][] = [
   ['public-api = ["http://a:1"]', /^f\.toml:1: public-api: write https/],
   ['public-addresses = ["a.example"]', /^f\.toml:1: public-addresses: write literal/],
   ['a = 1\nb = \n', /^f\.toml:2: /],
+  ['[stun]\nalternate = ["broker.example:4501"]', /^f\.toml:2: stun\.alternate: write ADDR:PORT/],
+  ['[stun]\nalternate = ["192.0.2.1:0"]', /^f\.toml:2: stun\.alternate: write ADDR:PORT/],
   ['[ipsec]\nport500 = "500"', /^f\.toml:2: ipsec\.port500: write ADDR:PORT/],
   ['[ipsec]\nid = "a b"', /^f\.toml:2: ipsec\.id: write a host name/],
   ['[ipsec]\nike-proposals = []', /^f\.toml:2: ipsec\.ike-proposals: name one/],
