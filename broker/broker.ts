@@ -89,6 +89,7 @@ export async function startBroker(config: BrokerConfig, parts: BrokerParts): Pro
     staticKey: authority.tunnelKey,
     nextTimestamp: () => timestamps.next(),
     bind: config.udp,
+    innerMtu,
     stunAlternates: config.stunAlternates ?? [],
     mqttPort,
     statements,

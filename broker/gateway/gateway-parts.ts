@@ -55,6 +55,8 @@ export interface GatewayOptions {
   /** Where STUN is answered besides, by RFC 5780: one endpoint of each family at most. */
   stunAlternates?: readonly Endpoint[]
   mqttPort: number
+  /** Largest inner packet that agents may come to use, bytes; default 1280. Their probes are answered in kind. */
+  innerMtu?: number
   /** Where the defaults for WebSockets and TCP are not wanted. */
   streamLimits?: Partial<StreamLimits>
   /** The esp suite on the same port; left out: the noise suite alone. */
@@ -171,6 +173,7 @@ export async function assembleGateway(
     clock,
     addresses: fleet.broker,
     limits: netstackLimits,
+    mtu: options.innerMtu ?? 1280,
     transmit: (packet) => engine.send(packet),
     wake: (at) => engine.driver.wake(at),
     defer: (task) => setImmediate(task),

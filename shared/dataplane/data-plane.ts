@@ -2,13 +2,16 @@ import type { Flow, FlowEnd } from '#shared/dataplane/flow.ts'
 import type { FlowFilter } from '#shared/dataplane/flow-filter.ts'
 import { inbound } from '#shared/dataplane/inbound.ts'
 import { InnerPacket } from '#shared/dataplane/inner-packet.ts'
+import { clampMss } from '#shared/dataplane/mss-clamp.ts'
 import { dispatch, outbound } from '#shared/dataplane/outbound.ts'
+import { PathSizes } from '#shared/dataplane/path-sizes.ts'
 import { RouteTable } from '#shared/dataplane/route-table.ts'
 import { resetInAnswer, resetLimit, resetsOfFlow } from '#shared/dataplane/tcp-reset.ts'
 import { DropCounters, DropReason } from '#shared/drop-reason.ts'
 import type { Instant } from '#shared/time/instant.ts'
 import type { Association, Endpoint, TunnelEndpoint } from '#shared/tunnel/association.ts'
 import { classify } from '#shared/wire/demux.ts'
+import { PACKET_TOO_BIG_LIMIT, writePacketTooBig } from '#shared/wire/packet-too-big.ts'
 
 /** Longest inner packet that is carried, and the room that a suite may add to it. Bytes. */
 export const innerPacketLimit = 2_048
@@ -54,7 +57,10 @@ export class DataPlane {
   readonly sealed = new Uint8Array(innerPacketLimit + wrapLimit)
   readonly traffic = { received: 0, sent: 0, relayed: 0, delivered: 0, keepalives: 0, stun: 0 }
   readonly #local = new RouteTable<true>()
+  /** What peers with small paths have told of them. */
+  readonly sizes = new PathSizes()
   readonly #reset = new Uint8Array(resetLimit)
+  readonly #tooBig = new Uint8Array(PACKET_TOO_BIG_LIMIT)
 
   constructor(options: DataPlaneOptions) {
     this.ports = options.ports
@@ -106,6 +112,7 @@ export class DataPlane {
 
   /** Ends routes and flows of an association that is about to go; the other ends of its TCP flows are told by a reset. */
   detach(association: Association, now: Instant): void {
+    this.sizes.forget(association)
     this.revoke((flow) => flow.initiator === association || flow.responder === association, now)
     this.routes.removeValue(association)
   }
@@ -124,6 +131,26 @@ export class DataPlane {
   answerRefusal(to: Association, now: Instant): void {
     const length = resetInAnswer(this.packet, this.#reset)
     if (length > 0) dispatch(this, to, this.#reset, length, now)
+  }
+
+  /**
+   * Whether the packet under way, from `from` (undefined: this host) to `to`, has room on the path there. If not, its sender is told
+   * (RFC 8201), and the caller counts. A SYN is cut to what the smaller of both paths takes.
+   */
+  fits(from: FlowEnd, to: Association, now: Instant): boolean {
+    const room = this.sizes.of(to)
+    const least = Math.min(room, this.sizes.of(from))
+    if (least === Number.POSITIVE_INFINITY) return true
+    const { packet } = this
+    if (packet.length <= room) {
+      clampMss(packet, least)
+      return true
+    }
+    const { bytes, width, sourceAt, destinationAt, start, length } = packet
+    const [source, destination] = [bytes.slice(destinationAt, destinationAt + width), bytes.slice(sourceAt, sourceAt + width)]
+    const size = writePacketTooBig(this.#tooBig, source, destination, room, bytes.subarray(start, start + length))
+    this.#tell(from, this.#tooBig.subarray(0, size), now)
+    return false
   }
 
   #tell(end: FlowEnd, reset: Uint8Array, now: Instant): void {

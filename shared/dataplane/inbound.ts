@@ -11,7 +11,7 @@ import type { Association } from '#shared/tunnel/association.ts'
  * 3. inner source: routed to the association that sealed the packet (P-30)
  * 4. for another association: relay.ts
  * 5. filter
- * 6. deliver here
+ * 6. deliver here, after what the peer says of its path's size is noted
  * `length` bytes of `plane.plain` came from `association`. Returns 0, or a DropReason.
  */
 export function inbound(plane: DataPlane, association: Association, length: number, now: Instant): number {
@@ -26,6 +26,7 @@ export function inbound(plane: DataPlane, association: Association, length: numb
   const verdict = plane.filter.judge(packet, association, undefined, now)
   if (verdict < 0) return refusal(plane, association, verdict, now)
   plane.traffic.delivered++
+  plane.sizes.hear(packet, association)
   plane.ports.deliver(plain.subarray(0, packet.length))
   return 0
 }

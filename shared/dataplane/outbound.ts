@@ -8,7 +8,8 @@ import type { Association } from '#shared/tunnel/association.ts'
  * 1. read the inner headers strictly
  * 2. route: the association that owns the destination; the host's own addresses come straight back
  * 3. filter (what we begin, the other end may answer)
- * 4. seal, transmit
+ * 4. room on its path
+ * 5. seal, transmit
  * Returns 0, or a DropReason.
  */
 export function outbound(plane: DataPlane, bytes: Uint8Array, now: Instant): number {
@@ -23,7 +24,8 @@ export function outbound(plane: DataPlane, bytes: Uint8Array, now: Instant): num
     return 0
   }
   const verdict = plane.filter.judge(packet, undefined, to, now)
-  return verdict < 0 ? verdict : dispatch(plane, to, bytes, length, now)
+  if (verdict < 0) return verdict
+  return plane.fits(undefined, to, now) ? dispatch(plane, to, bytes, length, now) : DropReason.InnerTooBig
 }
 
 /** Seals one inner packet to `to` and transmits it. A packet that waits for a handshake is not lost: 0 is returned for it too. */

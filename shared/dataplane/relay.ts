@@ -10,7 +10,8 @@ import type { Association } from '#shared/tunnel/association.ts'
  * 1. route: the association that owns the destination, never the one it came from
  * 2. filter
  * 3. one hop less
- * 4. seal to the other, transmit (outbound.ts)
+ * 4. room on the other's path
+ * 5. seal to the other, transmit (outbound.ts)
  * Returns 0, or a DropReason.
  */
 export function relay(plane: DataPlane, from: Association, now: Instant): number {
@@ -20,6 +21,7 @@ export function relay(plane: DataPlane, from: Association, now: Instant): number
   const verdict = plane.filter.judge(packet, from, to, now)
   if (verdict < 0) return refusal(plane, from, verdict, now)
   if (!spendHop(packet)) return DropReason.HopLimitExceeded
+  if (!plane.fits(from, to, now)) return DropReason.InnerTooBig
   const sent = dispatch(plane, to, packet.bytes, packet.length, now)
   if (sent === 0) plane.traffic.relayed++
   return sent
