@@ -22,6 +22,11 @@ const LEARNED_SPREAD = 0.01
 const QUESTIONS_FIRST = 2
 /** Octets of a question, so that its answer fits: with an IPv4 address, and with an IPv6 one. */
 export const questionLength = { v4: 32, v6: 44 } as const
+/**
+ * A new mapping is used both ways once more so soon: only then does Linux conntrack grant it the long timeout, which is what was learned
+ * (DESIGN D7).
+ */
+const AGING = milliseconds(2_500)
 /** On demand the mapping is held for so long after the last traffic. */
 const AWAKE_FOR = seconds(60)
 /** How long an answer may take before the question counts as unanswered. */
@@ -90,11 +95,16 @@ export class NatKeepalive implements Machine<KeepaliveInput, KeepaliveOutput> {
   #awakeUntil: Instant | undefined
   /** When the next keepalive, or the next poll, is due; undefined while stopped. */
   #nextAt: Instant | undefined
+  /** The mapping is new: its first answer is still to come, or its aging is due then. */
+  #isNew = false
+  #ageAt: Instant | undefined
   /** When something last went out on the path. */
   #sentAt: Instant | undefined
   #sinceQuestion = 0
   /** Questions that are still to come before FF serves. */
   #questionsFirst = 0
+  /** A question has been answered since the interval was learned: what moves now has been lost within it, and not before it. */
+  #isOnTrial = false
   #question: Question | undefined
   #silences = 0
   #reflexive: StunAddress | undefined
@@ -126,10 +136,12 @@ export class NatKeepalive implements Machine<KeepaliveInput, KeepaliveOutput> {
     switch (input.kind) {
       case 'start':
         this.#silences = 0
+        this.#isNew = true
         this.#ask(now)
         break
       case 'stop':
         this.#nextAt = undefined
+        this.#ageAt = undefined
         this.#question = undefined
         break
       case 'interval':
@@ -137,7 +149,10 @@ export class NatKeepalive implements Machine<KeepaliveInput, KeepaliveOutput> {
         this.#rearm(now)
         break
       case 'learned':
-        if (input.interval !== undefined && input.interval !== this.#learned) this.#questionsFirst = QUESTIONS_FIRST
+        if (input.interval !== undefined && input.interval !== this.#learned) {
+          this.#questionsFirst = QUESTIONS_FIRST
+          this.#isOnTrial = false
+        }
         this.#learned = input.interval
         this.#rearm(now)
         break
@@ -174,6 +189,11 @@ export class NatKeepalive implements Machine<KeepaliveInput, KeepaliveOutput> {
   #expire(now: Instant): void {
     if (this.#question !== undefined && now >= this.#question.answerBy) this.#unanswered(now)
     if (this.#nextAt === undefined || now < this.#nextAt) return
+    if (this.#ageAt !== undefined && now >= this.#ageAt) {
+      this.#ageAt = undefined
+      this.#ask(now)
+      return
+    }
     this.#sinceQuestion++
     if (this.#poll !== undefined || this.#questionsFirst > 0 || this.#sinceQuestion >= questionEvery(this.#learned))
       this.#ask(now)
@@ -207,13 +227,21 @@ export class NatKeepalive implements Machine<KeepaliveInput, KeepaliveOutput> {
     this.#answeredAt = now
     this.#silences = 0
     if (this.#questionsFirst > 0) this.#questionsFirst--
+    const wasOnTrial = this.#isOnTrial
+    this.#isOnTrial = this.#learned !== undefined
     const before = this.#reflexive
-    if (before !== undefined && before.address === seen.address && before.port === seen.port) return
+    const isMoved = before?.address !== seen.address || before.port !== seen.port
+    if ((this.#isNew || isMoved) && !this.#isAsleep(now)) {
+      this.#ageAt = after(now, AGING)
+      this.#nextAt = this.#ageAt
+    }
+    this.#isNew = false
+    if (!isMoved) return
     this.#reflexive = seen
     this.#outputs.push({ kind: 'reflexive', address: seen })
     if (before === undefined) return
     // The same public address and another port: the mapping died between two keepalives, and the network is the one that it was.
-    if (before.address === seen.address) this.#bindingLost(now)
+    if (before.address === seen.address && wasOnTrial) this.#bindingLost(now)
     this.#outputs.push({ kind: 'handshake-now', why: 'moved' })
   }
 
@@ -246,6 +274,7 @@ export class NatKeepalive implements Machine<KeepaliveInput, KeepaliveOutput> {
     const isLearned = poll === undefined && this.#learned !== undefined
     const factor = 1 + (isLearned ? LEARNED_SPREAD : this.#spread) * (2 * this.#dice() - 1)
     this.#sentAt = sentAt
-    this.#nextAt = after(sentAt, milliseconds((poll ?? this.interval) * factor))
+    const due = after(sentAt, milliseconds((poll ?? this.interval) * factor))
+    this.#nextAt = this.#ageAt !== undefined && this.#ageAt < due ? this.#ageAt : due
   }
 }

@@ -7,7 +7,7 @@ import { type CommonOptions, deskOf, usage, verb } from '../verb.ts'
 
 interface Options extends CommonOptions {
   dataMode?: string
-  monthlyMegabytes?: number | null
+  monthlyMegabytes?: number | 'none'
   poll?: number
   exceeded?: string
 }
@@ -44,7 +44,8 @@ export function deviceSet(parent: Command, terminal: Terminal): void {
       if (mode === undefined && monthlyMegabytes === undefined && pollMinutes === undefined && exceeded === undefined)
         throw usage('There is nothing to set.', 'device set')
       const desk = deskOf(terminal, options)
-      const change = { name, mode, monthlyMegabytes, pollMinutes, exceeded }
+      const budget = monthlyMegabytes === 'none' ? null : monthlyMegabytes
+      const change = { name, mode, monthlyMegabytes: budget, pollMinutes, exceeded }
       const device = await desk.ask<{ name: string; data: DataPlan | null }>('device.set', change)
       desk.print(device, ({ data }) => `data of ${device.name}: ${describe(data)}\n`)
     })
@@ -57,8 +58,9 @@ function describe(plan: DataPlan | null): string {
   return `${plan.mode}, ${budget}${poll}`
 }
 
-function megabytes(text: string): number | null {
-  if (text === 'none') return null
+/** Not null: to commander that is an option without a value. */
+function megabytes(text: string): number | 'none' {
+  if (text === 'none') return text
   const number = Number(text)
   if (number >= 0.01 && number <= 1e9) return number
   throw new InvalidArgumentError('Write a number from 0.01, or none.')

@@ -18,15 +18,15 @@ const month = 30 * day
 /** A world whose one agent stands behind a NAT; octets are counted at the agent's interface. */
 class NatWorld extends World {
   octets = 0
-  readonly #nat: NatBox
+  readonly nat: NatBox
   readonly #inside: Endpoint
   readonly #public: string
 
   constructor(seed: number, lifetime: Duration, { inside, address }: { inside: Endpoint; address: string }, kind: NatKind) {
     super(seed)
     const dice = seeded(seed + 99)
-    const behaviour = { ...natKinds[kind], mappingTimeout: lifetime }
-    this.#nat = new NatBox(behaviour, address, (bound) => Math.floor(dice() * bound))
+    const behaviour = { ...natKinds[kind], mappingTimeout: lifetime, freshTimeout: milliseconds(Math.min(30_000, lifetime)) }
+    this.nat = new NatBox(behaviour, address, (bound) => Math.floor(dice() * bound))
     this.#inside = inside
     this.#public = address
   }
@@ -37,7 +37,7 @@ class NatWorld extends World {
       return
     }
     this.octets += octetsAtInterface(datagram.length, to)
-    const outside = this.#nat.outbound(from, to, this.now())
+    const outside = this.nat.outbound(from, to, this.now())
     if (outside && !isCarried(to)) super.send(datagram, outside, to)
   }
 
@@ -46,7 +46,7 @@ class NatWorld extends World {
       super.deliver(to, bytes, from)
       return
     }
-    const inside = this.#nat.inbound(to, from, this.now())
+    const inside = this.nat.inbound(to, from, this.now())
     if (inside === undefined) return
     this.octets += octetsAtInterface(bytes.length, from)
     super.deliver(inside, bytes, from)
@@ -151,3 +151,30 @@ for (const [lifetime, gap] of [
     assert.ok(least >= gap * 1000, `${least} ms`)
   })
 }
+
+test('P-05 a NAT that forgets everything is noticed within six keepalives, and its new mapping is aged: it holds the learned interval', () => {
+  const { world, broker, agent, interval } = behindNat(seconds(120), v4, 7)
+  for (let round = 1; round <= 5; round++) {
+    world.run(hour)
+    world.nat.forget()
+    const from = world.now()
+    assert.ok(
+      world.run(6 * 112_000, () => agent.count('binding-lost') === round),
+      'noticed',
+    )
+    assert.ok(world.now() - from <= 6 * 1.01 * interval + 5_000)
+    // As whoever has learned anew does.
+    agent.core.setKeepaliveInterval(interval)
+    world.run(hour / 4)
+    const association = broker.association(agent)!
+    const asked = world.now()
+    broker.endpoint.call(association, asked)
+    assert.ok(
+      world.run(2_000, () => (association.lastAuthentic ?? 0) > asked),
+      'a call comes in',
+    )
+    agent.sent.length = 0
+    world.run(hour)
+    assert.equal(agent.count('binding-lost'), round, 'not lost again')
+  }
+})
