@@ -250,8 +250,9 @@ export class PortMapping implements Machine<PortMappingInput, PortMappingOutput>
 
   #leave(now: Instant): void {
     if (this.#phase === 'leaving') return
-    // A question may be under way whose answer we shall not hear: it is taken back too.
-    if (this.#phase === 'resting') {
+    if (this.#external === undefined) {
+      // A question may be under way whose answer we shall not hear: it is taken back, and nobody waited for.
+      if (this.#phase === 'asking') this.#send(this.#dialect.remove())
       this.#close()
       return
     }

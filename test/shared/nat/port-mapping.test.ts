@@ -148,6 +148,10 @@ test('a gateway that never says goodbye back does not hold us up: closed within 
   tell({ kind: 'stop' })
   run(750)
   assert.deepEqual(said.at(-1), { at: 750, output: { kind: 'closed' } })
+  const asking = bound(world({ pcp: 'silent' }))
+  asking.tell({ kind: 'stop' })
+  assert.deepEqual(asking.said, [{ at: 0, output: { kind: 'closed' } }])
+  assert.equal(asking.sent.length, 2, 'the question, and that it is taken back')
 })
 
 /** The members of a world, to be taken apart. */
