@@ -14,7 +14,7 @@ import { AditError, toAditError } from '#shared/errors.ts'
 import { readIfPresent, writeDurably } from '#shared/platform/files.ts'
 import type { Timer, Timers } from '#shared/platform/timers.ts'
 import { type Clock, elapsed, milliseconds, seconds } from '#shared/time/instant.ts'
-import { endpointText } from '#shared/wire/endpoint.ts'
+import { carrierOf, endpointText } from '#shared/wire/endpoint.ts'
 
 /** How long a tunnel may take to come up before a command gives up on it. */
 const upPatience = seconds(15)
@@ -125,14 +125,16 @@ export class BrokerTunnel implements OperatorTunnel {
   }
 
   status(): object {
-    const { core } = this.#options.tunnel
+    const { core, outer } = this.#options.tunnel
     const { association } = core
     const endpoint = association?.endpoint
     const heard = association?.lastAuthentic
     return {
       state: core.state,
       pid: process.pid,
-      endpoint: endpoint === undefined ? null : endpointText(endpoint),
+      endpoint: endpoint === undefined ? null : (outer?.describe(endpoint) ?? endpointText(endpoint)),
+      carrier: endpoint === undefined ? null : (carrierOf(endpoint) ?? 'udp'),
+      findings: outer?.findings ?? [],
       sinceSeconds: Math.round(elapsed(core.since, this.#options.clock.now()) / 1000),
       evidenceAgeSeconds: heard === undefined ? null : Math.round(elapsed(heard, this.#options.clock.now()) / 1000),
       addresses: this.#options.tunnel.config?.inner.addresses ?? [],
@@ -167,16 +169,22 @@ export class BrokerTunnel implements OperatorTunnel {
       const timer = this.#options.timers.setTimer(upPatience, () => finish(false))
       this.#waiting.add(go)
     })
-    if (!isUp) throw noTunnel(this.#options.tunnel.config?.broker.endpoints ?? [])
+    if (!isUp) throw noTunnel(this.#options.tunnel)
   }
 }
 
-const noTunnel = (endpoints: readonly string[]): AditError =>
-  new AditError(
+/** What was met on the way says more than that nobody answered. */
+function noTunnel({ config, outer }: Tunnel): AditError {
+  const [finding] = outer?.findings.filter(({ code }) => code !== 'tls-inspected') ?? []
+  if (finding) return new AditError('tunnel-unreachable', finding.text, finding.mend)
+  const { endpoints = [], streams = [] } = config?.broker ?? {}
+  const places = [...endpoints, ...streams]
+  return new AditError(
     'tunnel-unreachable',
-    `The broker does not answer through UDP${endpoints.length === 0 ? '' : ` at ${endpoints.join(', ')}`}.`,
-    'Check that this network lets UDP out to that address.',
+    `The broker does not answer${places.length === 0 ? '' : ` at ${places.join(', ')}`}.`,
+    'Check that this network lets UDP, or TLS to one of those places, out; adit login --proxy names a proxy.',
   )
+}
 
 const silent = (name: string, port: number): AditError =>
   new AditError(
