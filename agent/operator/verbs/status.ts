@@ -31,7 +31,13 @@ export async function status(context: OperatorContext): Promise<void> {
       ['api', api.join(' ')],
       ['certificate', left > 0 ? `valid for ${span(left)}` : 'expired'],
       ['broker', broker.reachable ? 'answers' : `${'message' in broker ? broker.message : 'does not answer'}`],
-      ['tunnel', tunnel === undefined ? 'none runs; it starts with the first command that needs it' : String(tunnel.state)],
+      [
+        'tunnel',
+        tunnel === undefined
+          ? 'none runs; it starts with the first command that needs it'
+          : `${tunnel.state}${tunnel.endpoint ? `, broker at ${tunnel.endpoint}` : ''}`,
+      ],
+      ...waysOf(tunnel).map((way) => [way.name, wayText(way)]),
     ]),
   )
 }
