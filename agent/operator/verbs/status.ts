@@ -37,7 +37,6 @@ export async function status(context: OperatorContext): Promise<void> {
           ? 'none runs; it starts with the first command that needs it'
           : `${tunnel.state}${tunnel.endpoint ? `, broker at ${tunnel.endpoint}` : ''}`,
       ],
-      ...waysOf(tunnel).map((way) => [way.name, wayText(way)]),
     ]),
   )
 }
