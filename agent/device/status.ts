@@ -6,6 +6,7 @@ import type { Finding } from '#agent/io/outer-finding.ts'
 import type { HostKeys } from '#agent/io/ssh-host-keys.ts'
 import type { Tunnel } from '#agent/io/tunnel.ts'
 import { nativeSuite } from '#shared/crypto/native.ts'
+import { type DropCounters, DropReason } from '#shared/drop-reason.ts'
 import { keyFingerprint } from '#shared/fleet/key-fingerprint.ts'
 import type { DataMode } from '#shared/nat/data-budget.ts'
 import { version } from '#shared/platform/version.ts'
@@ -81,6 +82,8 @@ export interface DeviceStatus {
     readonly lastRefusedStatement: string | null
     readonly refusedConnections: number
     readonly lastRefusedConnection: string | null
+    /** Packets that no association with their sender brought, or that no grant shown by it allows. */
+    readonly refusedPackets: number
   }
   readonly storage: StorageStatus
   /** `refused`: readings that the broker would never take; each left a record of its gap. */
@@ -153,7 +156,7 @@ export function statusOf(parts: StatusParts): DeviceStatus {
     clock: identity.floors.time.isUnsure ? 'below-floor' : 'ok',
     services: parts.services,
     hostKeys: parts.hostKeys,
-    fleet: fleetOf(parts.fleet),
+    fleet: fleetOf(parts.fleet, tunnel?.core.direct?.counters),
     storage: parts.storage,
     uplink: parts.uplink,
     readings: {
@@ -185,7 +188,8 @@ function dataOf(tunnel: Tunnel | undefined): DeviceStatus['data'] {
   }
 }
 
-function fleetOf({ keys, pinned, ledger, refusedConnections, lastRefusedConnection }: FleetTrust): DeviceStatus['fleet'] {
+function fleetOf(trust: FleetTrust, packets: DropCounters | undefined): DeviceStatus['fleet'] {
+  const { keys, pinned, ledger, refusedConnections, lastRefusedConnection } = trust
   const [key] = keys
   return {
     fingerprint: key === undefined ? null : keyFingerprint(key, nativeSuite),
@@ -196,6 +200,7 @@ function fleetOf({ keys, pinned, ledger, refusedConnections, lastRefusedConnecti
     lastRefusedStatement: ledger.lastRefusal ?? null,
     refusedConnections,
     lastRefusedConnection: lastRefusedConnection ?? null,
+    refusedPackets: (packets?.of(DropReason.FilterRefused) ?? 0) + (packets?.of(DropReason.InnerSourceRefused) ?? 0),
   }
 }
 

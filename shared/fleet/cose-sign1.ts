@@ -37,13 +37,18 @@ export function decodeSign1(bytes: Uint8Array, limit: number): Sign1 {
   return { protectedBytes, protectedHeader, unprotectedHeader, payload, signature }
 }
 
-/** What is signed (RFC 9052 §4.4). `externalAad`: what both ends know without being told. */
-export const sigStructure = (protectedBytes: Uint8Array, externalAad: Uint8Array, payload: Uint8Array): Uint8Array =>
-  encodeCanonicalCbor(['Signature1', protectedBytes, externalAad, payload])
+type Signed = Pick<Sign1, 'protectedBytes' | 'protectedHeader' | 'payload'>
+
+/**
+ * What is signed (RFC 9052 §4.4). `externalAad`: what both ends know without being told. An empty map counts as no bytes, however it was
+ * written.
+ */
+export const sigStructure = ({ protectedBytes, protectedHeader, payload }: Signed, externalAad: Uint8Array): Uint8Array =>
+  encodeCanonicalCbor(['Signature1', protectedHeader.size === 0 ? empty : protectedBytes, externalAad, payload])
 
 /** Never throws on a stranger's bytes. */
 export const verifySign1 = (message: Sign1, signer: Signer, publicKey: Uint8Array, externalAad: Uint8Array = empty): boolean =>
-  signer.verify(publicKey, sigStructure(message.protectedBytes, externalAad, message.payload), message.signature)
+  signer.verify(publicKey, sigStructure(message, externalAad), message.signature)
 
 /** Deterministic (RFC 8949 §4.2.1): one payload, key and kid give one message. */
 export function signSign1(
@@ -54,8 +59,9 @@ export function signSign1(
     [Header.algorithm, Algorithm.EdDSA],
     [Header.keyId, keyId],
   ]
-  const protectedBytes = encodeCanonicalCbor(new Map(header))
-  const signature = suite.ed25519.sign(pair, sigStructure(protectedBytes, externalAad, payload))
+  const protectedHeader = new Map(header)
+  const protectedBytes = encodeCanonicalCbor(protectedHeader)
+  const signature = suite.ed25519.sign(pair, sigStructure({ protectedBytes, protectedHeader, payload }, externalAad))
   return encodeCanonicalCbor(new CborTag(sign1Tag, [protectedBytes, new Map(), payload, signature]))
 }
 

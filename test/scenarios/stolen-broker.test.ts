@@ -24,7 +24,7 @@ interface FleetState {
     refusedStatements: number
     lastRefusedStatement: string | null
     refusedConnections: number
-    lastRefusedConnection: string | null
+    refusedPackets: number
   }
 }
 
@@ -77,6 +77,8 @@ async function until(what: string, holds: () => Promise<boolean>, withinMs = pat
 }
 
 const stateOf = async (device: Device): Promise<FleetState['fleet']> => (await device.status<FleetState>()).fleet
+/** Whether they came in the clear of the hub or under an association of their own. */
+const refusals = ({ refusedConnections, refusedPackets }: FleetState['fleet']): number => refusedConnections + refusedPackets
 const holdsGrants = (device: Device, grants: number) => async () => (await stateOf(device)).grants === grants
 
 /** What a command says through the device's ssh; throws where the connection ends before. */
@@ -161,9 +163,7 @@ test('DESIGN D6 a fleet key opens what it has signed, and within a second what i
 
   await fleet.admin('grant', 'add', '--operator', 'ann', '--device', 'pump', '--port', '2323')
   assert.equal(await echoes(ann, 2323), false, 'the broker grants it, the key does not')
-  const refused = await stateOf(pump)
-  assert.equal(refused.refusedConnections, 1)
-  assert.match(refused.lastRefusedConnection ?? '', /to port 2323$/)
+  assert.ok(refusals(await stateOf(pump)) > refusals(before), 'counted at the device')
   await signAll(ada)
   const signedAt = performance.now()
   await until('the second grant is at the device', holdsGrants(pump, 2), 5 * actsWithinMs)
@@ -207,7 +207,8 @@ test('A-92 a stolen broker that adds operators and grants, or plays older ones, 
   rmSync(join(eve.state, 'fleet.key.bak'))
   await fleet.admin('grant', 'add', '--operator', 'eve', '--tag', 'lab', '--port', 'any')
   assert.equal(await echoes(eve, 2323), false)
-  assert.equal((await stateOf(pump)).refusedConnections, 1)
+  const refusedOnce = refusals(await stateOf(pump))
+  assert.ok(refusedOnce > 0, 'counted at the device')
 
   // She makes a fleet key of her own, has the broker take it, and signs everything.
   const { key: forged } = JSON.parse(await eve.must(['fleet', 'init', '--json']))
@@ -216,7 +217,7 @@ test('A-92 a stolen broker that adds operators and grants, or plays older ones, 
   await until('the device has refused her statements', async () => (await stateOf(pump)).refusedStatements > 0)
   assert.equal(await echoes(eve, 2323), false)
   const state = await stateOf(pump)
-  assert.equal(state.refusedConnections, 2)
+  assert.ok(refusals(state) > refusedOnce)
   assert.equal(state.grants, 0, 'a broker may always close')
   assert.match(state.lastRefusedStatement ?? '', /does not count here/)
   assert.match(await refusal(ann), /does not count here/)

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { BrokenFormat, type VectorKind, type Verdicts } from './verdict.ts'
 
-export const kindNames = ['noise', 'wycheproof', 'wireguard', 'stun', 'cbor', 'x509', 'esp', 'ike'] as const
+export const kindNames = ['noise', 'wycheproof', 'wireguard', 'stun', 'cbor', 'cose', 'x509', 'esp', 'ike'] as const
 export type KindName = (typeof kindNames)[number]
 
 export const isKindName = (name: string): name is KindName => (kindNames as readonly string[]).includes(name)
@@ -16,6 +16,7 @@ const loaders: Readonly<Record<KindName, () => Promise<VectorKind>>> = {
   wireguard: () => import('./wireguard.ts'),
   stun: () => import('./stun.ts'),
   cbor: () => import('./cbor.ts'),
+  cose: () => import('./cose.ts'),
   x509: () => import('./x509.ts'),
   esp: () => import('./esp.ts'),
   ike: () => import('./ike.ts'),

@@ -58,7 +58,8 @@ function describeFleet(fleet: DeviceStatus['fleet']): string {
   const connections =
     refusedConnections === 0 ? '' : `, ${refusedConnections} connections refused (${fleet.lastRefusedConnection})`
   const statements = refusedStatements === 0 ? '' : `, ${refusedStatements} statements refused (${fleet.lastRefusedStatement})`
-  return `${key}, ${grants} grants${connections}${statements}`
+  const packets = fleet.refusedPackets === 0 ? '' : `, ${fleet.refusedPackets} packets of nobody's that it lets in`
+  return `${key}, ${grants} grants${connections}${packets}${statements}`
 }
 
 function describePath({ health, mtu }: DeviceStatus['tunnel']): string {
