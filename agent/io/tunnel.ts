@@ -5,11 +5,13 @@ import type { DirectOptions } from '#agent/core/direct/direct-peers.ts'
 import type { EspHub, IkeIdentity } from '#agent/core/esp-hub.ts'
 import type { Suite } from '#shared/crypto/suite.ts'
 import { toAditError } from '#shared/errors.ts'
+import type { NegotiationFailure } from '#shared/ikev2/negotiation-failure.ts'
 import type { NetstackLimits } from '#shared/netstack/options.ts'
 import { Driver } from '#shared/platform/driver.ts'
 import type { Log } from '#shared/platform/log.ts'
+import { NetworkWatch } from '#shared/platform/network-watch.ts'
 import { resolveHost } from '#shared/platform/resolve-host.ts'
-import type { Timer, Timers } from '#shared/platform/timers.ts'
+import { backgroundTimers, type Timer, type Timers } from '#shared/platform/timers.ts'
 import { Backoff, uniform } from '#shared/time/backoff.ts'
 import { type Clock, type Duration, days, hours, milliseconds, seconds } from '#shared/time/instant.ts'
 import { type EndpointPorts, type SuiteName, sameEndpoint } from '#shared/tunnel/association.ts'
@@ -24,7 +26,7 @@ import { OuterWays } from './outer-ways.ts'
 import { PortMapper } from './port-mapping.ts'
 import type { AgentKeys, AgentRecord, StateFolder } from './state-folder.ts'
 
-type HubMaker = (ports: EndpointPorts) => EspHub
+type HubMaker = (ports: EndpointPorts, onFailure: (failure: NegotiationFailure) => void) => EspHub
 
 export interface TunnelOptions {
   readonly suite: Suite
@@ -79,7 +81,9 @@ export class Tunnel {
   readonly #driver: Driver
   readonly #backoff: Backoff
   #hub: EspHub | undefined
+  #refusal: NegotiationFailure | undefined
   #outer: OuterWays | undefined
+  #network: NetworkWatch | undefined
   #care: DataCare | undefined
   #portMapping: PortMapper | undefined
   #record: AgentRecord
@@ -107,7 +111,7 @@ export class Tunnel {
       clock,
       tunnelKey: keys.tunnel,
       netstack: { defer: (task) => setImmediate(task), ...(limits && { limits }) },
-      ...(hub && { hub: (tunnel) => (this.#hub = hub(tunnel)) }),
+      ...(hub && { hub: (tunnel) => (this.#hub = hub(tunnel, (failure) => this.#refused(failure))) }),
       ...(direct && { direct }),
       ports: {
         send: (datagram, to) => {
@@ -136,6 +140,7 @@ export class Tunnel {
       ...{ suite, clock, timers, log, folder, core: tunnel.core, own: data },
       ...(onPace && { onPace }),
     })
+    tunnel.#network = new NetworkWatch({ timers: backgroundTimers, onChange: () => tunnel.#networkChanged() })
     const { config } = options.record
     if (config) tunnel.#configure(config)
     void tunnel.#resolveHosts()
@@ -162,6 +167,11 @@ export class Tunnel {
     return this.#portMapping
   }
 
+  /** Why the last negotiation of the esp suite came to nothing, while the tunnel is not up. */
+  get refusal(): NegotiationFailure | undefined {
+    return this.core.state === 'up' ? undefined : this.#refusal
+  }
+
   get record(): AgentRecord {
     return this.#record
   }
@@ -181,6 +191,7 @@ export class Tunnel {
     this.#closed = true
     this.#refresh?.clear()
     this.#resolve?.clear()
+    this.#network?.close()
     this.core.stop()
     this.#driver.close()
     await this.#care?.close()
@@ -227,6 +238,12 @@ export class Tunnel {
     // A broker that was restarted knows no session of ours, and cannot call where a stream was.
     this.core.networkChanged()
     this.#driver.kick()
+  }
+
+  #networkChanged(): void {
+    this.#outer?.networkChanged()
+    void this.#portMapping?.networkChanged()
+    this.core.networkChanged()
   }
 
   #event(event: AgentEvent): void {
@@ -317,6 +334,12 @@ export class Tunnel {
     return known.proven && Object.keys(known.proven).length > 0 ? { proven: known.proven } : {}
   }
 
+  #refused(failure: NegotiationFailure): void {
+    this.#refusal = failure
+    const { code, message, mendHere } = failure
+    this.#options.log.warn({ code }, `${message} ${mendHere}`)
+  }
+
   /** Saved in the background, one write after the other; a disk that refuses costs only the memory. */
   #remember(change: Partial<AgentRecord>): void {
     const before = JSON.stringify(this.#record)
@@ -330,15 +353,15 @@ export class Tunnel {
 }
 
 /** Loaded only where it is spoken: agents are counted in megabytes. */
-async function espHub({ suite, ike, floors, log }: TunnelOptions): Promise<HubMaker> {
+async function espHub({ suite, ike, floors }: TunnelOptions): Promise<HubMaker> {
   if (ike === undefined) throw new TypeError('the esp suite needs an identity')
   const { EspHub } = await import('#agent/core/esp-hub.ts')
-  return (ports) =>
+  return (ports, onFailure) =>
     new EspHub({
       suite,
       ports,
       identity: ike(),
       time: () => floors.time.now(),
-      onFailure: ({ code, message, mendHere }) => log.warn({ code }, `${message} ${mendHere}`),
+      onFailure,
     })
 }

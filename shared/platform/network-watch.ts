@@ -1,0 +1,118 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { networkInterfaces } from 'node:os'
+import type { Timer, Timers } from '#shared/platform/timers.ts'
+import { type Duration, milliseconds, minutes, seconds } from '#shared/time/instant.ts'
+
+/** Changes come in bursts: an address goes, a route goes, others come. Told once, so long after the last. */
+const SETTLES_IN: Duration = milliseconds(300)
+/** Without anybody who tells us, the addresses are looked at so often. */
+const LOOK_EVERY: Duration = seconds(5)
+/** A monitor that ended is started again after this, and given up after so many in a row. */
+const RESTART_AFTER: Duration = seconds(10)
+const STARTS = 3
+/** A monitor that has lived so long counts as sound. */
+const SOUND_AFTER: Duration = minutes(1)
+
+export interface NetworkWatchOptions {
+  readonly timers: Timers
+  /** Addresses, links or routes of this machine have changed, and have been still for a moment since. */
+  onChange(): void
+  /** The program that tells of changes, and its arguments; null: there is none. Default: iproute2's monitor on Linux. */
+  readonly monitor?: readonly [string, ...string[]] | null
+  /** For tests. */
+  readonly addresses?: () => string
+}
+
+/**
+ * Tells when the network of this machine changes: on Linux by `ip monitor`, which listens to netlink and costs nothing while nothing
+ * happens; elsewhere, and where it is missing, by a look at the addresses every 5 s. It keeps no process alive.
+ */
+export class NetworkWatch {
+  readonly #options: NetworkWatchOptions
+  readonly #monitor: readonly [string, ...string[]] | null
+  #child: ChildProcess | undefined
+  #starts = 0
+  #timer: Timer | undefined
+  #settling: Timer | undefined
+  #sound: Timer | undefined
+  #seen: string
+  #closed = false
+
+  constructor(options: NetworkWatchOptions) {
+    const { monitor = process.platform === 'linux' ? (['ip', 'monitor', 'link', 'address', 'route'] as const) : null } = options
+    this.#options = options
+    this.#monitor = monitor
+    this.#seen = this.#look()
+    this.#start()
+  }
+
+  close(): void {
+    this.#closed = true
+    for (const timer of [this.#timer, this.#settling, this.#sound]) timer?.clear()
+    this.#child?.kill()
+  }
+
+  #start(): void {
+    if (this.#closed) return
+    if (this.#monitor === null || this.#starts >= STARTS) {
+      this.#poll()
+      return
+    }
+    this.#starts++
+    const [program, ...args] = this.#monitor
+    const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'ignore'] })
+    this.#child = child
+    child.unref()
+    ;(child.stdout as typeof child.stdout & { unref?(): void }).unref?.()
+    child.stdout.setEncoding('utf8').on('data', (text: string) => this.#told(text))
+    this.#sound = this.#options.timers.setTimer(SOUND_AFTER, () => {
+      this.#starts = 0
+    })
+    child.once('error', () => this.#ended(child))
+    child.once('exit', () => this.#ended(child))
+  }
+
+  #ended(child: ChildProcess): void {
+    if (this.#child !== child || this.#closed) return
+    this.#child = undefined
+    this.#sound?.clear()
+    // What has happened meanwhile nobody has told.
+    if (this.#look() !== this.#seen) this.#settle()
+    this.#timer = this.#options.timers.setTimer(this.#starts < STARTS ? RESTART_AFTER : LOOK_EVERY, () => this.#start())
+  }
+
+  /** Containers come and go, and neighbours are heard: only our addresses, and by which way the world is reached, are news. */
+  #told(text: string): void {
+    if (this.#settling !== undefined || text.includes('default') || this.#look() !== this.#seen) this.#settle()
+  }
+
+  #poll(): void {
+    this.#timer = this.#options.timers.setTimer(LOOK_EVERY, () => {
+      if (this.#look() !== this.#seen) this.#settle()
+      this.#poll()
+    })
+  }
+
+  #settle(): void {
+    this.#settling?.clear()
+    this.#settling = this.#options.timers.setTimer(SETTLES_IN, () => {
+      this.#settling = undefined
+      this.#seen = this.#look()
+      this.#options.onChange()
+    })
+  }
+
+  #look(): string {
+    return (this.#options.addresses ?? ownAddresses)()
+  }
+}
+
+/** Every address that can lead out, as one text; link-local ones come with every virtual link and lead nowhere. */
+function ownAddresses(): string {
+  const all = Object.entries(networkInterfaces()).flatMap(([name, list = []]) =>
+    list
+      .filter(({ internal, address }) => !internal && !address.startsWith('fe80'))
+      .map(({ address, netmask }) => `${name} ${address}/${netmask}`),
+  )
+  return all.sort().join(' ')
+}
