@@ -3,7 +3,7 @@ import type { DeviceStatus } from './status.ts'
 
 /** What the running agent's status says to a doctor. */
 export function agentFactOf({ tunnel, storage }: DeviceStatus): Extract<AgentFact, { kind: 'running' }> {
-  const { state, sinceSeconds, suite, endpoint, carrier, evidenceAgeSeconds, health } = tunnel
+  const { state, sinceSeconds, suite, endpoint, carrier, evidenceAgeSeconds, health, refusal } = tunnel
   return {
     kind: 'running',
     tunnel: state,
@@ -12,6 +12,7 @@ export function agentFactOf({ tunnel, storage }: DeviceStatus): Extract<AgentFac
     ...(endpoint !== null && { endpoint }),
     ...(carrier !== null && { carrier }),
     ...(health && { health: health.state }),
+    ...(refusal && { refusal }),
     ...(evidenceAgeSeconds !== null && { evidenceAgeSeconds }),
     storage: {
       state: storage.state,

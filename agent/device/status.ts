@@ -39,6 +39,8 @@ export interface DeviceStatus {
       readonly evidence: string
       readonly evidenceAgeSeconds: number | null
     } | null
+    /** Why the last negotiation came to nothing, while the tunnel is not up. */
+    readonly refusal: { readonly code: string; readonly text: string; readonly mend: string } | null
     /** Outer bytes that pass, IP header included. */
     readonly mtu: number | null
     readonly addresses: readonly string[]
@@ -118,6 +120,7 @@ export function statusOf(parts: StatusParts): DeviceStatus {
   const { now, startedAt, identity, tunnel, mqtt } = parts
   const association = tunnel?.core.association
   const health = tunnel?.core.health
+  const refusal = tunnel?.refusal
   const age = (at: Instant | undefined): number | null => (at === undefined ? null : Math.round((now - at) / 1000))
   return {
     name: identity.record.name,
@@ -138,6 +141,7 @@ export function statusOf(parts: StatusParts): DeviceStatus {
             evidenceAgeSeconds: age(health.evidenceAt),
           }
         : null,
+      refusal: refusal ? { code: refusal.code, text: refusal.message, mend: refusal.mendHere } : null,
       mtu: tunnel?.core.path?.mtu ?? null,
       addresses: tunnel?.config?.inner.addresses ?? [],
       sentBytes: association?.counters.outerSent ?? 0,
