@@ -98,7 +98,8 @@ export class StreamDoor {
 
   /** Whether one more may come from there; to be asked before anything is spent on it. A refusal is counted. */
   admits(address: string): boolean {
-    const from = this.#perAddress.get(sourceOf(address))
+    // Behind a server of this machine that passes streams on, all of them come from here.
+    const from = isLoopback(address) ? undefined : this.#perAddress.get(sourceOf(address))
     const { connections, perAddress, unprovenPerAddress } = this.#limits
     const full =
       this.#closed ||
@@ -256,6 +257,8 @@ function isData(datagram: Uint8Array): boolean {
   const kind = classify(datagram)
   return kind === 'wireguard-data' || kind === 'esp'
 }
+
+const isLoopback = (address: string): boolean => address === '::1' || address.startsWith('127.')
 
 /** Whoever has one address of IPv6 has 2^64. */
 function sourceOf(address: string): string {

@@ -15,7 +15,7 @@ export interface DatagramStream {
 export interface StreamEvents {
   /** It belongs to the callee. */
   datagram(datagram: Uint8Array): void
-  /** The far end has answered a ping. */
+  /** The far end has answered a ping, or sent one. */
   alive(): void
   closed(why: string): void
 }

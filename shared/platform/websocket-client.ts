@@ -97,8 +97,10 @@ class WebsocketClient implements DatagramStream {
   #message(opcode: number, payload: Uint8Array): void {
     if (this.#ended !== undefined) return
     if (opcode === Opcode.Binary) this.#events.datagram(payload)
-    else if (opcode === Opcode.Ping) this.#write(Opcode.Pong, payload)
-    else if (opcode === Opcode.Pong) this.#events.alive()
+    else if (opcode === Opcode.Ping) {
+      this.#write(Opcode.Pong, payload)
+      this.#events.alive()
+    } else if (opcode === Opcode.Pong) this.#events.alive()
     else this.close(opcode === Opcode.Close ? 'the far end closed it' : 'a message that is no datagram')
   }
 

@@ -147,6 +147,8 @@ test('P-11 caps of one address, /64 for IPv6; strangers make room for strangers 
   for (let i = 0; i < 9; i++) porch.come(`198.51.100.${i}`)?.say(data)
   assert.equal(porch.door.counters.open, 8)
   assert.ok(porch.door.counters.refused >= 2)
+  const local = new Porch({ perAddress: 2, unprovenPerAddress: 2 })
+  for (let i = 0; i < 5; i++) assert.ok(local.come('127.0.0.1'), 'a server of this machine passes streams of many on')
 })
 
 test('a silent WebSocket is asked, and given up when it does not answer; TCP has its own ways', () => {
