@@ -6,6 +6,7 @@ import { AditError, toAditError } from '#shared/errors.ts'
 interface GlobalOptions {
   state?: string
   json?: boolean
+  path?: string
 }
 
 /** Runs `adit` with the words after its name, and sets the exit status. Each verb's code is loaded when it is called. */
@@ -46,7 +47,7 @@ function plainVerb([name = '', first]: readonly string[]): Verb | undefined {
   return Object.hasOwn(sshVerbs, name) && !wantsHelp ? sshVerbs[name] : undefined
 }
 
-/** `--state DIR` and `--json` stand before a verb, or right after it. */
+/** `--state DIR`, `--path WAY` and `--json` stand before a verb, or right after it. */
 function leadingOptions(words: readonly string[]): { options: GlobalOptions; rest: string[] } {
   const options: GlobalOptions = {}
   let at = 0
@@ -54,6 +55,8 @@ function leadingOptions(words: readonly string[]): { options: GlobalOptions; res
     const word = words[at]!
     if (word === '--json') options.json = true
     else if (word === '--state' && words[at + 1] !== undefined) options.state = words[++at]!
+    else if (word === '--path' && words[at + 1] !== undefined) options.path = words[++at]!
+    else if (word.startsWith('--path=')) options.path = word.slice('--path='.length)
     else if (word.startsWith('--state=')) options.state = word.slice('--state='.length)
     else break
   }

@@ -1,3 +1,4 @@
+import type { PathWish } from '#agent/core/direct/direct-peer.ts'
 import type { Diagnosis } from '#agent/doctor/finding.ts'
 import type { TunnelClient } from '#agent/operator/io/tunnel-client.ts'
 import type { OperatorApi } from '#agent/operator/operator-api.ts'
@@ -10,6 +11,8 @@ export interface OperatorContext {
   readonly stateFolder: string
   /** Scripts read the output: JSON on standard output, and nothing else there. */
   readonly json: boolean
+  /** The way to devices that was asked for; undefined: the best. */
+  readonly path: PathWish | undefined
   /** The words that start this program again: node, its own flags, the script. */
   readonly program: readonly string[]
   readonly clock: Clock

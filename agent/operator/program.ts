@@ -6,6 +6,7 @@ import { version } from '#shared/platform/version.ts'
 
 interface GlobalOptions {
   state?: string
+  path?: string
   json?: boolean
 }
 
@@ -24,9 +25,11 @@ export function program(): Command {
       .description(description)
       .option('--state <dir>', 'state folder (or ADIT_STATE)')
       .option('--json', 'JSON on standard output')
+      .addOption(wayOption())
   /** Options may stand before or after the verb. */
   const contextOf = (command: Command): OperatorContext => operatorContext(command.optsWithGlobals<GlobalOptions>())
   adit.option('--state <dir>', 'state folder (or ADIT_STATE)').option('--json', 'JSON on standard output')
+  adit.option('--path <way>', 'how ssh, cp, forward and proxy reach a device: auto, relay or direct (auto)')
 
   verb('login', 'enrol this machine as an operator')
     .requiredOption('--claim <token>', 'the claim; - reads it from standard input')
@@ -86,9 +89,11 @@ export function program(): Command {
       (await import('#agent/operator/verbs/audit.ts')).audit(contextOf(command), options.limit),
     )
   fleetVerbs(adit, contextOf)
-  verb('status', 'what this machine knows of itself').action(async (_options, command: Command) =>
-    (await import('#agent/operator/verbs/status.ts')).status(contextOf(command)),
-  )
+  verb('status', 'what this machine knows of itself, and by which way devices are reached')
+    .argument('[device]', 'one of them: why no better way is used')
+    .action(async (device: string | undefined, _options, command: Command) =>
+      (await import('#agent/operator/verbs/status.ts')).status(contextOf(command), device),
+    )
   verb('logout', 'forget the identity of this machine').action(async (_options, command: Command) =>
     (await import('#agent/operator/verbs/logout.ts')).logout(contextOf(command)),
   )
@@ -143,6 +148,9 @@ signed them. Begin:   adit fleet init                       here
                       adit-agent fleet pin PUBLICKEY        on devices that enrolled before, and adit fleet pin on operators' machines`
 
 const lifeInDays = (text: string): number => wholeNumber(text, 3_660)
+/** Behind a verb it stands for those that have a use for it. */
+const wayOption = (): Option => new Option('--path <way>').hideHelp()
+
 const collect = (value: string, before: string[]): string[] => [...before, value]
 const portNumber = (text: string): number => wholeNumber(text, 65_535)
 const rowNumber = (text: string): number => wholeNumber(text, 1_000)

@@ -1,3 +1,4 @@
+import type { PathWish } from '#agent/core/direct/direct-peer.ts'
 import type { OperatorContext } from '#agent/operator/context.ts'
 import type { Device } from '#agent/operator/operator-api.ts'
 import { reachableAddress, requireUnchangedKey } from '#agent/operator/reachable-device.ts'
@@ -16,7 +17,7 @@ export async function lookUp(context: OperatorContext, text: string): Promise<{ 
   const sleeping = new SleepingDevice(context)
   let from = context.clock.now()
   for (;;) {
-    const { answer, socket } = await context.tunnel().request({ op: 'device', device: name })
+    const { answer, socket } = await context.tunnel().request({ op: 'device', device: name, ...wished(context) })
     socket.destroy()
     const device = answer.device as Device
     reachableAddress(device)
@@ -42,7 +43,10 @@ const unsigned = (name: string): AditError =>
 
 export const trustOf = (device: Device): HostKeyTrust => ((device.hostKeys.ssh?.keys.length ?? 0) > 0 ? 'pinned' : 'first-use')
 
-export const surroundings = ({ program, stateFolder }: OperatorContext): SshSurroundings => ({
-  program: [...program, '--state', stateFolder],
+/** The way that was asked for, as requests carry it. */
+export const wished = ({ path }: Pick<OperatorContext, 'path'>): { path?: PathWish } => (path === undefined ? {} : { path })
+
+export const surroundings = ({ program, stateFolder, path }: OperatorContext): SshSurroundings => ({
+  program: [...program, '--state', stateFolder, ...(path === undefined ? [] : ['--path', path])],
   knownHosts: `${stateFolder}/known_hosts`,
 })

@@ -4,6 +4,7 @@ import { stateFolderPath } from '#agent/io/state-folder.ts'
 import type { OperatorContext } from '#agent/operator/context.ts'
 import { TunnelClient } from '#agent/operator/io/tunnel-client.ts'
 import { tunnelSocketOf } from '#agent/operator/io/tunnel-socket.ts'
+import { parsePathWish } from '#agent/operator/path-wish.ts'
 import type { AditError } from '#shared/errors.ts'
 import { systemClock } from '#shared/platform/clock.ts'
 import { printable } from '#shared/terminal/printable.ts'
@@ -11,16 +12,18 @@ import { printable } from '#shared/terminal/printable.ts'
 interface GlobalOptions {
   state?: string | undefined
   json?: boolean | undefined
+  path?: string | undefined
 }
 
 /** The verbs' surroundings in the real machine. Nothing is opened before a verb asks for it. */
-export function operatorContext({ state, json = false }: GlobalOptions): OperatorContext {
+export function operatorContext({ state, json = false, path: wish }: GlobalOptions): OperatorContext {
   const folder = absolute(stateFolderPath(state, 'adit'))
   const script = process.argv[1]
   const program = [process.execPath, ...process.execArgv, ...(script === undefined ? [] : [script])]
   return {
     stateFolder: folder,
     json,
+    path: wish === undefined ? undefined : parsePathWish(wish),
     program,
     clock: systemClock,
     async api() {

@@ -2,6 +2,7 @@ import type { OperatorContext } from '#agent/operator/context.ts'
 import { parseForward } from '#agent/operator/forward-spec.ts'
 import { listenForward } from '#agent/operator/io/forward-listener.ts'
 import { reachableAddress } from '#agent/operator/reachable-device.ts'
+import { wished } from '#agent/operator/ssh-surroundings.ts'
 import { checkName } from '#shared/enrolment/name.ts'
 import { AditError, toAditError } from '#shared/errors.ts'
 import { endpointText } from '#shared/wire/endpoint.ts'
@@ -18,7 +19,7 @@ export async function forward(context: OperatorContext, device: string, options:
   const name = checkName(device)
   const specs = options.local.map(parseForward)
   const tunnel = context.tunnel()
-  const { answer, socket } = await tunnel.request({ op: 'device', device: name })
+  const { answer, socket } = await tunnel.request({ op: 'device', device: name, ...wished(context) })
   socket.destroy()
   reachableAddress(answer.device as Parameters<typeof reachableAddress>[0])
   // Holds the tunnel open between connections, so that each begins without a handshake.
@@ -29,7 +30,7 @@ export async function forward(context: OperatorContext, device: string, options:
   try {
     for (const spec of specs) {
       const listener = await listenForward(spec, {
-        open: async () => (await tunnel.request({ op: 'open', device: name, port: spec.hostPort })).socket,
+        open: async () => (await tunnel.request({ op: 'open', device: name, port: spec.hostPort, ...wished(context) })).socket,
         onFailure: (error) => context.complain(toAditError(error)),
       })
       listeners.push(listener)

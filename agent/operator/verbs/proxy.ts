@@ -1,6 +1,7 @@
 import type { OperatorContext } from '#agent/operator/context.ts'
 import { carrySsh } from '#agent/operator/io/carry-ssh.ts'
 import { hostSuffix } from '#agent/operator/ssh-arguments.ts'
+import { wished } from '#agent/operator/ssh-surroundings.ts'
 import { checkName } from '#shared/enrolment/name.ts'
 import { AditError } from '#shared/errors.ts'
 
@@ -11,7 +12,10 @@ export async function proxy(context: OperatorContext, [host = '', portText = '']
   if (port < 1 || port > 65535)
     throw new AditError('usage', 'adit proxy needs a port from 1 to 65535.', 'Type it as: adit proxy DEVICE 22.')
   const tunnel = context.tunnel()
-  const answered = await carrySsh(process, async () => (await tunnel.request({ op: 'open', device: name, port })).socket)
+  const answered = await carrySsh(
+    process,
+    async () => (await tunnel.request({ op: 'open', device: name, port, ...wished(context) })).socket,
+  )
   if (!answered) {
     const message = `Nothing answered at port ${port} of ${name}: the connection was closed without a word.`
     throw new AditError(
