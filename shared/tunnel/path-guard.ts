@@ -50,6 +50,13 @@ export class PathGuard {
     return endpoint
   }
 
+  /** What we sent there was answered from there: the place is proven. */
+  reached(at: Endpoint): void {
+    if (!sameEndpoint(at, this.#endpoint)) return
+    this.#proven = this.#endpoint
+    this.#budget = Number.POSITIVE_INFINITY
+  }
+
   /** Takes `bytes` from the budget, if they are there. */
   spend(bytes: number): boolean {
     if (this.#budget < bytes) return false

@@ -2,6 +2,7 @@ import { compareBytes } from '#shared/bytes/compare.ts'
 import { DropReason } from '#shared/drop-reason.ts'
 import type { Deadline } from '#shared/machine.ts'
 import { after, type Duration, elapsed, type Instant, milliseconds } from '#shared/time/instant.ts'
+import { copyEndpoint, sameEndpoint } from '#shared/wire/endpoint.ts'
 import type { CookieReply } from '#shared/wire/wireguard-cookie.ts'
 import type { Response } from '#shared/wire/wireguard-response.ts'
 import type { Association, AssociationState, Endpoint, TrafficCounters } from './association.ts'
@@ -62,8 +63,8 @@ export class WireguardAssociation implements Association, Sleeper {
   /** When the last session became the current one: what was offered before belongs to the same handshake. */
   #settledAt: Instant | undefined
   #lastInitiation: Instant | undefined
-  /** Index and mac1 of our last response, which a cookie reply may answer. */
-  #lastResponse: { local: number; mac1: Uint8Array } | undefined
+  /** Index and mac1 of our last response, which a cookie reply may answer, and where it went. */
+  #lastResponse: { local: number; mac1: Uint8Array; to: Endpoint } | undefined
 
   constructor(core: EndpointCore, keys: PeerKeys, options: AssociationOptions) {
     this.#core = core
@@ -167,6 +168,9 @@ export class WireguardAssociation implements Association, Sleeper {
     const promoted = this.#slots.heard(session)
     // Only the newest packet says where the peer is, and only in the newest session that he has spoken in.
     this.#follow(from, datagram.length, session.newest && this.#isCurrentEnough(session))
+    // He has had our response there, or he could not speak in its session: that is as good as a second packet.
+    if (promoted && this.#lastResponse?.local === session.local && sameEndpoint(this.#lastResponse.to, from))
+      this.#path.reached(from)
     if (promoted) this.#promoted(session, rekey, now)
     if (padded === 0) return 0
     this.#arm(this.#liveness.owe(now))
@@ -199,7 +203,7 @@ export class WireguardAssociation implements Association, Sleeper {
     const indices = { local, remote: opened.sender }
     const session = this.#makeSession({ ...indices, initiator: false, sendKey, receiveKey }, now, now)
     this.#slots.offer(session)
-    this.#lastResponse = { local, mac1 }
+    this.#lastResponse = { local, mac1, to: copyEndpoint(from) }
     this.#authenticated(now)
     // A peer of whom we know a place keeps it until his first data comes: this message may have been relayed by anyone.
     if (this.#path.endpoint === undefined) this.#path.set(from)

@@ -134,3 +134,20 @@ test('a persistent keepalive that may not be sent (A-14) is not tried in a circl
   network.run(100_000)
   assert.ok(network.sent.length < 60)
 })
+
+test('P-06 a peer that moves by a handshake has proven its new place by the first packet: idle again, it is called there', () => {
+  const { network, alice, bob } = connected(9)
+  network.run(100)
+  const moved = { ...A, port: 4999 }
+  network.move(alice, moved)
+  alice.endpoint.initiate(alice.to(bob), network.now)
+  network.run(1_000)
+  assert.deepEqual(bob.to(alice).endpoint, moved)
+  network.run(600_000)
+  network.sent.length = 0
+  bob.endpoint.call(bob.to(alice), network.now)
+  assert.deepEqual(
+    network.sent.map(({ to }) => to),
+    [moved],
+  )
+})
