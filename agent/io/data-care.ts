@@ -43,6 +43,7 @@ export class DataCare {
     this.#lifetime = new LifetimeProbe({
       ...options,
       memory,
+      meter: this.meter,
       core: {
         get state() {
           return core.state

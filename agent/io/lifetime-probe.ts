@@ -3,6 +3,7 @@ import type { Suite } from '#shared/crypto/suite.ts'
 import { toAditError } from '#shared/errors.ts'
 import { ASKER, BindingLifetime, type LifetimeOutput, type LifetimeVerdict } from '#shared/nat/binding-lifetime.ts'
 import type { Family } from '#shared/nat/data-budget.ts'
+import type { OuterMeter } from '#shared/nat/outer-octets.ts'
 import { Driver } from '#shared/platform/driver.ts'
 import type { Log } from '#shared/platform/log.ts'
 import type { Timer, Timers } from '#shared/platform/timers.ts'
@@ -26,6 +27,8 @@ export interface LifetimeProbeOptions {
   readonly log: Log
   readonly core: Pick<AgentCore, 'state' | 'association' | 'reflexive' | 'setKeepaliveInterval'>
   readonly memory: NetworkMemory
+  /** Counts what the probes cost. */
+  readonly meter?: OuterMeter
   /** The network of the moment (`networkFingerprint`); undefined: it cannot be told from others. */
   fingerprint(publicAddress: string): Promise<string | undefined>
   /** The longest interval that is of use; undefined: the longer the better. */
@@ -151,6 +154,7 @@ export class LifetimeProbe {
         break
       case 'send': {
         const socket = this.#sockets.get(output.socket)
+        this.#options.meter?.countSent(output.datagram.length, this.#broker!)
         if (socket !== undefined) socket.send(output.datagram, this.#broker!)
         else this.#unsent.get(output.socket)?.push(output.datagram)
         break
@@ -169,6 +173,7 @@ export class LifetimeProbe {
         port: 0,
         onDatagram: (datagram, from) => {
           if (machine === undefined || machine !== this.#machine || !sameEndpoint(from, broker)) return
+          this.#options.meter?.countReceived(datagram.length, from)
           machine.handle({ kind: 'heard', socket: number, datagram }, this.#options.clock.now())
           this.#drain()
         },

@@ -215,10 +215,14 @@ export class Gateway implements GatewayView {
 
   #event(event: TunnelEvent): void {
     const { association } = event
-    const { taken, peers, noise, ipsec, writer, streams } = this.#parts
+    const { options, taken, peers, evidence, noise, ipsec, writer, streams } = this.#parts
     if (event.kind === 'established' || event.kind === 'roamed') {
       // Whatever made it so was authentic.
-      if (association.endpoint) streams.proven(association.endpoint)
+      if (association.endpoint) {
+        streams.proven(association.endpoint)
+        const owner = options.registry.directory.byPeerKey(association.peerKey)
+        if (owner) evidence.place(owner.id, association.endpoint)
+      }
     }
     if (event.kind === 'timestamp') {
       const timestamp = noise.association(association.peerKey)?.lastTimestamp
