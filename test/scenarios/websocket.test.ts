@@ -36,7 +36,6 @@ for (const suite of ['noise', 'esp'] as const) {
     await readings(ann, 1)
     assert.equal(await digestOf(ann), service.digest)
 
-    await wait(6_000)
     await fleet.crashBroker()
     const from = performance.now()
     await upAgain(ann)
@@ -143,6 +142,6 @@ async function upAgain(operator: Operator): Promise<void> {
   for (;;) {
     const [row] = JSON.parse(await operator.must(['devices', '--json']))
     if (row.state === 'up' && row.evidenceAgeSeconds < 3) return
-    assert.ok(performance.now() - from < 20_000, 'not back in 20 s')
+    assert.ok(performance.now() - from < 40_000, 'not back in 40 s, each question a process of its own')
   }
 }
