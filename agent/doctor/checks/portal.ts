@@ -7,7 +7,9 @@ const authenticationRequired = 511
 /** A hotel's, a train's or a guest network's page in the way of everything else (F-09). Nothing secret is ever sent to it. */
 export function portal(evidence: Evidence): Finding | undefined {
   // Who has reached the broker itself stands before no portal, whatever answers on port 80.
-  if (evidence.apiWorks || evidence.streamWorks || evidence.udpWorks || evidence.tunnelUp) return undefined
+  if (evidence.apiWorks || evidence.streamWorks || evidence.udpWorks) return undefined
+  // What the agent heard a while ago says less than what was asked just now.
+  if (evidence.tunnelUp && !evidence.asked) return undefined
   for (const { endpoint, status, redirectedTo } of evidence.facts.plainHttp ?? []) {
     const led = redirectedTo !== undefined && redirectedTo !== endpoint.address && !isBroker(redirectedTo, evidence)
     if (status !== authenticationRequired && !led) continue

@@ -186,8 +186,8 @@ const only443Line = ({ facts }: Evidence): Finding =>
   )
 
 /** Web pages get out, through somebody who answers for all, and nothing else does. */
-function proxyNeeded({ facts, doors, udpWorks, tunnelUp, isProxied }: Evidence): Finding | undefined {
-  if (udpWorks || tunnelUp || facts.proxy !== undefined || isProxied) return undefined
+function proxyNeeded({ facts, doors, udpWorks, isProxied }: Evidence): Finding | undefined {
+  if (udpWorks || facts.proxy !== undefined || isProxied) return undefined
   const isAnswered = facts.plainHttp?.some(({ status }) => status !== undefined) ?? false
   const isCut =
     doors.length > 0 && doors.every(({ tls, reached }) => (reached === 'open' && tls?.kind === 'no-tls') || reached === 'silent')
