@@ -45,14 +45,18 @@ export class StatementSource {
   #version: number
   #reserved: number
 
-  private constructor(parts: SourceParts, version: number) {
+  private constructor(parts: SourceParts, version: number, reserved: number) {
     this.#parts = parts
     this.#version = version
-    this.#reserved = version
+    this.#reserved = reserved
   }
 
   static async open(parts: SourceParts): Promise<StatementSource> {
-    return new StatementSource(parts, Number((await parts.registry.settings.get(versionKey)) ?? 0))
+    const { settings } = parts.registry
+    const last = Number((await settings.get(versionKey)) ?? 0)
+    const reserved = Math.max(parts.clock.wall(), last) + versionStep
+    await settings.set(versionKey, String(reserved))
+    return new StatementSource(parts, last, reserved)
   }
 
   /** Whose statements count: Ed25519, 32 bytes each. */
