@@ -5,23 +5,19 @@
  *
  *   outer datagram -> receive -> demux -> endpoint.handleControl | endpoint.open -> source in the routes? -> probe? | netstack
  *   netstack -> fits the path? -> seal -> send
- *
- *   starting --configure--> connecting --first authentic packet--> up --lapsed or unanswered--> connecting        any --stop--> down
- *
- * An idle noise session lapses without a word: the state stays `up` while binding answers come, and whichever side has something to say
- * makes the next session (DESIGN D7).
  */
 import { DropCounters, DropReason } from '#shared/drop-reason.ts'
 import { type Deadline, soonest } from '#shared/machine.ts'
 import type { DataMode } from '#shared/nat/data-budget.ts'
 import type { Netstack } from '#shared/netstack/netstack.ts'
-import { type Clock, type Duration, elapsed, type Instant, minutes, seconds } from '#shared/time/instant.ts'
+import { type Clock, type Duration, type Instant, minutes, seconds } from '#shared/time/instant.ts'
 import type { Association, EndpointPorts, PeerEndpoint, TunnelEvent } from '#shared/tunnel/association.ts'
 import { classify } from '#shared/wire/demux.ts'
-import { carrierOf, type Endpoint, sameEndpoint } from '#shared/wire/endpoint.ts'
+import { carrierOf, type Endpoint } from '#shared/wire/endpoint.ts'
 import type { StunAddress } from '#shared/wire/stun-address.ts'
 import type { AgentConfig } from './agent-config.ts'
-import type { AgentCoreOptions, AgentEvent, AgentPath, AgentPorts, AgentState } from './agent-events.ts'
+import type { AgentCoreOptions, AgentPath, AgentPorts, AgentState } from './agent-events.ts'
+import { BrokerTie, type TieParts } from './broker-tie.ts'
 import { BrokerWay } from './broker-way.ts'
 import { DirectPeers } from './direct/direct-peers.ts'
 import type { Hub } from './hub.ts'
@@ -32,9 +28,6 @@ import type { PathHealth } from './path-health.ts'
 import { borrowScratch, returnScratch } from './scratch.ts'
 
 export type { AgentEvent, AgentPath, AgentState } from './agent-events.ts'
-
-/** Unanswered for so long, a session that was up counts as lost. */
-const LOST_AFTER_MS = 15_000
 
 export class AgentCore {
   /** Inner packets refused after decryption, and packets that could not be sealed. */
@@ -47,19 +40,15 @@ export class AgentCore {
   readonly #inner: InnerEnd
   readonly #way: BrokerWay
   readonly #care: PathCare
+  readonly #tie: BrokerTie
   #association: Association | undefined
   #brokerKey = ''
-  #state: AgentState = 'starting'
-  #since: Instant
   #config: AgentConfig | undefined
   #announced: Instant | undefined
-  /** The broker has been silent: it may have been restarted. */
-  #mayBeForgotten = false
 
   constructor({ suite, clock, tunnelKey, ports, netstack, hub, direct }: AgentCoreOptions) {
     this.#clock = clock
     this.#ports = ports
-    this.#since = clock.now()
     this.#inner = new InnerEnd({
       suite,
       clock,
@@ -81,7 +70,7 @@ export class AgentCore {
       association: () => this.#association,
       probe: (beside) => this.#probe(beside),
       answered: (roundTrip) => this.#care.answered('a question was answered', roundTrip, clock.now()),
-      silent: () => this.#silent(),
+      silent: () => this.#tie.silent(clock.now()),
     })
     const care: PathCarePorts = {
       send: (packet) => this.#send(packet),
@@ -92,7 +81,17 @@ export class AgentCore {
       changed: (health) => ports.event({ kind: 'health', health }),
       recovered: () => this.netstack.hasten(),
     }
-    this.#care = new PathCare(suite, this.#hub, care, this.#since)
+    this.#care = new PathCare(suite, this.#hub, care, clock.now())
+    const tie: TieParts = {
+      hub: this.#hub,
+      way: this.#way,
+      care: this.#care,
+      association: () => this.#association,
+      probeStreams: () => this.netstack.probe(),
+      event: (event) => ports.event(event),
+      changed: () => this.direct?.relayChanged(),
+    }
+    this.#tie = new BrokerTie(tie, clock.now())
     this.direct =
       direct &&
       new DirectPeers(direct, {
@@ -103,7 +102,7 @@ export class AgentCore {
         netstack: this.netstack,
         send: (datagram, to) => ports.send(datagram, to),
         relay: (packet) => this.#send(packet),
-        relayUp: () => this.#state === 'up',
+        relayUp: () => this.state === 'up',
         relayMtu: () => this.#care.size.innerMtu,
         reflexive: () => this.reflexive,
         nextTimestamp: () => ports.nextTimestamp(),
@@ -121,12 +120,12 @@ export class AgentCore {
   }
 
   get state(): AgentState {
-    return this.#state
+    return this.#tie.state
   }
 
   /** When the state last changed. */
   get since(): Instant {
-    return this.#since
+    return this.#tie.since
   }
 
   get config(): AgentConfig | undefined {
@@ -151,7 +150,7 @@ export class AgentCore {
   /** The way in use; undefined while there is none. */
   get path(): AgentPath | undefined {
     const endpoint = this.#way.inUse
-    if (this.#state !== 'up' || endpoint === undefined) return undefined
+    if (this.state !== 'up' || endpoint === undefined) return undefined
     return { endpoint, carrier: carrierOf(endpoint) ?? 'udp', ...this.#care.size }
   }
 
@@ -184,7 +183,7 @@ export class AgentCore {
       this.#forgetBroker()
       this.#brokerKey = key
       this.#association = this.#hub.join(config, this.#way.first, now)
-      this.#seek(replaced ? 'reconfigured' : 'start', now)
+      this.#tie.seek(replaced ? 'reconfigured' : 'start', now)
     }
     this.#announce()
   }
@@ -215,7 +214,7 @@ export class AgentCore {
 
   /** The owner has reason to believe that asking now helps: cuts a rest short. */
   nudge(): void {
-    if (this.#state !== 'connecting') return
+    if (this.state !== 'connecting') return
     this.#way.seek(this.#clock.now())
     this.#announce()
   }
@@ -227,8 +226,8 @@ export class AgentCore {
   networkChanged(): void {
     const now = this.#clock.now()
     const association = this.#association
-    if (association === undefined || this.#state === 'down') return
-    if (this.#state === 'up' && association.endpoint !== undefined) {
+    if (association === undefined || this.state === 'down') return
+    if (this.state === 'up' && association.endpoint !== undefined) {
       this.#care.use(association.endpoint, true, now)
       this.endpoint.initiate(association, now)
     }
@@ -270,27 +269,25 @@ export class AgentCore {
     this.netstack.expire(now)
     this.direct?.expire(now)
     this.#way.expire(now)
-    if (this.#state === 'up') this.#care.expire(now)
+    if (this.state === 'up') this.#care.expire(now)
     this.#announce()
   }
 
   deadline(): Deadline | undefined {
     const inner = soonest(this.netstack.deadline(), this.direct?.deadline())
     const earliest = soonest(soonest(this.endpoint.deadline(), inner), this.#way.deadline())
-    return this.#state === 'up' ? soonest(earliest, this.#care.deadline()) : earliest
+    return this.state === 'up' ? soonest(earliest, this.#care.deadline()) : earliest
   }
 
   /** Says nothing more and forgets its keys. `netstack` streams die with it. */
   stop(): void {
-    if (this.#state === 'down') return
+    if (this.state === 'down') return
     const now = this.#clock.now()
     this.#way.stop(now)
     this.netstack.destroy()
     this.direct?.close()
     this.#forgetBroker()
-    this.#enter('down', now)
-    this.#care.lost('the agent was stopped', now)
-    this.#ports.event({ kind: 'down' })
+    this.#tie.end(now)
   }
 
   /* ── Inner packets. ── */
@@ -301,10 +298,7 @@ export class AgentCore {
     if (length >= 0 && this.endpoint.opened !== this.#association) {
       this.direct?.opened(this.endpoint.opened, out.subarray(0, length), from)
     } else if (length >= 0) {
-      if (this.#state !== 'up' && this.#way.accepts(from)) this.#authentic(from, now)
-      // Where we only try to reach it, it has yet to answer.
-      if (sameEndpoint(from, this.#association?.endpoint)) this.#follow(now)
-      this.#care.authentic(now)
+      this.#tie.heard(from, now)
       const packet = out.subarray(0, length)
       if (length > 0 && this.#inner.admits(packet) && this.#isBelieved(packet)) this.#deliver(packet, from, now)
     }
@@ -343,93 +337,16 @@ export class AgentCore {
   }
 
   #tunnelEvent(event: TunnelEvent): void {
-    const now = this.#clock.now()
-    if (this.#association !== event.association) return void this.direct?.tunnelEvent(event)
-    switch (event.kind) {
-      case 'established':
-        this.#established(now)
-        // A broker that was silent may have started anew as well: it knows no stream.
-        if (this.#mayBeForgotten || this.#hub.mayBeNew(event)) this.netstack.probe()
-        this.#mayBeForgotten = false
-        break
-      case 'roamed':
-        this.#follow(now)
-        if (this.#state === 'up') this.#ports.event({ kind: 'roamed', endpoint: event.to })
-        break
-      case 'lapsed':
-        if (this.#state === 'up' && !this.#hub.lapses) this.#seek('lapsed', now)
-        break
-      case 'unanswered':
-        this.#mayBeForgotten = true
-        // A rekey may be unlucky while its session works.
-        if (this.#state === 'up' && event.sinceMs >= LOST_AFTER_MS && !this.#isHeard(now)) this.#seek('unanswered', now)
-    }
+    if (this.#association === event.association) this.#tie.take(event, this.#clock.now())
+    else this.direct?.tunnelEvent(event)
   }
 
-  /** An authentic answer came; the association itself sends the packet that lets the responder use the session too. */
-  #established(now: Instant): void {
-    const association = this.#association
-    const endpoint = association?.endpoint
-    if (association === undefined || endpoint === undefined || !this.#way.accepts(endpoint)) return
-    // It answers a message of ours, which went nowhere but to endpoints that the owner has named.
-    if (this.#way.searching) this.endpoint.setEndpoint(association, endpoint, now)
-    if (this.#state !== 'up') this.#authentic(endpoint, now)
-    else {
-      this.#care.answered('a handshake was answered', undefined, now)
-      this.#follow(now)
-      if (this.#way.searching) this.#way.found(endpoint)
-    }
-  }
-
-  #authentic(from: Endpoint, now: Instant): void {
-    if (this.#state === 'up' || this.#state === 'down') return
-    this.#way.found(from)
-    this.#enter('up', now)
-    this.#way.use(from, now)
-    this.#care.found(from, now)
-    this.#ports.event({ kind: 'up', endpoint: from, handshakes: this.#association?.counters.handshakes ?? 0 })
-  }
-
-  /** The association may have gone over to another way. */
-  #follow(now: Instant): void {
-    const endpoint = this.#association?.endpoint
-    if (this.#state !== 'up' || endpoint === undefined) return
-    if (this.#way.use(endpoint, now)) this.#care.use(endpoint, false, now)
-  }
-
-  #seek(why: Extract<AgentEvent, { kind: 'connecting' }>['why'], now: Instant): void {
-    this.#enter('connecting', now)
-    this.#care.lost('the broker does not answer', now)
-    this.#way.leave(now)
-    this.#ports.event({ kind: 'connecting', why })
-    this.#way.seek(now)
-  }
-
-  #isHeard(now: Instant): boolean {
-    const heard = this.#association?.lastAuthentic
-    return heard !== undefined && elapsed(heard, now) < LOST_AFTER_MS
-  }
-
-  #enter(state: AgentState, now: Instant): void {
-    if (this.#state === state) return
-    this.#state = state
-    this.#since = now
-    this.direct?.relayChanged()
-  }
-
-  /* ── The care of the path. ── */
-
+  /** On the way in use where nothing is named. */
   #probe(beside: Endpoint | undefined): void {
     const now = this.#clock.now()
     const packet = beside && this.#care.probe(now)
     if (beside === undefined) this.#care.disturb(false, now)
     else if (packet) this.#send(packet, beside)
-  }
-
-  /** Two questions in a row found no answer. */
-  #silent(): void {
-    this.#mayBeForgotten = true
-    this.#care.disturb(false, this.#clock.now())
   }
 
   #announce(): void {

@@ -116,6 +116,11 @@ export class BrokerWay {
     this.#return.setEndpoints(endpoints)
   }
 
+  /** Whether the owner has named it. */
+  knows(endpoint: Endpoint): boolean {
+    return this.#search.endpoints.some((known) => sameEndpoint(known, endpoint))
+  }
+
   /** Whether an authentic packet from there may end the search. */
   accepts(from: Endpoint): boolean {
     return this.#search.accepts(from)
