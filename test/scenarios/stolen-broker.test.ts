@@ -12,7 +12,7 @@ import { LoginShell } from '#sim/login-shell.ts'
 import { type Device, Fleet, type Operator } from '#test/lab/fleet.ts'
 import { Program } from '#test/lab/program.ts'
 
-const patienceMs = 20_000
+const patienceMs = 60_000
 
 interface FleetState {
   fleet: {
@@ -121,7 +121,7 @@ async function echoes(operator: Operator, devicePort: number): Promise<boolean> 
 async function throughForward<Result>(operator: Operator, port: number, use: (port: number) => Promise<Result>): Promise<Result> {
   const forward = Program.start('adit', ['forward', 'pump', '-L', `0:${port}`, '--json'], { env: operator.env })
   try {
-    const { listen: where } = await forward.event(({ event }) => event === 'listening')
+    const { listen: where } = await forward.event(({ event }) => event === 'listening', patienceMs)
     return await use(Number(String(where).split(':').at(-1)))
   } catch (error) {
     throw new Error(`adit forward said: ${forward.stderr}`, { cause: error })
