@@ -2,24 +2,27 @@ import { copyEndpoint, type Endpoint, sameEndpoint } from '#shared/wire/endpoint
 import { AMPLIFICATION } from './wireguard-constants.ts'
 
 /**
- * Where the peer is, and how much may be sent there. After a move, at most three times the bytes that came from the new address,
- * until a newer authentic packet comes from it: whoever replays a packet from a victim's address wins no flood (A-13, A-14).
+ * Where the peer is, and how much may be sent there. After a move, at most three times the bytes that came from the new address go
+ * there until a newer authentic packet comes from it; the rest goes to where the peer was last proven to be. So whoever relays or replays
+ * a packet from another address wins no flood there (A-14), and takes nothing from the peer (A-13).
  */
 export class PathGuard {
   readonly #steered: boolean
   #endpoint: Endpoint | undefined
   /** The last endpoint that needed no such limit. */
   #proven: Endpoint | undefined
-  /** Bytes that may still go to `#endpoint`; Infinity once it is proven. */
+  /** Bytes that may still go to `#endpoint`; Infinity once it is proven. Whether a packet has found too few. */
   #budget = Number.POSITIVE_INFINITY
+  #isSpent = false
 
   /** `steered`: the owner alone says where the peer is, having proofs of its own. */
   constructor(steered = false) {
     this.#steered = steered
   }
 
+  /** Where the packet goes for which `spend` was asked last. */
   get endpoint(): Endpoint | undefined {
-    return this.#endpoint
+    return this.#isSpent ? this.#proven : this.#endpoint
   }
 
   /** The owner's word: needs no proof. */
@@ -27,6 +30,7 @@ export class PathGuard {
     this.#endpoint = endpoint && copyEndpoint(endpoint)
     this.#proven = this.#endpoint
     this.#budget = Number.POSITIVE_INFINITY
+    this.#isSpent = false
   }
 
   /**
@@ -45,9 +49,11 @@ export class PathGuard {
       return undefined
     }
     if (!newest) return undefined
+    const left = this.endpoint
     this.#endpoint = copyEndpoint(from)
+    this.#isSpent = false
     this.#budget = sameEndpoint(from, this.#proven) ? Number.POSITIVE_INFINITY : AMPLIFICATION * bytes
-    return endpoint
+    return sameEndpoint(left, from) ? undefined : left
   }
 
   /** What we sent there was answered from there: the place is proven. */
@@ -55,18 +61,20 @@ export class PathGuard {
     if (!sameEndpoint(at, this.#endpoint)) return
     this.#proven = this.#endpoint
     this.#budget = Number.POSITIVE_INFINITY
+    this.#isSpent = false
   }
 
-  /** Takes `bytes` from the budget, if they are there. */
+  /** Takes `bytes` from the budget; where they are not there, the packet goes to the proven endpoint. False: there is none. */
   spend(bytes: number): boolean {
-    if (this.#budget < bytes) return false
-    this.#budget -= bytes
-    return true
+    this.#isSpent = this.#budget < bytes
+    if (!this.#isSpent) this.#budget -= bytes
+    return !this.#isSpent || this.#proven !== undefined
   }
 
   /** Where an initiation of `bytes` may go: the last proven endpoint once the new one's budget is spent. */
   forInitiation(bytes: number): Endpoint | undefined {
-    return this.spend(bytes) ? this.#endpoint : this.#proven
+    this.spend(bytes)
+    return this.endpoint
   }
 
   #prove(bytes: number, newest: boolean): void {
@@ -76,5 +84,6 @@ export class PathGuard {
     }
     this.#proven = this.#endpoint
     this.#budget = Number.POSITIVE_INFINITY
+    this.#isSpent = false
   }
 }
