@@ -7,7 +7,7 @@ import { lanCandidates } from './lan-candidates.ts'
 
 interface DirectSurroundings {
   /** Whose statements count. */
-  readonly trust: Pick<FleetTrust, 'judge' | 'pinned'>
+  readonly trust: Pick<FleetTrust, 'judge'>
   /** At the time floor. */
   time(): WallTime
   /** The UDP port of the moment. */
@@ -30,8 +30,6 @@ export function directOptions(
       ...lanCandidates(local()?.port),
       ...(mapped?.() ?? []).map((endpoint) => ({ kind: 'mapped', endpoint }) as const),
     ],
-    // Under a pinned key nothing that a broker could have made is taken for an operator's.
-    strict: () => trust.pinned !== undefined,
     event: (event) => {
       if (event.kind !== 'path') return log.info(event, 'direct')
       const { name, why, path } = event

@@ -201,7 +201,8 @@ export class DirectPeers {
     const peer = this.#peerAt(packet, 'destination')
     if (peer === undefined) return false
     const strict = this.#isStrict && peer.leads
-    if (!strict && (!peer.isEstablished || peer.isPlain)) return false
+    // What the hub has to carry anyway it carries once, and not sealed twice, unless nothing else would be believed.
+    if (!strict && (!peer.isEstablished || peer.isPlain || (peer.leads && !this.#isByUdp(peer)))) return false
     if (packet.length > INNER_MTU) return this.#refuse(packet)
     const now = this.#now
     const out = borrowScratch()
@@ -211,6 +212,10 @@ export class DirectPeers {
     returnScratch(out)
     if (length >= 0) peer.sent(now)
     return true
+  }
+
+  #isByUdp({ association }: DirectPeer): boolean {
+    return association.endpoint !== undefined && !isCarried(association.endpoint)
   }
 
   /** Tells the netstack how large a packet may be here (RFC 8201): what the hub's path takes can be more. */

@@ -72,8 +72,8 @@ const waysOf = (tunnel: Record<string, unknown> | undefined): readonly DirectSta
 
 const wayText = ({ state, path: { kind, endpoint, roundTripMs } }: DirectStatus): string =>
   [
-    kind === 'relay' ? 'through the broker' : `direct, ${endpoint ?? ''} (${kind})`,
-    state === 'established' ? 'end to end' : 'in the clear of the broker',
+    kind === 'relay' ? 'relay' : `direct, ${endpoint ?? ''} (${kind})`,
+    state === 'established' && kind !== 'relay' ? 'end to end' : 'the broker carries it',
     ...(roundTripMs === null ? [] : [`${roundTripMs} ms`]),
   ].join(', ')
 

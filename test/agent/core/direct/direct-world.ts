@@ -200,7 +200,7 @@ export function scene({
   for (const end of [device, operator]) {
     broker.known.set(toHex(end.key.publicKey), undefined)
     broker.owners.set(end.inner, toHex(end.key.publicKey))
-    const config = configFor(broker, { name: end.name, inner: { addresses: [end.inner], mtu: 1280 } })
+    const config = configFor(broker, { name: end.name, inner: { addresses: [end.inner], mtu: 1420 } })
     end.core.configure({ ...config, role: end.name === 'pi' ? 'device' : 'operator' }, [brokerAt])
   }
   const statements = statementsFor(world, device, operator)
