@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
@@ -68,6 +69,8 @@ export class Miniupnpd {
     await this.#stop('SIGKILL')
     for (const chain of ['miniupnpd', 'prerouting_miniupnpd'])
       this.#network.nat.run('nft', 'flush', 'chain', 'inet', 'upnp', chain)
+    // Once it runs, it is asked again before anybody can look.
+    assert.deepEqual(this.mappings(), [])
     await this.#run()
   }
 
