@@ -223,6 +223,9 @@ test('A-92 a stolen broker that adds operators and grants, or plays older ones, 
   // Ann's grant is withdrawn by the true key; the thief has kept the old statement and plays it again.
   const { key } = JSON.parse(await ada.must(['fleet', 'show', '--json'])).own
   await fleet.admin('fleet', 'pin', key, '--replace')
+  await fleet.admin('operator', 'revoke', 'eve')
+  // Her signatures stand in the broker's files where the true ones were.
+  await signAll(ada)
   await until('the old grants are back', holdsGrants(pump, 2))
   const database = await openDatabase(join(fleet.data, 'adit.db'))
   const kept = await database.read('SELECT hex(bytes) AS hex FROM statements WHERE subject = ?', [`grant:${grant}`])
