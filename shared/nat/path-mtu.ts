@@ -177,13 +177,15 @@ export class PathMtu implements Machine<PathMtuInput, PathMtuOutput> {
 
   /** A search step has its answers: take the largest that passes, and go on between it and what does not. */
   #conclude(now: Instant): void {
-    const { sizes } = this.#search!
+    const { sizes, burst } = this.#search!
     this.#search = undefined
     if (this.#passes === 0) {
       this.#outputs.push({ kind: 'hopeless' })
       return
     }
-    for (const size of sizes) if (size > this.#passes) this.#fails = Math.min(this.#fails, size)
+    // Of a burst, only the present size has failed more than once.
+    const tried = burst ? [this.#size] : sizes
+    for (const size of tried) if (size > this.#passes) this.#fails = Math.min(this.#fails, size)
     this.#settle(this.#passes)
     this.#narrow(now)
   }
