@@ -8,7 +8,7 @@ export interface Actor extends Timed {
 }
 
 /** Work at one moment more than this is a loop that never lets time pass. */
-const turnsAtOnce = 1_000_000
+const turnsAtOnce = 100_000
 
 /** Virtual time: nothing happens but what an actor does when its moment has come. One seed, one history. */
 export class World implements Clock {
