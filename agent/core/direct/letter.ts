@@ -14,9 +14,6 @@ import { WireError } from '#shared/wire/wire-error.ts'
 const LETTER_ATTRIBUTE = 0xc0ad
 const prologue = new TextEncoder().encode('adit letter 1')
 
-/** What a letter adds to its payload, bytes: STUN and attribute headers, e, s and two tags, padding. */
-export const LETTER_OVERHEAD = 20 + 4 + 32 + 48 + 16 + 3
-
 export interface OpenedLetter {
   /** The writer's tunnel key, 32 bytes, proven. */
   readonly writer: Uint8Array
