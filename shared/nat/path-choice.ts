@@ -23,11 +23,13 @@ export type PathInput =
   | { kind: 'relay'; up: boolean }
   /** The network of this end changed: every direct way has to prove itself anew. */
   | { kind: 'moved' }
+  /** Nothing but the relay is wished for. */
+  | { kind: 'relay-only' }
   | { kind: 'time' }
 
 export type PathOutput = { kind: 'probe'; id: number; to: Endpoint } | { kind: 'use'; path: Path; why: PathReason }
 
-export type PathReason = 'first' | 'proven' | 'better' | 'silent' | 'relay-lost'
+export type PathReason = 'first' | 'proven' | 'better' | 'silent' | 'relay-lost' | 'wished'
 
 export interface Path {
   readonly kind: CandidateKind
@@ -155,6 +157,10 @@ export class PathChoice implements Machine<PathInput, PathOutput> {
       case 'relay':
         this.#relayUp = input.up
         if (!input.up) this.#leaveRelay(now)
+        break
+      case 'relay-only':
+        this.#use(this.#relay, 'wished', now)
+        this.#ways = []
         break
       case 'moved':
         for (const way of this.#ways) {

@@ -138,6 +138,14 @@ export class DirectPeer {
     this.#drain(now)
   }
 
+  /** Leaves the direct way in use. */
+  useRelay(now: Instant): void {
+    this.#punchAt = undefined
+    this.punch.handle({ kind: 'stop' }, now)
+    this.paths.handle({ kind: 'relay-only' }, now)
+    this.#drain(now)
+  }
+
   /** The network of this end is another one. */
   moved(now: Instant): void {
     this.paths.handle({ kind: 'moved' }, now)

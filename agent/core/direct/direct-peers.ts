@@ -157,7 +157,11 @@ export class DirectPeers {
     const key = toHex(target.device.tunnelKey)
     const known = this.#records.get(key)
     if (known !== undefined && sameStatements(known.statements, target.statements)) {
+      const before = known.peer.wish
       known.peer.wish = wish
+      // A direct way that is in use is given up by forgetting it; one that was not wished for is looked for now.
+      if (wish === 'relay' && known.peer.paths.isDirect) known.peer.useRelay(now)
+      else if (before === 'relay' && wish !== 'relay') known.peer.beginPunch(now)
       if (!known.peer.isEstablished && !known.introducer?.isAsking) this.#introduce(known, now)
       return known.peer
     }
