@@ -90,10 +90,14 @@ export class BrokerTunnel implements OperatorTunnel {
     const known = direct.known(name)
     if (known === undefined || wish === 'relay') return asked
     direct.seek(known.device, wish)
+    // While the hub is not up, whoever has been met need not be asked about.
+    const isUp = this.#options.tunnel.core.state === 'up'
     let timer: Timer | undefined
-    const late = new Promise<undefined>((resolve) => {
-      timer = timers.setTimer(apiPatience, () => resolve(undefined))
-    })
+    const late = isUp
+      ? new Promise<undefined>((resolve) => {
+          timer = timers.setTimer(apiPatience, () => resolve(undefined))
+        })
+      : direct.meets(name, apiPatience).then(() => undefined)
     const first = await Promise.race([asked, late]).catch((error: unknown) => toAditError(error))
     timer?.clear()
     if (first instanceof AditError && first.code !== 'broker-unreachable') throw first
