@@ -41,7 +41,3 @@ export const packetForm: PacketForm<Packet> = {
     return { ...packet, bytes }
   },
 }
-
-/** One line, for traces of tests that fail. */
-export const packetText = ({ protocol, from, to, bytes, segment }: Packet): string =>
-  `${protocol} ${endpointText(from)} > ${endpointText(to)} ${segment ? `${segment.kind} ` : ''}${bytes.length} B`
