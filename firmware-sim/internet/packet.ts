@@ -1,4 +1,4 @@
-import { type Endpoint, endpointText } from '#shared/wire/endpoint.ts'
+import type { Endpoint } from '#shared/wire/endpoint.ts'
 import type { PacketForm } from '#sim/link.ts'
 
 /** A packet of the simulated internet: its headers as values, its content as bytes. */
