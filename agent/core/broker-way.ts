@@ -29,6 +29,8 @@ export interface BrokerWayPorts {
 }
 
 const SENT_GRAIN_MS = 1_000
+/** So long after an authentic packet its session is taken to live: a probe through it tells our new place as well as a handshake does. */
+const LIVES_MS = 10_000
 const SENT = { kind: 'sent' } as const
 const TRAFFIC = { kind: 'traffic' } as const
 
@@ -224,7 +226,7 @@ export class BrokerWay {
     this.#climb(now)
     if (!sameEndpoint(endpoint, this.#inUse)) return
     this.#ports.answered(roundTrip)
-    if (this.#isNews(address)) this.#handshake(now)
+    if (this.#isNews(address)) this.#tellPlace(now)
   }
 
   expire(now: Instant): void {
@@ -266,7 +268,7 @@ export class BrokerWay {
     }
   }
 
-  /** Keepalives and questions go where the broker is; an answer that shows us moved, or none, asks for a handshake. */
+  /** Keepalives and questions go where the broker is; an answer that shows us moved, or none, has the broker told. */
   #keepMapping(now: Instant): void {
     let isNews = false
     for (let output = this.#keepalive.poll(); output !== undefined; output = this.#keepalive.poll()) {
@@ -275,8 +277,10 @@ export class BrokerWay {
       else if (output.kind === 'binding-lost') this.#ports.ports.event(output)
       else if (output.kind === 'reflexive') isNews = this.#isNews(output.address)
       else if (output.kind === 'handshake-now') {
-        if (output.why === 'silent') this.#ports.silent()
-        if (output.why === 'silent' || isNews) this.#handshake(now)
+        if (output.why === 'silent') {
+          this.#ports.silent()
+          this.#handshake(now)
+        } else if (isNews) this.#tellPlace(now)
       }
     }
   }
@@ -293,6 +297,13 @@ export class BrokerWay {
     if (this.#search.searching) return this.#search.accepts(endpoint) ? undefined : this.#search.current
     const isOfOtherKind = this.#inUse !== undefined && isCarried(this.#inUse) !== isCarried(endpoint)
     return isOfOtherKind && !this.#return.tries(endpoint) ? this.#inUse : undefined
+  }
+
+  /** The broker is to learn from an authentic packet where we are now; whether that helped, the probe's answer says. */
+  #tellPlace(now: Instant): void {
+    const heard = this.#ports.association()?.lastAuthentic
+    if (heard !== undefined && elapsed(heard, now) < LIVES_MS) this.#ports.probe()
+    else this.#handshake(now)
   }
 
   #handshake(now: Instant): void {
