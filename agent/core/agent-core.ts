@@ -200,8 +200,9 @@ export class AgentCore {
     this.#announce()
   }
 
-  /** On demand the tunnel sleeps, and asks each `poll` whether somebody wants it. */
+  /** On demand the tunnel sleeps, and asks each `poll` whether somebody wants it. In no mode but the normal one is the path probed freely. */
   setDataMode(mode: DataMode, poll: Duration = minutes(15)): void {
+    this.#care.spare(mode !== 'normal')
     this.#way.hold({ kind: 'sleep', poll: mode === 'on-demand' ? poll : undefined }, this.#clock.now())
     this.#announce()
   }
@@ -317,7 +318,7 @@ export class AgentCore {
   }
 
   #outbound(packet: Uint8Array, asks: boolean): void {
-    if (this.direct?.outbound(packet)) return
+    if (this.direct?.outbound(packet, this.#config?.broker.inner)) return
     this.#care.sent(packet.length, asks, this.#clock.now())
     this.#send(packet)
   }

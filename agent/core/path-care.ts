@@ -51,6 +51,7 @@ export class PathCare {
   readonly #asked = new Map<number, number>()
   #endpoint: Endpoint | undefined
   #ceiling = BASE_INNER_MTU
+  #isSparing = false
   #inner = BASE_INNER_MTU
   #told = BASE_INNER_MTU
   #notices = 0
@@ -89,6 +90,12 @@ export class PathCare {
     this.#run(now)
   }
 
+  /** Whether data is dear: then nothing larger than what is believed without proof is looked for, and sizes are tried only in doubt. */
+  spare(on: boolean): void {
+    this.#isSparing = on
+    this.#judge.spare(on)
+  }
+
   /** The way in use; another one than before is measured anew. `anew`: it may lead elsewhere although it has the same name. */
   use(endpoint: Endpoint, anew: boolean, now: Instant): void {
     if (!anew && this.#endpoint?.address === endpoint.address && this.#endpoint.port === endpoint.port) return
@@ -122,7 +129,7 @@ export class PathCare {
 
   sent(length: number, asks: boolean, now: Instant): void {
     this.#judge.sent(length, asks, now)
-    if (length >= this.#inner) this.#mtu.handle({ kind: 'used' }, now)
+    if (length >= this.#inner && !this.#isSparing) this.#mtu.handle({ kind: 'used' }, now)
   }
 
   /** An inner packet that the tunnel authenticated. True: it was the answer to a probe. */

@@ -1,6 +1,6 @@
 import type { Suite } from '#shared/crypto/suite.ts'
 import { type Dice, uniform } from '#shared/time/backoff.ts'
-import { after, type Duration, elapsed, type Instant, instant, milliseconds, seconds } from '#shared/time/instant.ts'
+import { after, type Duration, elapsed, type Instant, instant, milliseconds, minutes, seconds } from '#shared/time/instant.ts'
 
 /**
  * What the way to the broker is good for:
@@ -32,8 +32,12 @@ export type HealthOutput =
 
 /** Between two looks while someone watches. */
 const WATCH_SPAN: Duration = seconds(5)
-/** Traffic that lasts is no proof that both directions pass: so often at least a probe is. */
+/**
+ * Traffic that lasts is no proof that both directions pass: so often at least a probe is. Where we have asked for something meanwhile,
+ * what comes may be an answer or not, and is proof the sooner, unless data is dear.
+ */
 const PROOF_SPAN: Duration = seconds(8)
+const ASKED_PROOF_SPAN: Duration = seconds(3)
 /** A check that has just ended answers for so long; so often at most one begins because data stays unanswered. */
 const CHECK_SPACING: Duration = seconds(2)
 /** Data unanswered for so long, or three round trips, is worth a question. */
@@ -42,6 +46,8 @@ const ANSWER_WITHIN: Duration = milliseconds(300)
 const FLOW = 4
 /** A pause that ends a flow. */
 const PAUSE: Duration = seconds(2)
+/** Where data is dear, a full-size packet that passed is believed for so long. */
+const SPARED_FOR: Duration = minutes(10)
 /** Between two tries of a probe at first; it grows by half up to `LONGEST_GAP`, and with nobody interested up to a minute. */
 const FIRST_GAP: Duration = milliseconds(250)
 const LONGEST_GAP: Duration = seconds(1)
@@ -81,10 +87,14 @@ export class PathJudge {
   #check: Check | undefined
   #checkedAt: Instant | undefined
   #watched = false
+  /** Data is dear: full-size probes only where full-size packets may vanish, and proof at leisure. */
+  #isSparing = false
   #watchAt: Instant | undefined
   #roundTrip: Duration = milliseconds(0)
   /** The first data packet since anything authentic was heard. */
   #unansweredSince: Instant | undefined
+  /** The first data packet since a probe came back. */
+  #askedSince: Instant | undefined
   #heardAt: Instant | undefined
   #run = 0
   #quietAt: Instant | undefined
@@ -126,22 +136,31 @@ export class PathJudge {
     this.#watchAt = on ? now : undefined
   }
 
+  /** Whether data is dear. */
+  spare(on: boolean): void {
+    this.#isSparing = on
+  }
+
   /** The path may have changed. `full`: it is another one, of whose size nothing is known. */
   disturb(full: boolean, now: Instant): void {
-    if (this.#check === undefined) this.#begin(full, true, now)
-    else if (full) this.#check.full = true
+    const isFull = full && !this.#isSparing
+    if (this.#check === undefined) this.#begin(isFull, true, now)
+    else if (isFull) this.#check.full = true
   }
 
   /** Another way is in use: what was seen on the one before says nothing of it. */
   moved(now: Instant): void {
     this.#check = undefined
-    this.#begin(true, true, now)
+    this.#begin(!this.#isSparing, true, now)
   }
 
   /** An inner packet of ours went out; `asks`: its kind is answered, as data of TCP is and its acknowledgement is not. */
   sent(length: number, asks: boolean, now: Instant): void {
     this.#use(now)
-    if (asks) this.#unansweredSince ??= now
+    if (asks) {
+      this.#unansweredSince ??= now
+      this.#askedSince ??= now
+    }
     if (length >= LARGE) this.#fullUsedAt = now
   }
 
@@ -174,6 +193,7 @@ export class PathJudge {
   returned(size: 'small' | 'full', roundTrip: Duration, now: Instant): void {
     this.#probesCount = true
     this.#provenAt = now
+    this.#askedSince = undefined
     this.#measure(roundTrip)
     this.#unansweredSince = undefined
     const check = this.#check
@@ -205,7 +225,7 @@ export class PathJudge {
     const { state } = this.#health
     if (state === 'down' || state === 'up') this.#say('up', evidence, now)
     this.#check = undefined
-    this.#begin(true, true, now)
+    this.#begin(!this.#isSparing, true, now)
   }
 
   poll(): HealthOutput | undefined {
@@ -231,8 +251,8 @@ export class PathJudge {
       return
     }
     const full = now >= this.#fullAt()
-    if (this.#watchAt !== undefined && now >= this.#watchAt) this.#begin(true, false, now)
-    else if (now >= (this.#quietAt ?? Infinity)) this.#begin(this.#isFullUsed(now), true, now)
+    if (this.#watchAt !== undefined && now >= this.#watchAt) this.#begin(!this.#isSparing, false, now)
+    else if (now >= (this.#quietAt ?? Infinity)) this.#begin(this.#isFullUsed(now) && this.#isFullUnsure(now), true, now)
     else if (now >= this.#unansweredAt()) this.#begin(this.#isFullUsed(now), false, now)
     else if (full) this.#begin(true, false, now)
     else if (now >= this.#proofAt()) this.#begin(false, false, now)
@@ -247,7 +267,12 @@ export class PathJudge {
   #proofAt(): number {
     if (this.#usedAt === undefined || this.#busySince === undefined) return Infinity
     const due = after(instant(Math.max(this.#busySince, this.#provenAt ?? 0)), PROOF_SPAN)
-    return after(this.#usedAt, PAUSE) >= due ? due : Infinity
+    const asked = this.#askedSince
+    const earliest =
+      asked === undefined || this.#isSparing
+        ? due
+        : Math.min(due, after(instant(Math.max(this.#busySince, asked)), ASKED_PROOF_SPAN))
+    return after(this.#usedAt, PAUSE) >= earliest ? earliest : Infinity
   }
 
   #unansweredAt(): number {
@@ -258,7 +283,7 @@ export class PathJudge {
 
   /** Full-size packets are in use, and nothing recent shows that they pass. */
   #fullAt(): number {
-    if (this.#fullUsedAt === undefined) return Infinity
+    if (this.#fullUsedAt === undefined || this.#isSparing) return Infinity
     const proven = this.#fullProvenAt
     if (proven === undefined) return this.#checkedAt === undefined ? this.#fullUsedAt : after(this.#checkedAt, CHECK_SPACING)
     return this.#fullUsedAt > proven ? Math.max(after(proven, CHECK_SPACING), this.#fullUsedAt) : Infinity
@@ -266,6 +291,11 @@ export class PathJudge {
 
   #isFullUsed(now: Instant): boolean {
     return this.#fullUsedAt !== undefined && elapsed(this.#fullUsedAt, now) < 2 * PAUSE
+  }
+
+  /** A flow that ended is no reason for another full-size probe where data is dear. */
+  #isFullUnsure(now: Instant): boolean {
+    return !this.#isSparing || this.#fullProvenAt === undefined || elapsed(this.#fullProvenAt, now) >= SPARED_FOR
   }
 
   #answerWithin(): Duration {

@@ -110,3 +110,28 @@ test('repairs go on for ever, jittered, and never faster than is good', () => {
   assert.ok(agent.sent.length > 10 && agent.sent.length < 700, `${agent.sent.length} datagrams in ten minutes`)
   assert.ok(!agent.sent.some(({ bytes }) => isFull(bytes)))
 })
+
+test('metered: no full-size packet is sent for its own sake, on a new way, under large data or watched; vanishing ones are found all the same', () => {
+  const all = pair(9)
+  const { world, agent } = all
+  agent.core.setDataMode('metered')
+  assert.ok(world.run(2_000, () => agent.isUp))
+  agent.core.watch(true)
+  const near = agent.core.netstack.bindUdp({ port: 9 }, () => {})
+  const far = all.broker.netstack.bindUdp({ port: 9 }, () => far.send(new Uint8Array(1), 'fd00:adad::99', 9))
+  let own = 0
+  const talk = (): void => {
+    near.send(new Uint8Array(700), 'fd00:adad::1', 9)
+    own++
+  }
+  until(all, 'down', 30_000, talk)
+  assert.equal(agent.core.health.state, 'up')
+  assert.ok(own > 100 && agent.sent.some(({ bytes }) => bytes.length > 700))
+  assert.ok(!agent.sent.some(({ bytes }) => isFull(bytes)))
+  agent.core.setDataMode('normal')
+  until(all, 'down', 10_000, talk)
+  assert.ok(agent.sent.some(({ bytes }) => isFull(bytes)))
+  agent.core.setDataMode('metered')
+  world.filter = (bytes) => bytes.length < 400
+  assert.ok(until(all, 'small-packets-only', 15_000, talk) !== undefined)
+})
