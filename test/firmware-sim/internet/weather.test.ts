@@ -97,7 +97,7 @@ function figures(t: TestContext, what: string, all: number[]): (share: number) =
   return at
 }
 
-test('P-03 a hundred moves between networks and families, a probe every 50 ms: at most two probes of a move are lost, and only a change of family may cost a handshake', async (t) => {
+test('P-03 a hundred moves between networks and families, a probe every 50 ms: at most two probes of a move are lost, and no handshake is made', async (t) => {
   const place = scene({ ipv6: true })
   assert.ok(place.start())
   const { pi, internet, world } = place
@@ -121,10 +121,14 @@ test('P-03 a hundred moves between networks and families, a probe every 50 ms: a
   }
   t.diagnostic(`${lost.reduce((sum, count) => sum + count, 0)} of 400 probes lost`)
   assert.ok(Math.max(...lost) <= 2, `${Math.max(...lost)} lost`)
-  // Two moves in three stay in their family; on another one the binding question finds us elsewhere (DESIGN D7).
-  const made = association.counters.handshakes - handshakes
-  t.diagnostic(`${made} handshakes`)
-  assert.ok(made <= 67, `${made} handshakes`)
+  assert.equal(association.counters.handshakes - handshakes, 0, 'packets of the session that lives tell where we are')
+  // Idle for longer than that is certain of, the binding question finds us elsewhere, and a handshake tells it.
+  place.run(30_000)
+  lte.router.restart()
+  place.home.router.restart()
+  place.run(170_000)
+  assert.ok(association.counters.handshakes - handshakes <= 1, 'an idle move costs one at most')
+  assert.ok((await echo(place, 3_000)) !== undefined)
 })
 
 for (const lifetime of [15, 20, 30, 45, 60, 90, 120, 180, 300])
@@ -268,11 +272,11 @@ test('P-24 UDP blocked: up by WebSocket within 5 s cold, and back on UDP within 
 })
 
 /** Where what comes in still comes in, nothing but an answer that is missing tells that we are not heard. */
-for (const [what, udpIn, within] of [
-  ['both ways', false, 10_000],
-  ['on its way out alone', true, 15_000],
+for (const [what, udpIn] of [
+  ['both ways', false],
+  ['on its way out alone', true],
 ] as const)
-  test(`P-24 UDP blocked ${what} in mid-session: the WebSocket carries the tunnel within ${within} ms`, (t) => {
+  test(`P-24 UDP blocked ${what} in mid-session: the WebSocket carries the tunnel within 10 s`, (t) => {
     const place = scene({})
     const { pi, home } = place
     assert.ok(place.start())
@@ -287,5 +291,5 @@ for (const [what, udpIn, within] of [
     }
     const took = place.world.now() - blocked
     t.diagnostic(`after ${Math.round(took)} ms`)
-    assert.ok(isOver() && took <= within, `${took} ms`)
+    assert.ok(isOver() && took <= 10_000, `${took} ms`)
   })
