@@ -7,7 +7,7 @@ import { lanCandidates } from './lan-candidates.ts'
 
 interface DirectSurroundings {
   /** Whose statements count. */
-  readonly trust: Pick<FleetTrust, 'judge'>
+  readonly trust: Pick<FleetTrust, 'judge' | 'pinned'>
   /** At the time floor. */
   time(): WallTime
   /** The UDP port of the moment. */
@@ -30,6 +30,8 @@ export function directOptions(
       ...lanCandidates(local()?.port),
       ...(mapped?.() ?? []).map((endpoint) => ({ kind: 'mapped', endpoint }) as const),
     ],
+    // Under a pinned key nothing that a broker could have made is taken for another end's.
+    strict: () => trust.pinned !== undefined,
     event: (event) => {
       if (event.kind !== 'path') return log.info(event, 'direct')
       const { name, why, path } = event

@@ -129,7 +129,10 @@ export class PathChoice implements Machine<PathInput, PathOutput> {
 
   /** Whether the relay has been asked in vain, and nothing else stands in for it: the other end has forgotten us, or is gone. */
   get isLost(): boolean {
-    return !this.isDirect && this.#relay.unanswered >= ONE_WAY_AFTER
+    const { unanswered, lastHeard } = this.#relay
+    // Where data fills the queues answers are late; what comes all the same is of a peer who has forgotten nothing.
+    const isHeard = lastHeard !== undefined && lastHeard > this.#firstUnanswered(this.#relay)
+    return !this.isDirect && unanswered >= ONE_WAY_AFTER && !isHeard
   }
 
   /** Whether further probes there would tell nothing new. */

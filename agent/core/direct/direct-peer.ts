@@ -10,7 +10,7 @@ import { type Deadline, soonest } from '#shared/machine.ts'
 import type { Candidate, CandidateKind } from '#shared/nat/candidate.ts'
 import { HolePunch } from '#shared/nat/hole-punch.ts'
 import { type Path, PathChoice, type PathReason } from '#shared/nat/path-choice.ts'
-import { after, type Duration, elapsed, type Instant, milliseconds, seconds } from '#shared/time/instant.ts'
+import { after, type Duration, elapsed, type Instant, milliseconds, minutes, seconds } from '#shared/time/instant.ts'
 import type { WireguardAssociation } from '#shared/tunnel/wireguard-association.ts'
 import { copyEndpoint, type Endpoint, isCarried, sameEndpoint } from '#shared/wire/endpoint.ts'
 import { parseAddress } from '#shared/wire/ip-address.ts'
@@ -54,6 +54,11 @@ const SENT_GRAIN = milliseconds(100)
 /** A place from which the other end spoke is asked in return, but not for each of its probes. */
 const CHECK_SPACING = milliseconds(30)
 
+/** Below this no packet is cut, whatever a broker says. Bytes. */
+const LEAST_MTU = 400
+/** A path that was small may have grown (RFC 8201 §4). */
+const MTU_LIFE = minutes(10)
+
 export class DirectPeer {
   readonly association: WireguardAssociation
   readonly overlay: Endpoint
@@ -63,6 +68,8 @@ export class DirectPeer {
   readonly punch = new HolePunch()
   /** Of an operator's peer. */
   wish: PathWish = 'auto'
+  /** It believes nothing of ours but by this association, as it has said itself. */
+  isStrict = false
   /** Its last packet for us came through the hub in the clear of our association: so it is answered. */
   isPlain = false
   /** When the way in use was taken. */
@@ -75,6 +82,7 @@ export class DirectPeer {
   #places: readonly Candidate[] = []
   #punchAt: Instant | undefined
   #sentAt: Instant | undefined
+  #relayRoom: { readonly mtu: number; readonly until: Instant } | undefined
   #checked: { readonly at: Instant; readonly from: Endpoint } | undefined
 
   constructor({ statement, association, overlay, inner, filter, leads, firstProbe, ports }: DirectPeerOptions) {
@@ -164,6 +172,16 @@ export class DirectPeer {
     this.#sentAt = now
     this.paths.handle({ kind: 'sent' }, now)
     this.#drain(now)
+  }
+
+  /** The hub says how large a packet may be that it is to bring there: bytes. */
+  relayTakes(mtu: number, now: Instant): void {
+    this.#relayRoom = { mtu: Math.max(LEAST_MTU, mtu), until: after(now, MTU_LIFE) }
+  }
+
+  /** Bytes; Infinity: nothing was said of it of late. */
+  relayMtu(now: Instant): number {
+    return this.#relayRoom !== undefined && now < this.#relayRoom.until ? this.#relayRoom.mtu : Number.POSITIVE_INFINITY
   }
 
   /** An authentic datagram came from there. */

@@ -9,7 +9,9 @@
  */
 import { toHex } from '#shared/bytes/hex.ts'
 import type { KeyPair, Suite } from '#shared/crypto/suite.ts'
+import { InnerPacket } from '#shared/dataplane/inner-packet.ts'
 import { RouteTable } from '#shared/dataplane/route-table.ts'
+import { resetInAnswer, resetLimit } from '#shared/dataplane/tcp-reset.ts'
 import { DropCounters, DropReason } from '#shared/drop-reason.ts'
 import { isAditError } from '#shared/errors.ts'
 import type { PeerStatement } from '#shared/fleet/statement.ts'
@@ -34,7 +36,7 @@ import type { DirectTarget } from './direct-target.ts'
 import { Introducer } from './introducer.ts'
 import { type Answer, encodeAnswer, encodeIntroduction, type Introduction, readIntroduction } from './introduction.ts'
 import { Letters, letterIn } from './letter.ts'
-import { mayBeOverlay, OVERLAY_PORT, overlayMessageIn, overlayPacket, piecesOf } from './overlay-packet.ts'
+import { mayBeOverlay, OVERLAY_PORT, overlayMessageIn, overlayMtuIn, overlayPacket, piecesOf } from './overlay-packet.ts'
 import { type Introduced, Reception, type StatementJudge } from './reception.ts'
 
 /** What the owner of the core gives so that it may meet others directly. */
@@ -45,7 +47,10 @@ export interface DirectOptions {
   time(): WallTime
   /** Places of this end that the shell knows: addresses of its interfaces with the socket's port, and mapped ones. */
   places(): readonly Candidate[]
-  /** Where a device takes no operator's word but by an association of their own: a broker could forge any other packet. */
+  /**
+   * Whether devices and operators say nothing to each other but by an association of their own: a broker could read and forge any other
+   * packet. A device that says so binds its operators too.
+   */
   readonly strict?: () => boolean
   event?(event: DirectEvent): void
 }
@@ -200,13 +205,17 @@ export class DirectPeers {
 
   /* ── The core's roads. ── */
 
-  /** One inner packet of ours. False: it is for the hub. */
-  outbound(packet: Uint8Array): boolean {
+  /** One inner packet of ours; `broker`: addresses of the broker itself. False: it is for the hub. */
+  outbound(packet: Uint8Array, broker: readonly string[] = []): boolean {
     const peer = this.#peerAt(packet, 'destination')
-    if (peer === undefined) return false
-    const strict = this.#isStrict && peer.leads
+    if (peer === undefined) {
+      if (this.#options.role === 'operator' || !this.#isStrict || isOf(packet, 'destination', broker)) return false
+      this.counters.count(DropReason.NoSession)
+      return true
+    }
     // What the hub has to carry anyway it carries once, and not sealed twice, unless nothing else would be believed.
-    if (!strict && (!peer.isEstablished || peer.isPlain || (peer.leads && !this.#isByUdp(peer)))) return false
+    const isSealed = peer.isEstablished && !peer.isPlain && (!peer.leads || this.#isByUdp(peer))
+    if (!isSealed && !this.#isStrictWith(peer)) return false
     if (packet.length > INNER_MTU) return this.#refuse(packet)
     const now = this.#now
     const out = borrowScratch()
@@ -235,13 +244,27 @@ export class DirectPeers {
 
   /** Whether an inner packet that came through the hub, from none of our own associations, may go on. */
   admits(packet: Uint8Array, broker: readonly string[] = []): boolean {
-    if (this.#records.size > 0) {
-      const peer = this.#peerAt(packet, 'source')
-      if (peer !== undefined && !peer.leads) peer.isPlain = true
+    const peer = this.#peerAt(packet, 'source')
+    if ((peer === undefined && (this.#options.role === 'operator' || !this.#isStrict)) || mayBeOverlay(packet)) return true
+    const mtu = peer && overlayMtuIn(packet)
+    if (mtu !== undefined) {
+      peer?.relayTakes(mtu, this.#now)
+      return false
     }
-    if (!this.#isStrict || this.#options.role === 'operator' || mayBeOverlay(packet) || isFrom(packet, broker)) return true
+    if (peer !== undefined && !this.#isStrictWith(peer)) {
+      if (!peer.leads) peer.isPlain = true
+      return true
+    }
+    if (isOf(packet, 'source', broker)) return true
     this.counters.count(DropReason.FilterRefused)
+    // Nobody whom we know: silence would cost a person a minute. Who is known says it again, inside our association.
+    const reset = peer === undefined ? resetFor(packet) : undefined
+    if (reset) this.#host.relay(reset)
     return false
+  }
+
+  #isStrictWith(peer: DirectPeer): boolean {
+    return peer.isStrict || this.#isStrict
   }
 
   /** A datagram of the overlay: the payload of inner UDP to port 4501 that came through the hub. */
@@ -300,7 +323,12 @@ export class DirectPeers {
       return
     }
     const verdict = peer.filter.judge(packet, this.#options.time())
-    if (verdict < 0) return void this.counters.count(verdict)
+    if (verdict < 0) {
+      this.counters.count(verdict)
+      const reset = verdict === DropReason.FilterRefused && !peer.leads ? resetFor(packet) : undefined
+      if (reset) this.outbound(reset)
+      return
+    }
     peer.isPlain = false
     this.#host.netstack.input(packet)
   }
@@ -394,9 +422,10 @@ export class DirectPeers {
       for (const { endpoint } of peer.places.slice(0, COLD_PLACES)) this.#host.send(letter, endpoint)
   }
 
-  #introduced(record: Record, { candidates }: Answer, now: Instant): void {
+  #introduced(record: Record, { candidates, strict }: Answer, now: Instant): void {
     const { peer } = record
     peer.setPlaces(candidates)
+    peer.isStrict = strict
     this.#options.event?.({ kind: 'introduced', name: peer.name })
     if (peer.isEstablished) return
     // The handshake takes the way that the answer has just come.
@@ -444,12 +473,13 @@ export class DirectPeers {
       counter: this.#host.nextTimestamp(),
       candidates: refusal === undefined && introduction.candidates.length > 0 ? this.#candidates() : [],
       refusal,
+      strict: this.#isStrict,
     }
     const letter = this.#letters.write(writer, encodeAnswer(answer))
     if (letter === undefined) return
     if (by.kind === 'udp') return void this.#host.send(letter, by.endpoint)
     const pair = innerPair(this.#host.netstack.addresses, [by.address])
-    if (pair) this.#relayPieces(overlayPacket(pair, letter))
+    if (pair) this.#relayPieces(overlayPacket(pair, letter), this.#host.relayMtu())
   }
 
   /** Takes the operator in, or says why not. */
@@ -628,13 +658,13 @@ export class DirectPeers {
     else this.#host.send(datagram, to)
   }
 
-  #throughHub(payload: Uint8Array, { inner }: DirectPeer): void {
-    this.#relayPieces(overlayPacket(inner, payload))
+  #throughHub(payload: Uint8Array, peer: DirectPeer): void {
+    this.#relayPieces(overlayPacket(peer.inner, payload), Math.min(this.#host.relayMtu(), peer.relayMtu(this.#now)))
   }
 
-  #relayPieces(packet: Uint8Array): void {
+  #relayPieces(packet: Uint8Array, mtu: number): void {
     this.#fragmentId = (this.#fragmentId + 1) >>> 0
-    const pieces = piecesOf(packet, this.#host.relayMtu(), this.#fragmentId)
+    const pieces = piecesOf(packet, mtu, this.#fragmentId)
     if (pieces.length === 0) this.counters.count(DropReason.InnerTooBig)
     for (const piece of pieces) this.#host.relay(piece)
   }
@@ -685,10 +715,17 @@ export class DirectPeers {
   }
 }
 
-function isFrom(packet: Uint8Array, addresses: readonly string[]): boolean {
-  const four = packet[0]! >> 4 === 4
-  const source = formatAddress(packet, four ? 12 : 8, four ? 4 : 16)
-  return addresses.includes(source)
+function isOf(packet: Uint8Array, which: 'source' | 'destination', addresses: readonly string[]): boolean {
+  const [at, width] = packet[0]! >> 4 === 4 ? [12, 4] : [8, 16]
+  return addresses.includes(formatAddress(packet, which === 'source' ? at : at + width, width))
+}
+
+/** The reset that answers a packet of TCP; undefined of any other. */
+function resetFor(bytes: Uint8Array): Uint8Array | undefined {
+  const packet = new InnerPacket()
+  const out = new Uint8Array(resetLimit)
+  const length = packet.read(bytes, bytes.length) < 0 ? 0 : resetInAnswer(packet, out)
+  return length === 0 ? undefined : out.subarray(0, length)
 }
 
 /** How a letter came. */

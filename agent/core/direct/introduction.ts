@@ -6,7 +6,8 @@ import { CborError, type CborValue, decodeCbor, encodeCanonicalCbor } from '#sha
  * asks, a device says that it believes them or why not, and both name the places where they may be met.
  *
  *   {1: 1, 2: nonce bstr .size 8, 3: counter bstr .size 12, 4: [* statement bstr], 5: candidates}       operator -> device
- *   {1: 2, 2: nonce of the question, 3: counter bstr .size 12, 5: candidates, ? 6: refusal text}         device -> operator
+ *   {1: 2, 2: nonce of the question, 3: counter bstr .size 12, 5: candidates, ? 6: refusal text,
+ *    ? 7: true, where the device believes nothing but their association}                                device -> operator
  */
 export interface Introduction {
   readonly kind: 'introduction'
@@ -26,6 +27,8 @@ export interface Answer {
   readonly candidates: readonly Candidate[]
   /** Why the introduction was not taken. */
   readonly refusal?: string | undefined
+  /** The device takes no packet of the writer's but by the association. */
+  readonly strict: boolean
 }
 
 const NONCE_LENGTH = 8
@@ -47,7 +50,7 @@ export function encodeIntroduction({ nonce, counter, statements, candidates }: I
   return encodeCanonicalCbor(new Map(fields))
 }
 
-export function encodeAnswer({ nonce, counter, candidates, refusal }: Answer): Uint8Array {
+export function encodeAnswer({ nonce, counter, candidates, refusal, strict }: Answer): Uint8Array {
   const fields: [CborValue, CborValue][] = [
     [1, 2],
     [2, nonce],
@@ -55,6 +58,7 @@ export function encodeAnswer({ nonce, counter, candidates, refusal }: Answer): U
     [5, candidatesValue(candidates)],
   ]
   if (refusal !== undefined) fields.push([6, refusal.slice(0, refusalLimit)])
+  if (strict) fields.push([7, true])
   return encodeCanonicalCbor(new Map(fields))
 }
 
@@ -66,7 +70,8 @@ export function readIntroduction(payload: Uint8Array): Introduction | Answer | u
   const candidates = readCandidates(fields.get(5))
   if (kind === 2) {
     const refusal = fields.get(6)
-    return { kind: 'answer', nonce, counter, candidates, refusal: typeof refusal === 'string' ? refusal : undefined }
+    const strict = fields.get(7) === true
+    return { kind: 'answer', nonce, counter, candidates, refusal: typeof refusal === 'string' ? refusal : undefined, strict }
   }
   const statements = fields.get(4)
   if (kind !== 1 || !Array.isArray(statements) || statements.length > STATEMENTS_LIMIT) return undefined

@@ -1,4 +1,6 @@
 import { pseudoHeaderSum } from '#shared/wire/checksum.ts'
+import { ICMP_HEADER_LENGTH } from '#shared/wire/icmp.ts'
+import { Icmpv6Type } from '#shared/wire/icmpv6.ts'
 import { sameAddress } from '#shared/wire/ip-address.ts'
 import { decodeIpPacket, IpPacket, Protocol } from '#shared/wire/ip-packet.ts'
 import { IPV4_HEADER_LENGTH, writeIpv4Header } from '#shared/wire/ipv4.ts'
@@ -11,6 +13,8 @@ export const OVERLAY_PORT = 4501
 const FRAGMENT_HEADER_LENGTH = 8
 const FRAGMENT = 44
 const HOP_LIMIT = 64
+/** Of one packet: what a sealed packet takes on the smallest path, and a letter of the longest on a common one. */
+const PIECES = 8
 
 /** Two inner addresses of one family, 4 or 16 bytes each. */
 export interface InnerPair {
@@ -33,16 +37,19 @@ export function overlayPacket({ source, destination }: InnerPair, payload: Uint8
 }
 
 /**
- * The packet whole where `mtu` lets it pass, else as two fragments of inner IPv6 (RFC 8200 §4.5); none where two do not suffice, or for
- * IPv4, of which our inner ends make no fragments.
+ * The packet whole where `mtu` lets it pass, else as fragments of inner IPv6 (RFC 8200 §4.5); none where it would take more than
+ * `PIECES`, or for IPv4, of which our inner ends make no fragments.
  */
 export function piecesOf(packet: Uint8Array, mtu: number, id: number): Uint8Array[] {
   if (packet.length <= mtu) return [packet]
   if (packet[0]! >> 4 !== 6) return []
   const payload = packet.subarray(IPV6_HEADER_LENGTH)
   const room = (mtu - IPV6_HEADER_LENGTH - FRAGMENT_HEADER_LENGTH) & ~7
-  if (room <= 0 || payload.length > 2 * room) return []
-  return [piece(packet, payload.subarray(0, room), 0, true, id), piece(packet, payload.subarray(room), room, false, id)]
+  if (room <= 0 || payload.length > PIECES * room) return []
+  return Array.from({ length: Math.ceil(payload.length / room) }, (_, i) => {
+    const end = (i + 1) * room
+    return piece(packet, payload.subarray(i * room, end), i * room, end < payload.length, id)
+  })
 }
 
 function piece(whole: Uint8Array, part: Uint8Array, offset: number, more: boolean, id: number): Uint8Array {
@@ -82,4 +89,14 @@ export function mayBeOverlay(packet: Uint8Array): boolean {
   return (
     parts.isFragment || (parts.end - parts.payload >= UDP_HEADER_LENGTH && view.getUint16(parts.payload + 2) === OVERLAY_PORT)
   )
+}
+
+/** What a "packet too big" of IPv6 (RFC 4443 §3.2) says of an overlay packet of ours that it quotes, bytes; undefined of any other. */
+export function overlayMtuIn(packet: Uint8Array): number | undefined {
+  const quoted = IPV6_HEADER_LENGTH + ICMP_HEADER_LENGTH
+  if (packet.length < quoted + IPV6_HEADER_LENGTH || packet[0]! >> 4 !== 6 || packet[6] !== Protocol.Icmpv6) return undefined
+  if (packet[IPV6_HEADER_LENGTH] !== Icmpv6Type.PacketTooBig || packet[quoted]! >> 4 !== 6) return undefined
+  // Nothing else of ours is UDP, or comes in fragments.
+  if (packet[quoted + 6] !== Protocol.Udp && packet[quoted + 6] !== FRAGMENT) return undefined
+  return new DataView(packet.buffer, packet.byteOffset).getUint32(IPV6_HEADER_LENGTH + 4)
 }

@@ -1,9 +1,13 @@
 import { AgentCore } from '#agent/core/agent-core.ts'
 import type { DirectEvent, DirectOptions } from '#agent/core/direct/direct-peers.ts'
 import { type DirectTarget, directTarget } from '#agent/core/direct/direct-target.ts'
+import { OVERLAY_PORT } from '#agent/core/direct/overlay-packet.ts'
 import { toHex } from '#shared/bytes/hex.ts'
 import { nativeSuite } from '#shared/crypto/native.ts'
 import type { KeyPair } from '#shared/crypto/suite.ts'
+import { DataPlane } from '#shared/dataplane/data-plane.ts'
+import { FlowFilter, forever, refused } from '#shared/dataplane/flow-filter.ts'
+import { PacketKind } from '#shared/dataplane/inner-packet.ts'
 import { type GrantStatement, type PeerStatement, type Statement, signStatement } from '#shared/fleet/statement.ts'
 import { StatementLedger } from '#shared/fleet/statement-ledger.ts'
 import type { Candidate } from '#shared/nat/candidate.ts'
@@ -93,6 +97,64 @@ export class RelayBroker extends VirtualBroker {
   }
 }
 
+/** A broker with the road and the filter of a real one: who did not begin a conversation through it has its packets reset. */
+export class FilteringBroker extends RelayBroker {
+  /** TCP packets that it saw between its agents, in the clear. */
+  plain = 0
+  /** Takes what devices say to their operators. */
+  diverts: ((packet: Uint8Array) => void) | undefined
+  readonly plane: DataPlane = new DataPlane({
+    noise: this.endpoint,
+    filter: new FlowFilter(
+      {
+        permit: (packet, from, to) => {
+          const isToDevice = to !== undefined && to.peerKey === this.owners.get(deviceInner) && from !== undefined
+          const meets = packet.kind === PacketKind.Udp && packet.destinationPort === OVERLAY_PORT
+          const echo = packet.kind === PacketKind.EchoRequest
+          const isOpen = meets || (packet.kind === PacketKind.Tcp && packet.destinationPort === 22)
+          return echo || (isToDevice && isOpen) ? forever : refused
+        },
+        refused: (packet) => this.#count(packet.kind),
+        opened: (flow) => this.#count(flow.protocol === 6 ? PacketKind.Tcp : PacketKind.Other),
+      },
+      7,
+    ),
+    ports: {
+      transmit: (datagram, to) => {
+        this.send(datagram, to)
+        return true
+      },
+      deliver: (packet) => void this.netstack.input(packet),
+    },
+  })
+  #isReady = false
+
+  override receive(datagram: Uint8Array, from: Endpoint): void {
+    if (this.isDead) return
+    if (classify(datagram) !== 'wireguard-data') return void super.receive(datagram, from)
+    this.#prepare()
+    this.relayed++
+    if (this.diverts && this.endpoint.association(this.owners.get(deviceInner)!)?.endpoint?.address === from.address) {
+      const out = new Uint8Array(datagram.length)
+      const length = this.endpoint.open(datagram, from, out, this.world.now())
+      return length > 0 ? this.diverts(out.subarray(0, length)) : undefined
+    }
+    this.plane.receive(datagram, from, this.world.now())
+  }
+
+  #prepare(): void {
+    const associations = [...this.owners].map(([inner, key]) => [inner, this.endpoint.association(key)] as const)
+    if (this.#isReady || associations.some(([, association]) => association === undefined)) return
+    this.#isReady = true
+    this.plane.setLocal(this.netstack.addresses)
+    for (const [inner, association] of associations) this.plane.routes.insert(inner, association!)
+  }
+
+  #count(kind: number): void {
+    if (kind === PacketKind.Tcp) this.plain++
+  }
+}
+
 /** One end: an AgentCore that may meet others. */
 export class DirectEnd {
   readonly world: NattedWorld
@@ -178,15 +240,18 @@ export function scene({
   device: deviceNat,
   operator: operatorNat,
   oneLan = false,
+  filtering = false,
   seed = 1,
 }: {
   device: NatKind
   operator: NatKind
   oneLan?: boolean
+  /** The broker judges flows as a real one does. */
+  filtering?: boolean
   seed?: number
 }): Scene {
   const world = new NattedWorld(seed)
-  const broker = new RelayBroker(world, brokerAt)
+  const broker = new (filtering ? FilteringBroker : RelayBroker)(world, brokerAt)
   const device = new DirectEnd(world, 'device', { address: '192.168.7.2', port: 40_001 }, deviceInner, seed + 5)
   const operator = new DirectEnd(
     world,
