@@ -171,6 +171,12 @@ export class DeviceAgent {
     this.#uplink.askForStatements()
   }
 
+  /** `status` for somebody who looks: what it says of the path has just been seen. */
+  async look(): Promise<DeviceStatus> {
+    await this.#tunnel?.look()
+    return this.status()
+  }
+
   status(): DeviceStatus {
     const { clock, identity } = this.#options
     return statusOf({

@@ -20,6 +20,7 @@ import type { BrokerApi } from './broker-api.ts'
 import { DataCare } from './data-care.ts'
 import { addressesOf, knownEndpoints, type Lookup, proveAddress, resolveHosts } from './endpoint-resolver.ts'
 import type { Floors } from './floors.ts'
+import { HealthLook } from './health-look.ts'
 import type { Finding } from './outer-finding.ts'
 import type { FindProxy } from './outer-proxy.ts'
 import { OuterWays } from './outer-ways.ts'
@@ -77,6 +78,7 @@ const RESOLVE_EVERY = seconds(30)
  */
 export class Tunnel {
   readonly core: AgentCore
+  readonly #look: HealthLook
   readonly #options: TunnelOptions
   readonly #driver: Driver
   readonly #backoff: Backoff
@@ -123,6 +125,7 @@ export class Tunnel {
         event: (event) => this.#event(event),
       },
     })
+    this.#look = new HealthLook({ core: this.core, clock, timers: backgroundTimers })
   }
 
   /** Begins at once, and without waiting for anything: `onEvent` tells when it is up. */
@@ -176,6 +179,11 @@ export class Tunnel {
     return this.#record
   }
 
+  /** Somebody is about to be shown `core.health`: see `HealthLook`. */
+  look(): Promise<void> {
+    return this.#look.look()
+  }
+
   /** The broker says that the configuration has changed. */
   refresh(): void {
     void this.#refreshConfig()
@@ -192,6 +200,7 @@ export class Tunnel {
     this.#refresh?.clear()
     this.#resolve?.clear()
     this.#network?.close()
+    this.#look.close()
     this.core.stop()
     this.#driver.close()
     await this.#care?.close()

@@ -48,7 +48,7 @@ async function runLocked(flags: RunFlags, folder: StateFolder, config: DeviceCon
   const identity = await identityOf(flags, folder, ports, say)
   const agent = await DeviceAgent.start({ ...ports, timers: systemTimers, identity, config, onEvent: say })
   const socket = new AgentSocketServer(async (request) => {
-    if (request.op === 'status') return agent.status()
+    if (request.op === 'status') return agent.look()
     if (request.op === 'report') return agent.report(request.readings).then(() => ({}))
     if (request.op === 'fleet-pin')
       return agent.pinFleetKey(parseFleetKey(String(request.key)), request.replace === true).then(() => ({}))

@@ -13,7 +13,7 @@ import { checkName } from '#shared/enrolment/name.ts'
 import { AditError, toAditError } from '#shared/errors.ts'
 import { readIfPresent, writeDurably } from '#shared/platform/files.ts'
 import type { Timer, Timers } from '#shared/platform/timers.ts'
-import { type Clock, elapsed, milliseconds, seconds } from '#shared/time/instant.ts'
+import { type Clock, elapsed, type Instant, milliseconds, seconds } from '#shared/time/instant.ts'
 import { carrierOf, endpointText } from '#shared/wire/endpoint.ts'
 
 /** How long a tunnel may take to come up before a command gives up on it. */
@@ -128,19 +128,29 @@ export class BrokerTunnel implements OperatorTunnel {
     )
   }
 
-  status(): object {
-    const { core, outer } = this.#options.tunnel
-    const { association } = core
+  async status(): Promise<object> {
+    const { tunnel, clock } = this.#options
+    await tunnel.look()
+    const { core, outer } = tunnel
+    const { association, health } = core
+    const age = (at: Instant | undefined): number | null =>
+      at === undefined ? null : Math.round(elapsed(at, clock.now()) / 1000)
     const endpoint = association?.endpoint
-    const heard = association?.lastAuthentic
     return {
       state: core.state,
       pid: process.pid,
       endpoint: endpoint === undefined ? null : (outer?.describe(endpoint) ?? endpointText(endpoint)),
       carrier: endpoint === undefined ? null : (carrierOf(endpoint) ?? 'udp'),
+      suite: association?.suite ?? null,
+      health: {
+        state: health.state,
+        sinceSeconds: age(health.since),
+        evidence: health.evidence,
+        evidenceAgeSeconds: age(health.evidenceAt),
+      },
       findings: outer?.findings ?? [],
-      sinceSeconds: Math.round(elapsed(core.since, this.#options.clock.now()) / 1000),
-      evidenceAgeSeconds: heard === undefined ? null : Math.round(elapsed(heard, this.#options.clock.now()) / 1000),
+      sinceSeconds: age(core.since),
+      evidenceAgeSeconds: age(association?.lastAuthentic),
       addresses: this.#options.tunnel.config?.inner.addresses ?? [],
       devices: this.#options.direct.statuses(),
     }

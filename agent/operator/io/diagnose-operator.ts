@@ -20,7 +20,8 @@ export async function diagnoseOperator(folder: string, tunnel: TunnelClient, bro
 async function tunnelFact(tunnel: TunnelClient): Promise<AgentFact | undefined> {
   const status = await tunnel.requestIfRunning({ op: 'status' }).catch(() => undefined)
   if (status === undefined) return undefined
-  const { state, endpoint, sinceSeconds, carrier, suite } = status
+  const { state, endpoint, sinceSeconds, carrier, suite, evidenceAgeSeconds } = status
+  const health = status.health as { state?: unknown } | undefined
   return {
     kind: 'running',
     tunnel: String(state),
@@ -28,5 +29,7 @@ async function tunnelFact(tunnel: TunnelClient): Promise<AgentFact | undefined> 
     suite: suite === 'esp' ? 'esp' : 'noise',
     ...(typeof endpoint === 'string' && { endpoint }),
     ...(typeof carrier === 'string' && { carrier }),
+    ...(typeof health?.state === 'string' && { health: health.state }),
+    ...(typeof evidenceAgeSeconds === 'number' && { evidenceAgeSeconds }),
   }
 }

@@ -17,7 +17,7 @@ export interface OperatorTunnel {
   open(device: string, port: number, path?: PathWish): Promise<{ stream: Duplex; device: object }>
   /** What the broker knows of the device; its pinned host keys are in `known_hosts` when this resolves. Throws AditError. */
   device(name: string, path?: PathWish): Promise<object>
-  status(): object
+  status(): Promise<object>
 }
 
 interface TunnelServerOptions {
@@ -99,7 +99,7 @@ export class TunnelServer {
       case 'device':
         return this.#finish(socket, { ok: true, device: await tunnel.device(request.device, request.path) })
       case 'status':
-        return this.#finish(socket, { ok: true, users: this.#users - 1, ...tunnel.status() })
+        return this.#finish(socket, { ok: true, users: this.#users - 1, ...(await tunnel.status()) })
       case 'hold':
         socket.write(encodeLine({ ok: true }))
         socket.on('end', () => socket.end())

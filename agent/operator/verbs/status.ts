@@ -40,6 +40,7 @@ export async function status(context: OperatorContext, device?: string): Promise
           ? 'none runs; it starts with the first command that needs it'
           : `${tunnel.state}${tunnel.endpoint ? `, broker at ${tunnel.endpoint}` : ''}`,
       ],
+      ...(healthText(tunnel) ?? []),
       ...waysOf(tunnel).map((way) => [way.name, wayText(way)]),
     ]),
   )
@@ -65,6 +66,14 @@ async function deviceStatus(context: OperatorContext, name: string): Promise<voi
     ]),
   ]
   await context.write(table(rows))
+}
+
+/** What the way to the broker is good for, by probes. */
+function healthText(tunnel: Record<string, unknown> | undefined): string[][] | undefined {
+  const health = tunnel?.health as { state: string; evidence: string; evidenceAgeSeconds: number | null } | undefined
+  if (health === undefined || tunnel?.state !== 'up') return undefined
+  const age = health.evidenceAgeSeconds === null ? '' : `, ${span(health.evidenceAgeSeconds)} ago`
+  return [['path', `${health.state} by ${tunnel.carrier}: ${health.evidence}${age}`]]
 }
 
 const waysOf = (tunnel: Record<string, unknown> | undefined): readonly DirectStatus[] =>

@@ -58,7 +58,7 @@ const tunnel: OperatorTunnel = {
     return { stream: shout(), device: { name: device } }
   },
   device: async (name) => ({ name, state: 'up' }),
-  status: () => ({ state: 'up' }),
+  status: async () => ({ state: 'up' }),
 }
 
 async function started(
