@@ -15,7 +15,7 @@ export interface TunnelClientOptions {
   patienceMs?: number
 }
 
-const defaultPatienceMs = 15_000
+const defaultPatienceMs = 30_000
 /** Between two looks while another command starts the process, ms: jittered, so that twenty commands do not look as one. */
 const lookMs = 20
 /** A process may leave between our connect and our request: then the next one is asked. */
