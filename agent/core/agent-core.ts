@@ -70,6 +70,7 @@ export class AgentCore {
       association: () => this.#association,
       probe: (beside) => this.#probe(beside),
       answered: (roundTrip) => this.#care.answered('a question was answered', roundTrip, clock.now()),
+      roundTrip: () => this.#care.roundTrip,
       silent: () => this.#tie.silent(clock.now()),
     })
     const care: PathCarePorts = {

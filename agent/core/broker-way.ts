@@ -24,6 +24,8 @@ export interface BrokerWayPorts {
   probe(beside?: Endpoint): void
   /** A question was answered on the way in use. */
   answered(roundTrip: Duration | undefined): void
+  /** What the way in use was measured to take; 0: nothing is known. */
+  roundTrip(): Duration
   /** Nobody answers questions there: the way may not be what it was. */
   silent(): void
 }
@@ -234,6 +236,7 @@ export class BrokerWay {
     if (this.#inUse === undefined) return
     this.#return.expire(now)
     this.#climb(now)
+    this.#keepalive.handle({ kind: 'round-trip', roundTrip: this.#ports.roundTrip() }, now)
     this.#keepalive.handle({ kind: 'time' }, now)
     this.#keepMapping(now)
   }

@@ -29,7 +29,7 @@ export const questionLength = { v4: 32, v6: 44 } as const
 const AGING = milliseconds(2_500)
 /** On demand the mapping is held for so long after the last traffic. */
 const AWAKE_FOR = seconds(60)
-/** How long an answer may take before the question counts as unanswered. */
+/** How long an answer may take before the question counts as unanswered, at least; three round trips where they are longer. */
 const ANSWER_WITHIN: Duration = seconds(2)
 /** Questions in a row without answer that force a handshake. */
 const SILENCES = 2
@@ -51,6 +51,8 @@ export type KeepaliveInput =
   | { kind: 'learned'; interval: Duration | undefined }
   /** `poll`: let the mapping go while nothing is said, and ask so often whether somebody wants us; undefined: hold it. */
   | { kind: 'sleep'; poll: Duration | undefined }
+  /** What the path was measured to take. */
+  | { kind: 'round-trip'; roundTrip: Duration }
   /** Somebody talks through the tunnel: it stays awake for a minute. */
   | { kind: 'traffic' }
   /** Something else went out on the same path: it has held the mapping. */
@@ -74,7 +76,7 @@ export const questionEvery = (learned: Duration | undefined): number =>
 
 interface Question {
   readonly transactionId: Uint8Array
-  readonly answerBy: Instant
+  readonly askedAt: Instant
 }
 
 /**
@@ -106,6 +108,7 @@ export class NatKeepalive implements Machine<KeepaliveInput, KeepaliveOutput> {
   /** A question has been answered since the interval was learned: what moves now has been lost within it, and not before it. */
   #isOnTrial = false
   #question: Question | undefined
+  #patience: Duration = ANSWER_WITHIN
   #silences = 0
   #reflexive: StunAddress | undefined
   #answeredAt: Instant | undefined
@@ -160,6 +163,9 @@ export class NatKeepalive implements Machine<KeepaliveInput, KeepaliveOutput> {
         this.#poll = input.poll
         this.#rearm(now)
         break
+      case 'round-trip':
+        this.#patience = milliseconds(Math.max(ANSWER_WITHIN, 3 * input.roundTrip))
+        break
       case 'traffic':
         this.#awakeUntil = after(now, AWAKE_FOR)
         if (this.#nextAt !== undefined) this.#arm(now)
@@ -180,14 +186,14 @@ export class NatKeepalive implements Machine<KeepaliveInput, KeepaliveOutput> {
   }
 
   deadline(): Deadline | undefined {
-    const question = this.#question
-    if (question !== undefined && (this.#nextAt === undefined || question.answerBy <= this.#nextAt))
-      return { at: question.answerBy, why: 'the binding answer is late' }
+    const answerBy = this.#answerBy
+    if (answerBy !== undefined && (this.#nextAt === undefined || answerBy <= this.#nextAt))
+      return { at: answerBy, why: 'the binding answer is late' }
     return this.#nextAt === undefined ? undefined : { at: this.#nextAt, why: 'keepalive' }
   }
 
   #expire(now: Instant): void {
-    if (this.#question !== undefined && now >= this.#question.answerBy) this.#unanswered(now)
+    if (now >= (this.#answerBy ?? Infinity)) this.#unanswered(now)
     if (this.#nextAt === undefined || now < this.#nextAt) return
     if (this.#ageAt !== undefined && now >= this.#ageAt) {
       this.#ageAt = undefined
@@ -201,6 +207,10 @@ export class NatKeepalive implements Machine<KeepaliveInput, KeepaliveOutput> {
       this.#outputs.push({ kind: 'send', datagram: KEEPALIVE })
       this.#arm(now)
     }
+  }
+
+  get #answerBy(): Instant | undefined {
+    return this.#question && after(this.#question.askedAt, this.#patience)
   }
 
   #isAsleep(now: Instant): boolean {
@@ -255,7 +265,7 @@ export class NatKeepalive implements Machine<KeepaliveInput, KeepaliveOutput> {
 
   #ask(now: Instant): void {
     const transactionId = this.#suite.random(TRANSACTION_ID_LENGTH)
-    this.#question = { transactionId, answerBy: after(now, ANSWER_WITHIN) }
+    this.#question = { transactionId, askedAt: now }
     this.#sinceQuestion = 0
     const isV4 = this.#reflexive !== undefined && !this.#reflexive.address.includes(':')
     const length = isV4 ? questionLength.v4 : questionLength.v6

@@ -168,6 +168,17 @@ test('P-09 F-16 a round trip of 2 s makes one session and no flap in ten minutes
   }
 })
 
+test('P-09 idle over a round trip of 2 s, one handshake lasts an hour: its questions are answered', () => {
+  for (let seed = 1; seed <= 5; seed++) {
+    const { world, agent } = pair(seed)
+    world.delayMs = 1_000
+    assert.ok(world.run(10_000, () => agent.isUp))
+    world.run(3_600_000)
+    assert.equal(agent.core.association?.counters.handshakes, 1)
+    assert.equal(agent.count('connecting'), 1)
+  }
+})
+
 test('F-17 at 5 % loss each way nothing is declared that is not so, for ten watched hours', (t) => {
   let verdicts = 0
   for (let seed = 1; seed <= 20; seed++) {

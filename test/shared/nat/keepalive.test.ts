@@ -71,6 +71,18 @@ test('two silences force a handshake: within 4 s of the question, not after one 
   assert.ok(why[0]!.at - questions[0]!.at <= 4_000)
 })
 
+test('an answer may take three round trips where those are longer than 2 s', () => {
+  const place = { port: 5, answers: true }
+  const { keepalive, run, of } = path(3, place)
+  run(100_000)
+  keepalive.handle({ kind: 'round-trip', roundTrip: milliseconds(2_100) }, instant(100_000))
+  place.answers = false
+  run(200_000)
+  const questions = of('send').filter(({ at, output }) => output.kind === 'send' && output.datagram.length > 1 && at > 100_000)
+  assert.equal(questions[1]!.at - questions[0]!.at, 6_300)
+  assert.equal(of('handshake-now')[0]!.at - questions[1]!.at, 6_300)
+})
+
 test('other traffic holds the mapping too; a learnt interval replaces the first one; stopped is silent', () => {
   const { keepalive, run, said } = path(4, { port: 5, answers: true })
   run(5_000)
