@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 STAMP := node_modules/.package-lock.json
-NODE_TEST := node --import tsx --test --test-reporter=spec --test-timeout=300000
+NODE_TEST := node --import tsx --test --test-reporter=spec --test-timeout=900000
 UNIT_TESTS = $$(find test -name '*.test.ts' -not -path 'test/interop/*' | sort)
 INTEROP_TESTS = $$(find test/interop -name '*.test.ts' | sort)
 
