@@ -150,7 +150,10 @@ export class DirectPeers {
   /** Of the other end with this name. */
   status(name: string): DirectStatus | undefined {
     for (const { peer, introducer } of this.#records.values())
-      if (peer.name === name) return directStatus(peer, introducer, this.#host, this.#options.places(), this.#now)
+      if (peer.name === name) {
+        const [ownPlaces, isStrict] = [this.#options.places(), this.#isStrictWith(peer)]
+        return directStatus(peer, introducer, this.#host, { ownPlaces, isStrict, now: this.#now })
+      }
     return undefined
   }
 

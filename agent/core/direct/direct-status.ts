@@ -11,6 +11,8 @@ export interface DirectStatus {
   /** `plain`: packets go through the hub without an association of their own. */
   readonly state: 'plain' | 'established'
   readonly path: WayStatus
+  /** Whether what is said now is sealed end to end: on the relay only where one of the two has pinned a fleet key. */
+  readonly endToEnd: boolean
   readonly sinceSeconds: number | null
   /** Why no better way is in use: a stable code and a sentence; null where there is no better one. */
   readonly why: { readonly code: string; readonly text: string } | null
@@ -28,14 +30,14 @@ export function directStatus(
   peer: DirectPeer,
   introducer: Introducer | undefined,
   { relayUp, reflexive }: { relayUp(): boolean; reflexive(): Endpoint | undefined },
-  ownPlaces: readonly Candidate[],
-  now: Instant,
+  { ownPlaces, isStrict, now }: { ownPlaces: readonly Candidate[]; isStrict: boolean; now: Instant },
 ): DirectStatus {
   const established = peer.isEstablished
   return {
     name: peer.name,
     state: established ? 'established' : 'plain',
     path: established ? wayStatus(peer.paths.used) : { kind: 'relay', endpoint: null, roundTripMs: null },
+    endToEnd: established && (isStrict || !isCarried(peer.paths.used.endpoint)),
     sinceSeconds: established && peer.usedSince !== undefined ? Math.round(elapsed(peer.usedSince, now) / 1000) : null,
     why: whyNotBetter(peer, introducer, { relayUp: relayUp(), seen: reflexive() !== undefined, ownPlaces }),
     ways: peer.paths.paths.map(wayStatus),

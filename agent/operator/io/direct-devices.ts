@@ -51,6 +51,8 @@ export class DirectDevices {
     } catch (error) {
       const { code, message } = toAditError(error)
       this.#refusals.set(device.name, message)
+      // What was believed before is not believed any more: nothing waits for an association that its device would refuse.
+      tunnel.core.direct.leave(device.name)
       log.info({ code, name: device.name }, message)
     }
   }

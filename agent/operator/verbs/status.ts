@@ -79,10 +79,10 @@ function healthText(tunnel: Record<string, unknown> | undefined): string[][] | u
 const waysOf = (tunnel: Record<string, unknown> | undefined): readonly DirectStatus[] =>
   Array.isArray(tunnel?.devices) ? (tunnel.devices as DirectStatus[]) : []
 
-const wayText = ({ state, path: { kind, endpoint, roundTripMs } }: DirectStatus): string =>
+const wayText = ({ endToEnd, path: { kind, endpoint, roundTripMs } }: DirectStatus): string =>
   [
     kind === 'relay' ? 'relay' : `direct, ${endpoint ?? ''} (${kind})`,
-    state === 'established' && kind !== 'relay' ? 'end to end' : 'the broker carries it',
+    endToEnd ? 'end to end' : 'the broker carries it',
     ...(roundTripMs === null ? [] : [`${roundTripMs} ms`]),
   ].join(', ')
 

@@ -137,7 +137,8 @@ export class FilteringBroker extends RelayBroker {
     if (this.diverts && this.endpoint.association(this.owners.get(deviceInner)!)?.endpoint?.address === from.address) {
       const out = new Uint8Array(datagram.length)
       const length = this.endpoint.open(datagram, from, out, this.world.now())
-      return length > 0 ? this.diverts(out.subarray(0, length)) : undefined
+      if (length > 0) this.diverts(out.subarray(0, length))
+      return
     }
     this.plane.receive(datagram, from, this.world.now())
   }
