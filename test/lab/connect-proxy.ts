@@ -9,7 +9,7 @@ export class ConnectProxy {
   refused = 0
   readonly #server: Server
   readonly #open = new Set<Socket>()
-  readonly #credentials: string | undefined
+  #credentials: string | undefined
 
   private constructor(credentials: string | undefined) {
     this.#credentials = credentials
@@ -30,6 +30,11 @@ export class ConnectProxy {
 
   get port(): number {
     return (this.#server.address() as AddressInfo).port
+  }
+
+  /** Asks for another `USER:PASSWORD` from now on. */
+  ask(credentials: string): void {
+    this.#credentials = credentials
   }
 
   /** Connections under way, both sides counted. */

@@ -73,7 +73,7 @@ test('F-13 A-88 through a CONNECT proxy with a password: enrolment, tunnel and o
   assert.ok(!said.includes('s3cret'), 'the password is in no log and no status')
 })
 
-test('A-88 a proxy that refuses the password is reported, and heals when it takes it', async (t) => {
+test('A-88 a proxy that refuses the password is reported; when it takes it, the tunnel comes up by itself', async (t) => {
   const fleet = await Fleet.start(t, { config: blocked })
   const device = await fleet.device('pi')
   await device.stop()
@@ -86,6 +86,11 @@ test('A-88 a proxy that refuses the password is reported, and heals when it take
     (await device.status<Status>()).findings.map((finding) => finding.code),
     ['proxy-auth'],
   )
+  proxy.ask('field:s3cret-canary')
+  await program.event(({ event }) => event === 'up', 120_000)
+  const { tunnel } = await device.status<Status>()
+  assert.deepEqual([tunnel.state, tunnel.carrier], ['up', 'websocket'])
+  assert.ok(!`${saidBy(device)}${JSON.stringify(await device.status())}`.includes('s3cret'))
 })
 
 /** A TCP service that says so many random bytes and ends. */
