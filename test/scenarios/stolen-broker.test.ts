@@ -80,8 +80,8 @@ const refusals = ({ refusedConnections, refusedPackets }: FleetState['fleet']): 
 const holdsGrants = (device: Device, grants: number) => async () => (await stateOf(device)).grants === grants
 
 /** What a command says through the device's ssh; throws where the connection ends before. */
-async function sshSays(operator: Operator, privateKey: string): Promise<string> {
-  return throughForward(operator, 22, async (port) => {
+async function sshSays(operator: Operator, privateKey: string, path: 'auto' | 'relay' = 'auto'): Promise<string> {
+  return throughForward(operator, [22, path], async (port) => {
     const client = new ssh2.Client()
     try {
       const ready = once(client, 'ready')
@@ -106,7 +106,7 @@ async function sshSays(operator: Operator, privateKey: string): Promise<string> 
 
 /** Whether bytes come back from a port of the pump; false where the connection ends instead. */
 async function echoes(operator: Operator, devicePort: number): Promise<boolean> {
-  return throughForward(operator, devicePort, async (port) => {
+  return throughForward(operator, [devicePort], async (port) => {
     const stream = connect(port, '127.0.0.1')
     stream.write('alive')
     const ended = new Promise<boolean>((resolve) => {
@@ -118,8 +118,13 @@ async function echoes(operator: Operator, devicePort: number): Promise<boolean> 
   })
 }
 
-async function throughForward<Result>(operator: Operator, port: number, use: (port: number) => Promise<Result>): Promise<Result> {
-  const forward = Program.start('adit', ['forward', 'pump', '-L', `0:${port}`, '--json'], { env: operator.env })
+async function throughForward<Result>(
+  operator: Operator,
+  [port, path = 'auto']: [port: number, path?: 'auto' | 'relay'],
+  use: (port: number) => Promise<Result>,
+): Promise<Result> {
+  const words = ['forward', 'pump', '-L', `0:${port}`, '--path', path, '--json']
+  const forward = Program.start('adit', words, { env: operator.env })
   try {
     const { listen: where } = await forward.event(({ event }) => event === 'listening', patienceMs)
     return await use(Number(String(where).split(':').at(-1)))
@@ -157,6 +162,7 @@ test('DESIGN D6 a fleet key opens what it has signed, and within a second what i
   await signAll(ada)
   await until('the grant is at the device', holdsGrants(pump, 1))
   assert.equal(await sshSays(ann, privateKey), 'pump')
+  assert.equal(await sshSays(ann, privateKey, 'relay'), 'pump', 'through the broker, inside the association')
   assert.match(await ada.must(['fleet', 'show', '--json']), new RegExp(key.replaceAll('+', '\\+')))
 
   await fleet.admin('grant', 'add', '--operator', 'ann', '--device', 'pump', '--port', '2323')
