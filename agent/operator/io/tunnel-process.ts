@@ -65,9 +65,10 @@ async function serve(stateFolder: string): Promise<void> {
     provenAddresses: () => operator.provenAddresses,
     speaks: operator.record.suite ?? 'noise',
     ike: () => operator.ike(),
-    direct: (local) => {
+    portMapping: true,
+    direct: (local, mapped) => {
       const time = (): WallTime => floors.time.now()
-      const options = directOptions('operator', { trust: fleet.trust, time, local, log })
+      const options = directOptions('operator', { trust: fleet.trust, time, local, mapped, log })
       return {
         ...options,
         event: (event) => {
