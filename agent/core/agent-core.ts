@@ -103,6 +103,7 @@ export class AgentCore {
         netstack: this.netstack,
         send: (datagram, to) => ports.send(datagram, to),
         relay: (packet) => this.#send(packet),
+        isBroker: (address) => this.#config?.broker.inner.includes(address) ?? false,
         relayUp: () => this.state === 'up',
         relayMtu: () => this.#care.size.innerMtu,
         reflexive: () => this.reflexive,

@@ -6,6 +6,7 @@ import { type FlowEnding, type FlowPolicy, forever, refused } from '#shared/data
 import { type InnerPacket, PacketKind, Protocol } from '#shared/dataplane/inner-packet.ts'
 import { after, type Clock, type Instant, milliseconds } from '#shared/time/instant.ts'
 import { formatAddress } from '#shared/wire/ip-address.ts'
+import { WITHDRAWAL_PORT } from '#shared/wire/withdrawal-notice.ts'
 
 export interface GatewayPolicyOptions {
   registry: Pick<Registry, 'directory' | 'policy'>
@@ -37,7 +38,7 @@ type Asked = number | 'echo' | 'meeting'
  *   device                      broker              MQTT, echo
  *   host behind device          broker              echo
  *   operator                    broker              echo
- *   broker                      anyone              echo (the probe of `adit why`)
+ *   broker                      anyone              echo (the probe of `adit why`), and UDP 4502: who is let in no longer
  *   anyone                      operator            nothing
  *   device, host behind device  device              nothing
  */
@@ -51,7 +52,10 @@ export class GatewayPolicy implements FlowPolicy {
   permit(packet: InnerPacket, from: FlowEnd, to: FlowEnd, now: Instant): Instant {
     const asked = askedBy(packet.kind, packet.destinationPort)
     if (asked === undefined) return refused
-    if (from === undefined) return asked === 'echo' ? forever : refused
+    if (from === undefined) {
+      const tells = packet.kind === PacketKind.Udp && asked === WITHDRAWAL_PORT
+      return asked === 'echo' || tells ? forever : refused
+    }
     const { bytes, width, sourceAt, destinationAt } = packet
     const wall = this.#options.clock.wall()
     const source = this.#end(from, bytes.subarray(sourceAt, sourceAt + width), wall)

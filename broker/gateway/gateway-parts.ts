@@ -12,6 +12,7 @@ import { StreamDoor, type StreamLimits } from '#broker/gateway/stream-door.ts'
 import { StunResponder } from '#broker/gateway/stun-responder.ts'
 import { StunSockets, sharesPort } from '#broker/gateway/stun-sockets.ts'
 import { TakenTimestamps } from '#broker/gateway/taken-timestamps.ts'
+import { Withdrawals } from '#broker/gateway/withdrawals.ts'
 import type { Principal } from '#broker/registry/principal.ts'
 import type { Registry } from '#broker/registry/registry.ts'
 import { MqttServer } from '#broker/telemetry/mqtt-server.ts'
@@ -95,6 +96,7 @@ export interface GatewayParts {
   presence: PresenceTable
   evidence: EndpointEvidence
   writer: PresenceWriter
+  withdrawals: Withdrawals
   journal: FlowJournal
   stun: StunResponder
   stunSockets: StunSockets
@@ -206,6 +208,7 @@ export async function assembleGateway(
     presence,
     evidence,
     writer,
+    withdrawals: new Withdrawals({ peers, directory, netstack, timers }),
     journal,
     stun,
     stunSockets,

@@ -258,14 +258,17 @@ export class Gateway implements GatewayView {
     this.#parts.courier?.changed(change)
     if (change.kind === 'grants') this.#dropForbiddenFlows()
     if (!('principal' in change)) return
-    const { peers, mqtt, presence, engine, ipsec } = this.#parts
+    const { peers, mqtt, presence, engine, ipsec, withdrawals } = this.#parts
     const { principal } = change
     const association = peers.of(principal.id)
     if (association && ipsec?.isRevoked(association)) peers.drop(principal.id)
     if (principal.ipsec) ipsec?.reload()
     if (principal.subnets.length > 0) ipsec?.renegotiate()
     if (peers.refresh(principal) !== 'kept') mqtt.cut(principal.id)
-    if (change.kind === 'revoked') presence.forget(principal.id)
+    if (change.kind === 'revoked') {
+      presence.forget(principal.id)
+      withdrawals.tell(principal)
+    }
     // Tags and groups decide what grants mean.
     if (change.kind === 'changed') {
       this.#dropForbiddenFlows()

@@ -27,6 +27,7 @@ import { classify, type DatagramKind } from '#shared/wire/demux.ts'
 import { carriedBy, copyEndpoint, type Endpoint, isCarried } from '#shared/wire/endpoint.ts'
 import { formatAddress } from '#shared/wire/ip-address.ts'
 import { PACKET_TOO_BIG_LIMIT, writePacketTooBig } from '#shared/wire/packet-too-big.ts'
+import { WITHDRAWAL_LENGTH, WITHDRAWAL_PORT } from '#shared/wire/withdrawal-notice.ts'
 import { borrowScratch, returnScratch } from '../scratch.ts'
 import { type OpenPorts, portsBetween } from './direct-access.ts'
 import { DirectFilter } from './direct-filter.ts'
@@ -75,6 +76,8 @@ export interface DirectHost {
   send(datagram: Uint8Array, to: Endpoint): void
   /** An inner packet through the hub. */
   relay(packet: Uint8Array): void
+  /** Whether an inner address is the broker's own. */
+  isBroker(address: string): boolean
   /** Whether the hub carries, and the longest inner packet that it carries whole. */
   relayUp(): boolean
   relayMtu(): number
@@ -136,6 +139,7 @@ export class DirectPeers {
     this.#endpoint = hubEndpoint instanceof WireguardEndpoint ? hubEndpoint : this.#makeEndpoint()
     this.hasOwnEndpoint = this.#endpoint !== hubEndpoint
     host.netstack.bindUdp({ port: OVERLAY_PORT }, (payload, { address }) => this.#overlay(payload, address))
+    host.netstack.bindUdp({ port: WITHDRAWAL_PORT }, (payload, { address }) => this.#withdrawn(payload, address))
     if (options.role === 'device') this.#reception = new Reception(host.tunnelKey.publicKey, options.judge)
   }
 
@@ -271,6 +275,12 @@ export class DirectPeers {
   }
 
   /** A datagram of the overlay: the payload of inner UDP to port 4501 that came through the hub. */
+  /** The broker may always close. */
+  #withdrawn(payload: Uint8Array, fromAddress: string): void {
+    if (payload.length === WITHDRAWAL_LENGTH && this.#host.isBroker(fromAddress)) this.#remove(toHex(payload), 'withdrawn')
+    else this.counters.count(DropReason.UnknownKind)
+  }
+
   #overlay(payload: Uint8Array, fromAddress: string): void {
     const now = this.#now
     const peer = this.#peerOf(fromAddress)
