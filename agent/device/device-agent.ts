@@ -152,6 +152,7 @@ export class DeviceAgent {
     void agent.#hostKeys.ask()
     void agent.#store.open().then(() => agent.#reportVitals())
     agent.#renewal.start()
+    agent.#doctor.start()
     return agent
   }
 

@@ -45,6 +45,9 @@ export class SelfDiagnosis {
 
   constructor(options: SelfDiagnosisOptions) {
     this.#options = options
+  }
+
+  start(): void {
     this.#lookAfter(FIRST_LOOK)
   }
 

@@ -50,6 +50,13 @@ async function serve(stateFolder: string): Promise<void> {
     log,
   })
   fleet.configure(operator.record.config)
+  const known = await KnownDevices.open(`${stateFolder}/known-devices.json`, log)
+  // The tunnel may be up before those who hear of it are made.
+  let direct: DirectDevices | undefined
+  let face: BrokerTunnel | undefined
+  // A laptop that is used keeps its certificate young, as a device does.
+  const onRenewed = (): void => tunnel.renewed()
+  const renewal = new Renewal({ suite: nativeSuite, timers: backgroundTimers, log, identity: operator, onRenewed })
   const tunnel: Tunnel = await Tunnel.open({
     suite: nativeSuite,
     clock: systemClock,
@@ -73,21 +80,20 @@ async function serve(stateFolder: string): Promise<void> {
         ...options,
         event: (event) => {
           options.event?.(event)
-          direct.event(event)
+          direct?.event(event)
         },
       }
     },
     onEvent: (event) => {
       log.info(event, 'tunnel')
       if (event.kind !== 'up') return
-      face.cameUp()
+      face?.cameUp()
       renewal.hint()
     },
   })
-  const known = await KnownDevices.open(`${stateFolder}/known-devices.json`, log)
   const { publicKey: tunnelKey } = keys.tunnel
-  const direct = new DirectDevices({ tunnel, trust: fleet.trust, tunnelKey, known, timers: systemTimers, log })
-  const face = new BrokerTunnel({
+  direct = new DirectDevices({ tunnel, trust: fleet.trust, tunnelKey, known, timers: systemTimers, log })
+  face = new BrokerTunnel({
     tunnel,
     fleet,
     direct,
@@ -96,9 +102,6 @@ async function serve(stateFolder: string): Promise<void> {
     clock: systemClock,
     knownHosts: `${stateFolder}/known_hosts`,
   })
-  // A laptop that is used keeps its certificate young, as a device does.
-  const onRenewed = (): void => tunnel.renewed()
-  const renewal = new Renewal({ suite: nativeSuite, timers: backgroundTimers, log, identity: operator, onRenewed })
   const leave = async (): Promise<void> => {
     renewal.stop()
     await server.close()
