@@ -13,6 +13,9 @@ const STARTS = 3
 /** A monitor that has lived so long counts as sound. */
 const SOUND_AFTER: Duration = minutes(1)
 
+/** The monitor ends with its standard input: it outlives no agent, not even one that was killed. */
+const boundMonitor = 'exec 3<&0; ip monitor link address route & p=$!; { read -r _ <&3; kill "$p"; } >/dev/null 2>&1 & wait "$p"'
+
 export interface NetworkWatchOptions {
   readonly timers: Timers
   /** Addresses, links or routes of this machine have changed, and have been still for a moment since. */
@@ -39,7 +42,7 @@ export class NetworkWatch {
   #closed = false
 
   constructor(options: NetworkWatchOptions) {
-    const { monitor = process.platform === 'linux' ? (['ip', 'monitor', 'link', 'address', 'route'] as const) : null } = options
+    const { monitor = process.platform === 'linux' ? (['sh', '-c', boundMonitor] as const) : null } = options
     this.#options = options
     this.#monitor = monitor
     this.#seen = this.#look()
@@ -49,6 +52,7 @@ export class NetworkWatch {
   close(): void {
     this.#closed = true
     for (const timer of [this.#timer, this.#settling, this.#sound]) timer?.clear()
+    this.#child?.stdin?.destroy()
     this.#child?.kill()
   }
 
@@ -60,10 +64,11 @@ export class NetworkWatch {
     }
     this.#starts++
     const [program, ...args] = this.#monitor
-    const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'ignore'] })
+    const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'ignore'] })
     this.#child = child
     child.unref()
-    ;(child.stdout as typeof child.stdout & { unref?(): void }).unref?.()
+    for (const stream of [child.stdin, child.stdout]) (stream as typeof stream & { unref?(): void }).unref?.()
+    child.stdin.on('error', () => {})
     child.stdout.setEncoding('utf8').on('data', (text: string) => this.#told(text))
     this.#sound = this.#options.timers.setTimer(SOUND_AFTER, () => {
       this.#starts = 0
@@ -75,6 +80,7 @@ export class NetworkWatch {
   #ended(child: ChildProcess): void {
     if (this.#child !== child || this.#closed) return
     this.#child = undefined
+    child.stdin?.destroy()
     this.#sound?.clear()
     // What has happened meanwhile nobody has told.
     if (this.#look() !== this.#seen) this.#settle()

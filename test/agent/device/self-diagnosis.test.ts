@@ -51,6 +51,7 @@ function scene() {
       state.told.push(verdict)
     },
   })
+  doctor.start()
   return { timers, state, doctor }
 }
 
