@@ -113,6 +113,8 @@ test('source address sticky, and let go: a new local address is used when the ol
 test('reply from the address that was addressed: each of the broker’s addresses answers as itself', async () => {
   const { meeting, pi } = open()
   for (const address of ['198.51.100.3', '198.51.100.2', '2001:db8:2:1::2']) {
+    // An answer that is still under way from the former address would be followed there.
+    meeting.run(5_000)
     pi.core.endpoint.setEndpoint(pi.core.association!, { address, port: 4_500 }, meeting.world.now())
     assert.equal(await echoes(meeting, pi.core.netstack, hub, 2), 2)
     assert.equal(pi.core.association?.endpoint?.address, address)
