@@ -184,7 +184,9 @@ test('a request made elsewhere: PEM or DER, from a file or standard input; no ke
   const piped = await cli.runWith(readFileSync(csr, 'utf8'), ...again, '--name', 'piped', '--csr', '-', '--out', cli.fresh())
   assert.equal(piped.status, 0, piped.err)
 
-  const forged = readFileSync(csr, 'utf8').replace(/[A-Za-z0-9+/](?=[A-Za-z0-9+/]{10}\n?=*\n-----END)/, (c) => (c === 'A' ? 'B' : 'A'))
+  const forged = readFileSync(csr, 'utf8').replace(/[A-Za-z0-9+/](?=[A-Za-z0-9+/]{10}\n?=*\n-----END)/, (c) =>
+    c === 'A' ? 'B' : 'A',
+  )
   openssl('req', '-new', '-newkey', 'rsa:1024', '-nodes', '-keyout', key, '-subj', '/CN=x', '-out', der)
   for (const [name, text] of [
     ['forged', forged],
