@@ -372,7 +372,9 @@ export class PathJudge {
   }
 
   #measure(roundTrip: Duration): void {
-    this.#roundTrip = this.#roundTrip === 0 ? roundTrip : milliseconds(this.#roundTrip + (roundTrip - this.#roundTrip) / 4)
+    // A path that has become slow is believed at once: a verdict that comes before its answers would tear a tunnel that works.
+    const slower = roundTrip > this.#roundTrip
+    this.#roundTrip = slower ? roundTrip : milliseconds(this.#roundTrip + (roundTrip - this.#roundTrip) / 4)
   }
 
   #say(state: PathState, evidence: string, now: Instant): void {
