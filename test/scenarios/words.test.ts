@@ -38,7 +38,7 @@ function hasShape(value: object, shape: Readonly<Record<string, string>>): void 
 
 test('adit-broker run --json says ready first, and adit-agent run --json says up', () => {
   const [ready] = fleet.broker.events
-  assert.deepEqual(Object.keys(ready!), ['event', 'listen', 'api'])
+  assert.deepEqual(Object.keys(ready!), ['event', 'listen', 'api', 'tcp'])
   assert.match(String(ready!.listen), /^127\.0\.0\.1:\d+$/)
   assert.match(String(ready!.api), /^https:\/\/127\.0\.0\.1:\d+$/)
   const up = device.program.events.find(({ event }) => event === 'up')!
