@@ -118,16 +118,7 @@ async function echoes(operator: Operator, devicePort: number): Promise<boolean> 
   })
 }
 
-/** The first connection after a device has come may be reset: it is made once more. What is refused is refused both times. */
 async function throughForward<Result>(
-  operator: Operator,
-  target: [port: number, path?: 'auto' | 'relay'],
-  use: (port: number) => Promise<Result>,
-): Promise<Result> {
-  return throughOneForward(operator, target, use).catch(() => throughOneForward(operator, target, use))
-}
-
-async function throughOneForward<Result>(
   operator: Operator,
   [port, path = 'auto']: [port: number, path?: 'auto' | 'relay'],
   use: (port: number) => Promise<Result>,

@@ -7,7 +7,7 @@ import type { Clock } from '#shared/time/instant.ts'
 import { readDisk } from './local-facts.ts'
 import { enrolledPatient } from './patient.ts'
 import { examineMachine } from './system-probes.ts'
-import { openTcp } from './tcp.ts'
+import { reachTcp } from './tcp.ts'
 
 interface Self {
   readonly suite: Suite
@@ -24,14 +24,7 @@ export async function examineSelf({ identity, agent, ...rest }: Self): Promise<S
 
 /** Services, disk and storage: no packet leaves this machine. */
 export async function examineSelfHere({ identity, services, agent }: Self): Promise<SelfDiagnosis> {
-  const reached = await Promise.all(services.map(async (service) => ({ ...service, reached: await reachedAt(service.target) })))
+  const reached = await Promise.all(services.map(async (service) => ({ ...service, reached: await reachTcp(service.target) })))
   const disk = await readDisk(identity.folder.path).catch(() => undefined)
   return summaryOf(diagnose({ services: reached, agent, ...(disk && { disk }) }))
-}
-
-async function reachedAt(target: ServiceFact['target']): Promise<ServiceFact['reached']> {
-  const opened = await openTcp(target)
-  if ('reached' in opened) return opened.reached
-  opened.socket.destroy()
-  return 'open'
 }

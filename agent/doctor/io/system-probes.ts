@@ -15,7 +15,7 @@ import { probeName } from './name-probe.ts'
 import { probeNat } from './nat-probe.ts'
 import { probePlainHttp } from './portal-probe.ts'
 import { probeProxy } from './proxy-probe.ts'
-import { openTcp } from './tcp.ts'
+import { reachTcp } from './tcp.ts'
 import { probeUdp } from './udp-probe.ts'
 
 /** Whom the real machine's examination is about, and what it may use. */
@@ -66,12 +66,7 @@ function probesOf(patient: Patient): Probes {
       socket?.destroy()
       return fact
     },
-    async service(target) {
-      const opened = await openTcp(target)
-      if ('reached' in opened) return opened.reached
-      opened.socket.destroy()
-      return 'open'
-    },
+    service: reachTcp,
     interfaces: readInterfaces,
     routes: readRoutes,
     clock: async () => ({ wall: patient.clock.wall(), floor }),

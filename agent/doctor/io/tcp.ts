@@ -25,6 +25,20 @@ export function openTcp({ address, port }: Endpoint): Promise<{ socket: Socket }
   })
 }
 
+/** For the other end to hang up too, ms. */
+const partingMs = 2_000
+
+/** Whether somebody answers there. What he says first is read: thrown away unread, it would be answered by a reset, which services log as a fault. */
+export async function reachTcp(endpoint: Endpoint): Promise<Reached> {
+  const opened = await openTcp(endpoint)
+  if ('reached' in opened) return opened.reached
+  const { socket } = opened
+  const timer = setTimeout(() => socket.destroy(), partingMs)
+  socket.once('close', () => clearTimeout(timer))
+  socket.resume().end()
+  return 'open'
+}
+
 /** What our own system says when it has no way there; a router's word about a host is as good as silence. */
 const noWay = new Set(['ENETUNREACH', 'EADDRNOTAVAIL', 'EAFNOSUPPORT', 'EINVAL'])
 
