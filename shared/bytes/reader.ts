@@ -2,16 +2,14 @@ import { WireError } from './wire-error.ts'
 
 /**
  * Reads one message from front to back, big-endian unless said otherwise. Every read past the end throws WireError `short`: a short
- * value is never returned. Views borrow the message's memory.
+ * value is never returned. Views borrow the message's memory. Byte by byte, for the reason that Writer gives.
  */
 export class Reader {
   readonly #bytes: Uint8Array
-  readonly #view: DataView
   #at = 0
 
   constructor(bytes: Uint8Array) {
     this.#bytes = bytes
-    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   }
 
   /** Offset of the next byte. */
@@ -25,32 +23,39 @@ export class Reader {
   }
 
   u8(): number {
-    return this.#view.getUint8(this.#take(1))
+    return this.#bytes[this.#take(1)]!
   }
 
   u16(): number {
-    return this.#view.getUint16(this.#take(2))
+    const at = this.#take(2)
+    return (this.#bytes[at]! << 8) | this.#bytes[at + 1]!
   }
 
   u24(): number {
     const at = this.#take(3)
-    return this.#view.getUint16(at) * 0x100 + this.#view.getUint8(at + 2)
+    return (this.#bytes[at]! << 16) | (this.#bytes[at + 1]! << 8) | this.#bytes[at + 2]!
   }
 
   u32(): number {
-    return this.#view.getUint32(this.#take(4))
+    const at = this.#take(4)
+    const bytes = this.#bytes
+    return ((bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!) >>> 0
   }
 
   u64(): bigint {
-    return this.#view.getBigUint64(this.#take(8))
+    this.#need(8)
+    return (BigInt(this.u32()) << 32n) | BigInt(this.u32())
   }
 
   u32le(): number {
-    return this.#view.getUint32(this.#take(4), true)
+    const at = this.#take(4)
+    const bytes = this.#bytes
+    return ((bytes[at + 3]! << 24) | (bytes[at + 2]! << 16) | (bytes[at + 1]! << 8) | bytes[at]!) >>> 0
   }
 
   u64le(): bigint {
-    return this.#view.getBigUint64(this.#take(8), true)
+    this.#need(8)
+    return BigInt(this.u32le()) | (BigInt(this.u32le()) << 32n)
   }
 
   /** A view of the next `length` bytes, borrowed. */
@@ -78,9 +83,13 @@ export class Reader {
     if (this.left > 0) throw new WireError('trailing', `${this.left} bytes after the end of the message`)
   }
 
-  #take(length: number): number {
+  #need(length: number): void {
     if (!(length >= 0) || length > this.left)
       throw new WireError('short', `${length} bytes wanted at offset ${this.#at}, ${this.left} left`)
+  }
+
+  #take(length: number): number {
+    this.#need(length)
     const at = this.#at
     this.#at += length
     return at

@@ -1,10 +1,10 @@
 /**
- * The one port through which cryptography comes (DESIGN D10). Providers: `native` (node:crypto), `noble`; both pass the same
+ * The one port through which cryptography comes (DESIGN D10). Providers: `native` (node:crypto), `noble`; all pass the same
  * vectors. Buffers are borrowed for the call only; results are fresh. Sizes in bytes. A CryptoError means that the input is
  * unusable (wrong size, low-order point, off-curve); a failed authentication is a return value, never an exception.
  */
 export interface Suite {
-  readonly name: 'native' | 'noble'
+  readonly name: 'native' | 'noble' | 'openssl-ffi'
 
   /** `length` random bytes. Providers alone may draw randomness. */
   random(length: number): Uint8Array
@@ -138,6 +138,10 @@ export interface AeadAlgorithm {
   readonly tagLength: 16
   /** A key made ready once, used for many packets. */
   key(key: Uint8Array): Aead
+  /** `Aead.seal` with a key for this message alone: nothing is kept for it. */
+  sealOnce(key: Uint8Array, nonce: Uint8Array, aad: Uint8Array | undefined, input: Uint8Array, out: Uint8Array): number
+  /** `Aead.open` likewise. */
+  openOnce(key: Uint8Array, nonce: Uint8Array, aad: Uint8Array | undefined, input: Uint8Array, out: Uint8Array): number
 }
 
 /** One AEAD key. The caller owns `out`; `out` may be the same memory as `input` only if both start at the same byte. */

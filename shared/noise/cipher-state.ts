@@ -1,4 +1,3 @@
-import type { Aead } from '#shared/crypto/suite.ts'
 import type { CryptoFunctions } from './crypto-functions.ts'
 import { NoiseError } from './noise-error.ts'
 
@@ -15,15 +14,13 @@ const nonceView = new DataView(nonce.buffer)
 
 /**
  * CipherState (§5.1): a key `k`, empty at first, and a nonce `n` of 64 bits, held as a bigint because a JavaScript number is exact only
- * to 2^53.
+ * to 2^53. Most keys of a handshake see one message, so that none is made ready: keys for traffic go to a data lane.
  */
 export class CipherState {
   readonly #functions: CryptoFunctions
   /** Own copy; undefined is the specification's empty k. */
   #k: Uint8Array | undefined
   #n = 0n
-  /** Made from #k at its first use: a key that goes straight to the data lane never needs one here. */
-  #aead: Aead | undefined
 
   constructor(functions: CryptoFunctions, key?: Uint8Array) {
     this.#functions = functions
@@ -32,7 +29,6 @@ export class CipherState {
 
   /** Takes the first 32 bytes of `key`, which stays the caller's. */
   initializeKey(key: Uint8Array): void {
-    this.#aead = undefined
     this.#k = key.slice(0, keyLength)
     this.#n = 0n
   }
@@ -54,19 +50,24 @@ export class CipherState {
 
   /** Ciphertext and 16-byte tag, or a copy of the plaintext while k is empty. Throws NoiseError `exhausted`. */
   encryptWithAd(ad: Uint8Array, plaintext: Uint8Array): Uint8Array {
-    if (this.#k === undefined) return plaintext.slice()
+    const k = this.#k
+    if (k === undefined) return plaintext.slice()
     const out = new Uint8Array(plaintext.length + tagLength)
-    this.#ready().seal(nonce, ad, plaintext, out)
+    this.#putNonce()
+    this.#functions.cipher.sealOnce(k, nonce, ad, plaintext, out)
     this.#n += 1n
     return out
   }
 
   /** Throws NoiseError `short`, `decrypt` (then n does not move) or `exhausted`. */
   decryptWithAd(ad: Uint8Array, ciphertext: Uint8Array): Uint8Array {
-    if (this.#k === undefined) return ciphertext.slice()
+    const k = this.#k
+    if (k === undefined) return ciphertext.slice()
     if (ciphertext.length < tagLength) throw new NoiseError('short', 'no room for an authentication tag')
     const out = new Uint8Array(ciphertext.length - tagLength)
-    if (this.#ready().open(nonce, ad, ciphertext, out) < 0) throw new NoiseError('decrypt', 'authentication failed')
+    this.#putNonce()
+    if (this.#functions.cipher.openOnce(k, nonce, ad, ciphertext, out) < 0)
+      throw new NoiseError('decrypt', 'authentication failed')
     this.#n += 1n
     return out
   }
@@ -76,10 +77,7 @@ export class CipherState {
     if (this.#k === undefined) throw new NoiseError('turn', 'an empty key cannot be renewed')
     const out = new Uint8Array(keyLength + tagLength)
     this.#functions.nonce(maxNonce, nonceView)
-    this.#aead ??= this.#functions.cipher.key(this.#k)
-    this.#aead.seal(nonce, empty, new Uint8Array(keyLength), out)
-    this.#aead.wipe()
-    this.#aead = undefined
+    this.#functions.cipher.sealOnce(this.#k, nonce, empty, new Uint8Array(keyLength), out)
     this.#k.set(out.subarray(0, keyLength))
     out.fill(0)
   }
@@ -93,15 +91,11 @@ export class CipherState {
   /** Overwrites the key; the state is empty afterwards. */
   wipe(): void {
     this.#k?.fill(0)
-    this.#aead?.wipe()
     this.#k = undefined
-    this.#aead = undefined
   }
 
-  #ready(): Aead {
+  #putNonce(): void {
     if (this.#n === maxNonce) throw new NoiseError('exhausted', 'all 2^64-1 nonces of this key are spent')
     this.#functions.nonce(this.#n, nonceView)
-    this.#aead ??= this.#functions.cipher.key(this.#k as Uint8Array)
-    return this.#aead
   }
 }

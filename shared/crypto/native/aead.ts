@@ -1,4 +1,5 @@
 import crypto from 'node:crypto'
+import { oneMessage } from '../one-message.ts'
 import { type Aead, type AeadAlgorithm, CryptoError } from '../suite.ts'
 
 const tagLength = 16
@@ -11,16 +12,12 @@ export const aesGcm: AeadAlgorithm = algorithm('AES-GCM', { 16: 'aes-128-gcm', 2
 type CipherName = 'chacha20-poly1305' | 'aes-128-gcm' | 'aes-192-gcm' | 'aes-256-gcm'
 
 function algorithm(title: string, ciphers: Readonly<Record<number, CipherName>>): AeadAlgorithm {
-  return {
-    keyLengths: Object.keys(ciphers).map(Number),
-    nonceLength: 12,
-    tagLength,
-    key(key) {
-      const cipher = ciphers[key.length]
-      if (cipher === undefined) throw new CryptoError('length', `a key of ${title} cannot have ${key.length} bytes`)
-      return new NativeAead(cipher, new Uint8Array(key))
-    },
+  const ready = (key: Uint8Array): Aead => {
+    const cipher = ciphers[key.length]
+    if (cipher === undefined) throw new CryptoError('length', `a key of ${title} cannot have ${key.length} bytes`)
+    return new NativeAead(cipher, new Uint8Array(key))
   }
+  return { keyLengths: Object.keys(ciphers).map(Number), nonceLength: 12, tagLength, key: ready, ...oneMessage(ready) }
 }
 
 /**

@@ -1,226 +1,118 @@
 /**
  * BLAKE2s-256 (RFC 7693), plain and keyed, for the many short inputs of a WireGuard handshake: OpenSSL in Node offers no keyed form,
- * its one-shot hash costs a call into C++ each time, and noble's compression allocates. Written out over local variables, one
- * compression takes about 0.5 us.
+ * its one-shot hash costs a call into C++ each time, and noble's compression allocates. Here fifty nanoseconds
+ * count: a handshake is a hundred compressions.
  */
 import { CryptoError } from '../suite.ts'
+import { IV, plainCompression } from './blake2s-plain.ts'
+import { simdCompression } from './blake2s-simd.ts'
 
 /** Bytes. */
 const BLOCK = 64
 const FULL_LENGTH = 32
 
-/** RFC 7693 §2.6: the fractional parts of the square roots of the first eight primes. */
-const IV = Int32Array.of(0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19)
+/** What HMAC's key is mixed with (RFC 2104 §2), four bytes of it. */
+const INNER_PAD = 0x3636_3636
+const OUTER_PAD = 0x5c5c_5c5c
 
-/** RFC 7693 §2.7: the message schedule, ten rounds of sixteen. */
-// biome-ignore format: one round a line
-const S = Uint8Array.of(
-  0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15,
-  14, 10, 4, 8, 9, 15, 13, 6, 1, 12, 0, 2, 11, 7, 5, 3,
-  11, 8, 12, 0, 5, 2, 15, 13, 10, 14, 3, 6, 7, 1, 9, 4,
-  7, 9, 3, 1, 13, 12, 11, 14, 2, 6, 5, 10, 4, 0, 15, 8,
-  9, 0, 5, 7, 2, 4, 10, 15, 14, 1, 11, 12, 6, 8, 3, 13,
-  2, 12, 6, 10, 0, 11, 8, 3, 4, 13, 7, 5, 15, 14, 1, 9,
-  12, 5, 1, 15, 14, 13, 4, 10, 0, 7, 6, 3, 9, 2, 8, 11,
-  13, 11, 7, 14, 12, 1, 3, 9, 5, 0, 15, 4, 8, 6, 2, 10,
-  6, 15, 14, 9, 11, 3, 0, 8, 12, 2, 13, 7, 1, 4, 10, 5,
-  10, 2, 8, 4, 7, 6, 1, 5, 15, 11, 9, 14, 3, 12, 13, 0,
-)
+let { h, block, words, compress, digest, hmac } = plainCompression()
+/** Bytes of `block` that are the message's, and of the message before them. The rest of `block` is zero. */
+let filled = 0
+let total = 0
 
-/** Working state of the one hash that is under way: everything here is synchronous. */
-const h = new Int32Array(8)
-const m = new Int32Array(16)
-const block = new Uint8Array(BLOCK)
+/**
+ * From now on vectors are used, where this machine has them: for who answers thousands of handshakes. Making them ready costs some 20 ms and
+ * 2 to 5 MiB, which a device that shakes hands every two minutes does better without.
+ */
+export function compressOnVectors(): void {
+  const vectors = simdCompression()
+  if (vectors !== undefined) ({ h, block, words, compress, digest, hmac } = vectors)
+}
 
 export function blake2s(length: number, key: Uint8Array, ...parts: readonly Uint8Array[]): Uint8Array {
   if (!Number.isInteger(length) || length < 1 || length > FULL_LENGTH)
     throw new CryptoError('length', 'BLAKE2s gives 1 to 32 bytes')
   if (key.length > FULL_LENGTH) throw new CryptoError('length', `a key of BLAKE2s has at most 32 bytes, not ${key.length}`)
   begin(length, key.length)
-  let filled = 0
-  let total = 0
   if (key.length > 0) {
-    block.set(key)
-    block.fill(0, key.length)
+    absorb(key)
     filled = BLOCK
   }
-  for (const part of parts) {
-    let at = 0
-    while (at < part.length) {
-      if (filled === BLOCK) {
-        total += BLOCK
-        compress(total, false)
-        filled = 0
-      }
-      const count = Math.min(BLOCK - filled, part.length - at)
-      for (let i = 0; i < count; i++) block[filled + i] = part[at + i]!
-      filled += count
-      at += count
-    }
-  }
-  block.fill(0, filled)
-  compress(total + filled, true)
-  return digest(length)
+  for (const part of parts) absorb(part)
+  finish()
+  return takeOut(length)
 }
 
 /** HMAC-BLAKE2s (RFC 2104 over the unkeyed hash), as WireGuard's and Noise's HKDF use it. */
-export function hmacBlake2s(key: Uint8Array, ...parts: readonly Uint8Array[]): Uint8Array {
+export function hmacBlake2s(key: Uint8Array, parts: readonly Uint8Array[]): Uint8Array {
+  if (hmac !== undefined && key.length <= BLOCK && fitIn(BLOCK, parts)) return hmac(key, parts)
   const secret = key.length > BLOCK ? blake2s(FULL_LENGTH, nothing, key) : key
-  pad(secret, 0x36)
-  const inner = blake2s(FULL_LENGTH, nothing, padded, ...parts)
-  pad(secret, 0x5c)
-  const mac = blake2s(FULL_LENGTH, nothing, padded, inner)
-  padded.fill(0)
-  return mac
+  beginPadded(secret, INNER_PAD)
+  for (const part of parts) absorb(part)
+  finish()
+  const inner = takeOut(FULL_LENGTH)
+  beginPadded(secret, OUTER_PAD)
+  absorb(inner)
+  inner.fill(0)
+  finish()
+  return takeOut(FULL_LENGTH)
 }
 
 const nothing = new Uint8Array(0)
-const padded = new Uint8Array(BLOCK)
 
-function pad(secret: Uint8Array, byte: number): void {
-  padded.fill(byte)
-  for (let i = 0; i < secret.length; i++) padded[i]! ^= secret[i]!
+/** Of an empty message the key's block is the last one, which the one call does not know of. */
+function fitIn(room: number, parts: readonly Uint8Array[]): boolean {
+  let length = 0
+  for (const part of parts) length += part.length
+  return length > 0 && length <= room
 }
 
 function begin(length: number, keyLength: number): void {
-  h.set(IV)
+  for (let i = 0; i < 8; i++) h[i] = IV[i]!
   h[0]! ^= 0x0101_0000 ^ (keyLength << 8) ^ length
+  filled = 0
+  total = 0
 }
 
-function digest(length: number): Uint8Array {
-  const out = new Uint8Array(length)
-  for (let i = 0; i < length; i++) out[i] = h[i >> 2]! >>> ((i & 3) * 8)
-  h.fill(0)
-  m.fill(0)
-  block.fill(0)
+/** A whole hash whose first block is a pad of HMAC's. */
+function beginPadded(secret: Uint8Array, pad: number): void {
+  begin(FULL_LENGTH, 0)
+  absorb(secret)
+  for (let i = 0; i < words.length; i++) words[i]! ^= pad
+  filled = BLOCK
+}
+
+function absorb(part: Uint8Array): void {
+  for (let at = 0; at < part.length; ) {
+    if (filled === BLOCK) next()
+    const count = Math.min(BLOCK - filled, part.length - at)
+    block.set(count === part.length ? part : part.subarray(at, at + count), filled)
+    filled += count
+    at += count
+  }
+}
+
+/** The block is full, and not the last one. */
+function next(): void {
+  total += BLOCK
+  compress(total, false)
+  clear(words)
+  filled = 0
+}
+
+/** The digest stands in `h` afterwards; nothing of the message stays behind. */
+function finish(): void {
+  compress(total + filled, true)
+  clear(words)
+}
+
+/** Fresh; nothing of it stays behind. */
+function takeOut(length: number): Uint8Array {
+  const out = digest(length)
+  clear(h)
   return out
 }
 
-/** RFC 7693 §3.2. `total` bytes so far, this block included; inputs of 2^32 bytes and more never come here. */
-function compress(total: number, last: boolean): void {
-  for (let i = 0, at = 0; i < 16; i++, at += 4) {
-    m[i] = block[at]! | (block[at + 1]! << 8) | (block[at + 2]! << 16) | (block[at + 3]! << 24)
-  }
-  let v0 = h[0]!,
-    v1 = h[1]!,
-    v2 = h[2]!,
-    v3 = h[3]!,
-    v4 = h[4]!,
-    v5 = h[5]!,
-    v6 = h[6]!,
-    v7 = h[7]!
-  let v8 = IV[0]!,
-    v9 = IV[1]!,
-    v10 = IV[2]!,
-    v11 = IV[3]!
-  let v12 = IV[4]! ^ total,
-    v13 = IV[5]!,
-    v14 = last ? ~IV[6]! : IV[6]!,
-    v15 = IV[7]!
-  for (let r = 0; r < 160; r += 16) {
-    v0 = (v0 + v4 + m[S[r + 0]!]!) | 0
-    v12 ^= v0
-    v12 = (v12 >>> 16) | (v12 << 16)
-    v8 = (v8 + v12) | 0
-    v4 ^= v8
-    v4 = (v4 >>> 12) | (v4 << 20)
-    v0 = (v0 + v4 + m[S[r + 1]!]!) | 0
-    v12 ^= v0
-    v12 = (v12 >>> 8) | (v12 << 24)
-    v8 = (v8 + v12) | 0
-    v4 ^= v8
-    v4 = (v4 >>> 7) | (v4 << 25)
-    v1 = (v1 + v5 + m[S[r + 2]!]!) | 0
-    v13 ^= v1
-    v13 = (v13 >>> 16) | (v13 << 16)
-    v9 = (v9 + v13) | 0
-    v5 ^= v9
-    v5 = (v5 >>> 12) | (v5 << 20)
-    v1 = (v1 + v5 + m[S[r + 3]!]!) | 0
-    v13 ^= v1
-    v13 = (v13 >>> 8) | (v13 << 24)
-    v9 = (v9 + v13) | 0
-    v5 ^= v9
-    v5 = (v5 >>> 7) | (v5 << 25)
-    v2 = (v2 + v6 + m[S[r + 4]!]!) | 0
-    v14 ^= v2
-    v14 = (v14 >>> 16) | (v14 << 16)
-    v10 = (v10 + v14) | 0
-    v6 ^= v10
-    v6 = (v6 >>> 12) | (v6 << 20)
-    v2 = (v2 + v6 + m[S[r + 5]!]!) | 0
-    v14 ^= v2
-    v14 = (v14 >>> 8) | (v14 << 24)
-    v10 = (v10 + v14) | 0
-    v6 ^= v10
-    v6 = (v6 >>> 7) | (v6 << 25)
-    v3 = (v3 + v7 + m[S[r + 6]!]!) | 0
-    v15 ^= v3
-    v15 = (v15 >>> 16) | (v15 << 16)
-    v11 = (v11 + v15) | 0
-    v7 ^= v11
-    v7 = (v7 >>> 12) | (v7 << 20)
-    v3 = (v3 + v7 + m[S[r + 7]!]!) | 0
-    v15 ^= v3
-    v15 = (v15 >>> 8) | (v15 << 24)
-    v11 = (v11 + v15) | 0
-    v7 ^= v11
-    v7 = (v7 >>> 7) | (v7 << 25)
-    v0 = (v0 + v5 + m[S[r + 8]!]!) | 0
-    v15 ^= v0
-    v15 = (v15 >>> 16) | (v15 << 16)
-    v10 = (v10 + v15) | 0
-    v5 ^= v10
-    v5 = (v5 >>> 12) | (v5 << 20)
-    v0 = (v0 + v5 + m[S[r + 9]!]!) | 0
-    v15 ^= v0
-    v15 = (v15 >>> 8) | (v15 << 24)
-    v10 = (v10 + v15) | 0
-    v5 ^= v10
-    v5 = (v5 >>> 7) | (v5 << 25)
-    v1 = (v1 + v6 + m[S[r + 10]!]!) | 0
-    v12 ^= v1
-    v12 = (v12 >>> 16) | (v12 << 16)
-    v11 = (v11 + v12) | 0
-    v6 ^= v11
-    v6 = (v6 >>> 12) | (v6 << 20)
-    v1 = (v1 + v6 + m[S[r + 11]!]!) | 0
-    v12 ^= v1
-    v12 = (v12 >>> 8) | (v12 << 24)
-    v11 = (v11 + v12) | 0
-    v6 ^= v11
-    v6 = (v6 >>> 7) | (v6 << 25)
-    v2 = (v2 + v7 + m[S[r + 12]!]!) | 0
-    v13 ^= v2
-    v13 = (v13 >>> 16) | (v13 << 16)
-    v8 = (v8 + v13) | 0
-    v7 ^= v8
-    v7 = (v7 >>> 12) | (v7 << 20)
-    v2 = (v2 + v7 + m[S[r + 13]!]!) | 0
-    v13 ^= v2
-    v13 = (v13 >>> 8) | (v13 << 24)
-    v8 = (v8 + v13) | 0
-    v7 ^= v8
-    v7 = (v7 >>> 7) | (v7 << 25)
-    v3 = (v3 + v4 + m[S[r + 14]!]!) | 0
-    v14 ^= v3
-    v14 = (v14 >>> 16) | (v14 << 16)
-    v9 = (v9 + v14) | 0
-    v4 ^= v9
-    v4 = (v4 >>> 12) | (v4 << 20)
-    v3 = (v3 + v4 + m[S[r + 15]!]!) | 0
-    v14 ^= v3
-    v14 = (v14 >>> 8) | (v14 << 24)
-    v9 = (v9 + v14) | 0
-    v4 ^= v9
-    v4 = (v4 >>> 7) | (v4 << 25)
-  }
-  h[0]! ^= v0 ^ v8
-  h[1]! ^= v1 ^ v9
-  h[2]! ^= v2 ^ v10
-  h[3]! ^= v3 ^ v11
-  h[4]! ^= v4 ^ v12
-  h[5]! ^= v5 ^ v13
-  h[6]! ^= v6 ^ v14
-  h[7]! ^= v7 ^ v15
+function clear(of: Int32Array): void {
+  for (let i = 0; i < of.length; i++) of[i] = 0
 }

@@ -25,11 +25,14 @@ const outerScratch = new Uint8Array(128 + 64)
 const onePads = new Uint8Array(2 * 128)
 
 /** Short BLAKE2s inputs are cheaper in place than by a call into OpenSSL; on long ones OpenSSL's vector code wins. */
-const isShort = (part: Uint8Array): boolean => part.length <= 256
+function areShort(parts: readonly Uint8Array[]): boolean {
+  for (const part of parts) if (part.length > 256) return false
+  return true
+}
 const none = new Uint8Array(0)
 
 export function hash(name: HashName, ...parts: readonly Uint8Array[]): Uint8Array {
-  if (name === 'blake2s' && parts.every(isShort)) return blake2s(32, none, ...parts)
+  if (name === 'blake2s' && areShort(parts)) return blake2s(32, none, ...parts)
   const digest = new Uint8Array(hashLengths[name])
   const only = parts.length === 1 ? parts[0] : undefined
   if (only !== undefined) {
@@ -47,7 +50,7 @@ export function hash(name: HashName, ...parts: readonly Uint8Array[]): Uint8Arra
 
 /** RFC 2104 out of two one-shot hashes: less than half the cost of an Hmac object. */
 export function hmac(name: HashName, key: Uint8Array, ...parts: readonly Uint8Array[]): Uint8Array {
-  if (name === 'blake2s' && parts.every(isShort)) return hmacBlake2s(key, ...parts)
+  if (name === 'blake2s' && areShort(parts)) return hmacBlake2s(key, parts)
   fillPads(name, key, onePads)
   const tag = macWithPads(name, onePads, parts) ?? streamedHmac(name, key, parts)
   onePads.fill(0)

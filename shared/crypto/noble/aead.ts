@@ -1,5 +1,6 @@
 import { gcm } from '@noble/ciphers/aes.js'
 import { chacha20poly1305 as nobleChacha, xchacha20poly1305 as nobleXchacha } from '@noble/ciphers/chacha.js'
+import { oneMessage } from '../one-message.ts'
 import { type Aead, type AeadAlgorithm, CryptoError } from '../suite.ts'
 
 const tagLength = 16
@@ -15,15 +16,11 @@ export const xchacha20poly1305: AeadAlgorithm = /* @__PURE__ */ algorithm('XChaC
 export const aesGcm: AeadAlgorithm = /* @__PURE__ */ algorithm('AES-GCM', gcm, [16, 24, 32], 12)
 
 function algorithm(title: string, cipher: NobleAlgorithm, keyLengths: readonly number[], nonceLength: number): AeadAlgorithm {
-  return {
-    keyLengths,
-    nonceLength,
-    tagLength,
-    key(key) {
-      if (!keyLengths.includes(key.length)) throw new CryptoError('length', `a key of ${title} cannot have ${key.length} bytes`)
-      return new NobleAead(cipher, Uint8Array.from(key), nonceLength)
-    },
+  const ready = (key: Uint8Array): Aead => {
+    if (!keyLengths.includes(key.length)) throw new CryptoError('length', `a key of ${title} cannot have ${key.length} bytes`)
+    return new NobleAead(cipher, Uint8Array.from(key), nonceLength)
   }
+  return { keyLengths, nonceLength, tagLength, key: ready, ...oneMessage(ready) }
 }
 
 class NobleAead implements Aead {
