@@ -51,7 +51,7 @@ export function certificateCredential(
 
 /**
  * Our AUTH payload over the signed octets. `peerHashes`: what the peer's SIGNATURE_HASH_ALGORITHMS said, undefined where it sent none.
- * Undefined: our key cannot sign in a way that the peer understands (Ed25519 and a peer that does not know it).
+ * Undefined: our key cannot sign in a way that the peer understands (Ed25519 and a peer that does not know it), or its token is away.
  */
 export function makeAuth(
   credential: Credential,
@@ -73,6 +73,7 @@ function signAuth(
   const scheme = chooseScheme(key, peerHashes, rsaPadding)
   if (scheme === undefined) return undefined
   const signature = sign(key, scheme.how, octets, suite)
+  if (signature === undefined) return undefined
   if (!('algorithm' in scheme)) return { kind: 'auth', method: scheme.method, data: signature }
   // RFC 7427 §3: length of the AlgorithmIdentifier in one byte, itself, the signature.
   return {
@@ -82,10 +83,14 @@ function signAuth(
   }
 }
 
-function sign(key: SigningKey, how: Signing, octets: Uint8Array, suite: Suite): Uint8Array {
+function sign(key: SigningKey, how: Signing, octets: Uint8Array, suite: Suite): Uint8Array | undefined {
   if (key.kind === 'rsa') {
     if (how.kind !== 'rsa') throw new RangeError('an RSA key signs with RSA alone')
     return suite.rsa.sign(key.key, how.padding, how.hash, octets)
+  }
+  if ('signer' in key) {
+    const der = key.signer.sign(octets)
+    return der && how.kind === 'p256' && how.raw ? rawFromDer(der, 32) : der
   }
   if (key.kind === 'ed25519') return suite.ed25519.sign(key.pair, octets)
   const raw = how.kind !== 'rsa' && how.kind !== 'ed25519' && how.raw

@@ -1,8 +1,7 @@
 import { concat } from '#shared/bytes/concat.ts'
 import { toHex } from '#shared/bytes/hex.ts'
 import type { Suite } from '#shared/crypto/suite.ts'
-import { readable } from '#shared/ikev2/readable.ts'
-import { type Certificate, parseCertificate } from '#shared/pki/certificate.ts'
+import type { Certificate } from '#shared/pki/certificate.ts'
 import { CertEncoding } from '#shared/wire/ike-numbers.ts'
 import type { CertPayload, CertReqPayload, IkePayload } from '#shared/wire/ike-payload/payload.ts'
 
@@ -36,21 +35,6 @@ export function requestedAuthorities(payloads: readonly IkePayload[]): ReadonlyS
 
 const isX509Request = (payload: IkePayload): payload is CertReqPayload =>
   payload.kind === 'cert-req' && payload.encoding === CertEncoding.X509Signature
-
-/**
- * Whether a chain of ours leads to an authority that the peer asked for: one of the chain's issuers, or its root, which `root` gives since
- * it is not sent. True where the peer named none.
- */
-export function answersRequest(
-  chain: readonly Uint8Array[],
-  root: Certificate | undefined,
-  requested: ReadonlySet<string> | undefined,
-  suite: Suite,
-): boolean {
-  if (requested === undefined) return true
-  const issuers = chain.slice(1).flatMap((der) => readable(() => parseCertificate(der)) ?? [])
-  return [...issuers, ...(root === undefined ? [] : [root])].some((issuer) => requested.has(toHex(caKeyHash(issuer, suite))))
-}
 
 /** One CERT payload a certificate, the leaf's first (RFC 7296 §1.2). */
 export const certPayloads = (chain: readonly Uint8Array[]): CertPayload[] =>

@@ -36,7 +36,7 @@ export function offerChild(
   selectors: SelectorPair,
   group: number | undefined,
 ): ChildOffer {
-  const inboundSpi = state.context.newEspSpi()
+  const inboundSpi = state.context.newEspSpi(state.grant?.peerKey)
   return {
     inboundSpi,
     proposals: offerOf(proposals, espSpiBytes(inboundSpi), group !== undefined),

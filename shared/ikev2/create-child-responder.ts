@@ -64,7 +64,7 @@ export function answerChild(
   const shared = share === undefined ? undefined : agree(state.context.suite, share, ke!)
   if (share !== undefined && shared === undefined) return { error: notify(NotifyType.InvalidSyntax) }
 
-  const inboundSpi = state.context.newEspSpi()
+  const inboundSpi = state.context.newEspSpi(state.grant?.peerKey)
   const made = makeChild(state, generation, { chosen, inboundSpi, outboundSpi, selectors, nonces, shared, initiator: false })
   const payloads: IkePayload[] = [
     { kind: 'sa', proposals: [{ ...chosen, spi: espSpiBytes(inboundSpi) }] },

@@ -9,10 +9,9 @@ import { formatProposal } from '#shared/ikev2/proposal.ts'
 import type { ProposalMismatch } from '#shared/ikev2/select-proposal.ts'
 import { selectorTexts } from '#shared/ikev2/selector-text.ts'
 import type { SelectorPair } from '#shared/ikev2/traffic-selectors.ts'
-import { keyExchange, nameOf } from '#shared/ikev2/transform.ts'
 import { formatDuration } from '#shared/time/duration-text.ts'
 import type { Duration } from '#shared/time/instant.ts'
-import { NotifyType, ProtocolId, TransformType } from '#shared/wire/ike-numbers.ts'
+import { NotifyType, ProtocolId } from '#shared/wire/ike-numbers.ts'
 
 /**
  * Failed negotiations in words (DESIGN D15): what happened, and the one line to change here or there. The line for the other end is
@@ -51,22 +50,6 @@ export function explainMismatch(stage: Stage, mismatch: ProposalMismatch, at: Ci
     mendThere: line(protocol, nearest.allowed),
   })
 }
-
-/** The key exchange came to nothing. `group`: of the peer's KE payload; `why`: the end of a sentence. */
-export function explainKeyExchange(stage: Stage, group: number, why: string, at: Circumstance): NegotiationFailure {
-  const name = groupName(group)
-  const known = keyExchange(group) !== undefined
-  return failureRecord(stage, 'invalid-key-exchange', at, {
-    offered: [name],
-    message: `the key exchange over ${name} failed: ${why}`,
-    mendHere: 'nothing: this end takes the group that both ends allow',
-    mendThere: known
-      ? `in swanctl.conf, connections.adit: proposals with another group than ${name}, such as x25519; the peer's program does not compute ${name} rightly`
-      : line(ProtocolId.Ike, 'aes256gcm16-prfsha256-x25519'),
-  })
-}
-
-const groupName = (group: number): string => nameOf({ type: TransformType.KeyExchange, id: group })
 
 /** Nothing that the peer asks for lies within what it may have. Seen from this end: local is ours. */
 export function explainSelectors(

@@ -3,6 +3,7 @@ import type { NegotiationCode, NegotiationFailure } from '#shared/ikev2/negotiat
 import { brokerWords, type OwnWords } from '#shared/ikev2/own-words.ts'
 import type { AuthenticatedPeer, ChildPolicy } from '#shared/ikev2/peer-policy.ts'
 import { printable } from '#shared/terminal/printable.ts'
+import { sentence } from '#shared/terminal/sentence.ts'
 import type { Endpoint } from '#shared/wire/endpoint.ts'
 import type { IkeId, Proposal } from '#shared/wire/ike-payload/payload.ts'
 
@@ -59,9 +60,4 @@ function cut(text: string, limit: number): string {
 function lines(texts: readonly string[] = []): string[] {
   const shown = texts.slice(0, limits.lines).map((text) => cut(text, limits.line))
   return texts.length > limits.lines ? [...shown, `… ${texts.length - limits.lines} more`] : shown
-}
-
-const sentence = (text: string): string => {
-  const begun = text.charAt(0).toUpperCase() + text.slice(1)
-  return /[.!?…]$/.test(begun) ? begun : `${begun}.`
 }

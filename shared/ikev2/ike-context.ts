@@ -31,8 +31,11 @@ export interface IkeContext {
   wall(): WallTime
   /** A fresh SPI of an IKE SA: random, not 0, not in use at this end. */
   newSpi(): bigint
-  /** A fresh SPI of an inbound Child SA: top bit set (DESIGN D2), not in use; reserved until the Child SA comes `child-up` or is released. */
-  newEspSpi(): number
+  /**
+   * A fresh SPI of an inbound Child SA: top bit set (DESIGN D2), not in use; reserved until the Child SA comes `child-up` or is released.
+   * `peerKey` (`PeerGrant`): with whom; undefined: the peer has not proven it yet.
+   */
+  newEspSpi(peerKey: string | undefined): number
   /** The negotiation for which that SPI was reserved came to nothing. */
   releaseEspSpi(spi: number): void
 }

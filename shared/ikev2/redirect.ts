@@ -4,14 +4,12 @@ import { isHostName } from '#shared/pki/host-name.ts'
 import { ExchangeType, NotifyType } from '#shared/wire/ike-numbers.ts'
 import type { IkePayload, NotifyPayload } from '#shared/wire/ike-payload/payload.ts'
 import { formatAddress, tryParseAddress } from '#shared/wire/ip-address.ts'
-import type { AcceptedInit } from './init-request.ts'
-import { plainReply } from './init-request.ts'
-import { findNotify, hasNotify, notify } from './notify.ts'
+import { findNotify, notify } from './notify.ts'
 import type { Task } from './task.ts'
 
 /**
  * REDIRECT (RFC 5685): a gateway that drains sends its peers elsewhere, before they have begun (in answer to the first message, proven by
- * the nonce of that message) or at any time later. The peer authenticates the other gateway as it would have this one.
+ * the nonce of that message; ours do not) or at any time later. The peer authenticates the other gateway as it would have this one.
  *
  *   | type of identity (1): 1 IPv4, 2 IPv6, 3 FQDN | length (1) | identity | nonce of the first message, in its answer alone |
  */
@@ -38,14 +36,6 @@ function decodeGateway(data: Uint8Array): { to: string; rest: Uint8Array } | und
   }
   const isAddress = (type === GatewayId.Ipv4 && length === 4) || (type === GatewayId.Ipv6 && length === 16)
   return isAddress ? { to: formatAddress(identity), rest } : undefined
-}
-
-/** The answer to a first message whose sender is to go elsewhere; undefined: it cannot be sent away. Nothing is kept. */
-export function redirectReply(request: AcceptedInit, to: string): Uint8Array | undefined {
-  const can = hasNotify(request.payloads, NotifyType.RedirectSupported)
-  // Who comes from another gateway is not sent on, or two that drain would play ball with it.
-  if (!can || hasNotify(request.payloads, NotifyType.RedirectedFrom)) return undefined
-  return plainReply(request.header, notify(NotifyType.Redirect, concat(encodeGateway(to), request.nonce)))
 }
 
 /** Where the answer to our first message sends us; the nonce shows that it is an answer to it. */

@@ -8,6 +8,8 @@ import { ecPrivateNumber, openPrivateKeyInfo } from '#shared/pki/private-key.ts'
 export type SigningKey =
   | { readonly kind: 'p256' | 'p384' | 'ed25519'; readonly pair: KeyPair }
   | { readonly kind: 'rsa'; readonly key: RsaPrivateKey }
+  /** Held by a token: DER, or undefined where it does not sign now. */
+  | { readonly kind: 'p256'; readonly signer: { sign(message: Uint8Array): Uint8Array | undefined } }
 
 /** Bytes of the private numbers. */
 const lengths = { p256: 32, p384: 48, ed25519: 32 } as const

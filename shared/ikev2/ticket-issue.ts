@@ -7,7 +7,7 @@ import type { ResumptionTicket } from './ike-output.ts'
 import type { IkeState } from './ike-state.ts'
 import { findNotify, hasNotify, notify } from './notify.ts'
 import type { AuthenticatedPeer } from './peer-policy.ts'
-import { sealTicket } from './session-ticket.ts'
+import { proofEnds, sealTicket } from './session-ticket.ts'
 
 /** Tickets in IKE_AUTH (RFC 5723 §4.1): given to who asks, kept by who asked. */
 
@@ -21,8 +21,7 @@ export function issueTicket(
   const [key] = context.ticketKeys
   if (key === undefined || !hasNotify(request, NotifyType.TicketRequest)) return []
   const now = context.wall()
-  const end = peer.proof.kind === 'certificate' ? peer.proof.certificate.notAfter : Number.POSITIVE_INFINITY
-  const expires = wallTime(Math.min(now + context.settings.ticketTime, end))
+  const expires = wallTime(Math.min(now + context.settings.ticketTime, proofEnds(peer)))
   const seconds = Math.floor((expires - now) / 1_000)
   const ticket = seconds > 0 ? sealTicket(context.suite, key, { expires, chosen, skD: keys.d, peer }) : undefined
   if (ticket === undefined) return []

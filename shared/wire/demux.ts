@@ -22,7 +22,7 @@ const IKE_MIN_LENGTH = 32
 /** RFC 8489 §5: header; what follows is a multiple of 4. */
 const STUN_HEADER_LENGTH = 20
 /** SPI 4, sequence 4, and the shortest of our ICVs, 12 (RFC 4303 §2). */
-const ESP_MIN_LENGTH = 20
+export const ESP_MIN_LENGTH = 20
 
 /** Makes no object and never throws. */
 export function classify(datagram: Uint8Array): DatagramKind {

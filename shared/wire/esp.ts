@@ -41,18 +41,18 @@ export function writeTrailer(out: Uint8Array, at: number, padLength: number, nex
 }
 
 /**
- * The length of the payload (with TFC padding) of the decrypted `bytes[0..length]`, or InnerMalformed where the pad length or a byte of
+ * The length of the payload (with TFC padding) of the decrypted `bytes[start..start + length]`, or InnerMalformed where the pad length or a byte of
  * the padding is wrong (§2.4: the receiver should look). Authenticity comes first: this speaks of our peer, not of a stranger.
  */
-export function checkTrailer(bytes: Uint8Array, length: number): number {
+export function checkTrailer(bytes: Uint8Array, length: number, start = 0): number {
   if (length < ESP_TRAILER_LENGTH) return DropReason.InnerMalformed
-  const padLength = bytes[length - ESP_TRAILER_LENGTH]!
+  const padLength = bytes[start + length - ESP_TRAILER_LENGTH]!
   const payloadLength = length - ESP_TRAILER_LENGTH - padLength
   if (payloadLength < 0) return DropReason.InnerMalformed
   let wrong = 0
-  for (let i = 0; i < padLength; i++) wrong |= bytes[payloadLength + i]! ^ (i + 1)
+  for (let i = 0; i < padLength; i++) wrong |= bytes[start + payloadLength + i]! ^ (i + 1)
   return wrong === 0 ? payloadLength : DropReason.InnerMalformed
 }
 
 /** Of bytes whose trailer `checkTrailer` has found right. */
-export const espNextHeaderOf = (bytes: Uint8Array, length: number): number => bytes[length - 1]!
+export const espNextHeaderOf = (bytes: Uint8Array, length: number, start = 0): number => bytes[start + length - 1]!

@@ -21,6 +21,9 @@ export function tryParseAddress(text: string): Uint8Array | undefined {
   return text.includes(':') ? parseIpv6(text) : parseIpv4(text)
 }
 
+/** Whether it is a literal address of IPv4. */
+export const isIpv4 = (text: string): boolean => tryParseAddress(text)?.length === IPV4_ADDRESS_LENGTH
+
 /** The 4 or 16 bytes of `text`; throws RangeError where it is no address. */
 export function parseAddress(text: string): Uint8Array {
   const address = tryParseAddress(text)
