@@ -28,7 +28,7 @@ export interface Claim {
   readonly fleetKey?: Uint8Array
 }
 
-export type ClaimRole = 'device' | 'operator'
+export type ClaimRole = 'device' | 'operator' | 'station'
 
 const prefix = 'adit1-'
 const checksumLength = 4
@@ -72,7 +72,8 @@ function readBody(body: Buffer): Claim {
   if (v !== 1) throw malformed('it is of a version that this program does not know')
   if (!Array.isArray(api) || api.length < 1 || api.length > urlLimit || !api.every(isHttpsUrl)) throw malformed('it names no API')
   if (!isBytes(ca, 32) || !isBytes(id, 8) || !isBytes(secret, 16)) throw malformed('a field has the wrong size')
-  if (role !== 'device' && role !== 'operator') throw malformed('it is for a role that this program does not know')
+  if (role !== 'device' && role !== 'operator' && role !== 'station')
+    throw malformed('it is for a role that this program does not know')
   if (at !== undefined && !(Array.isArray(at) && at.length <= addressLimit && at.every(isLiteral)))
     throw malformed('an address in it is none')
   if (fleet !== undefined && !isBytes(fleet, 32)) throw malformed('its fleet key has the wrong size')
@@ -81,13 +82,15 @@ function readBody(body: Buffer): Claim {
   return { api: [...api], ...copies, role, ...(at && { addresses: [...at] }), ...(fleet && { fleetKey: Uint8Array.from(fleet) }) }
 }
 
-function isHttpsUrl(value: unknown): value is string {
+/** Where an API may answer: nothing in the URL beside host, port and path. */
+export function isHttpsUrl(value: unknown): value is string {
   if (typeof value !== 'string' || !URL.canParse(value)) return false
   const url = new URL(value)
   return url.protocol === 'https:' && url.username === '' && url.password === '' && url.search === '' && url.hash === ''
 }
 
-const isLiteral = (value: unknown): boolean => typeof value === 'string' && tryParseAddress(value) !== undefined
+/** An address without a name. */
+export const isLiteral = (value: unknown): boolean => typeof value === 'string' && tryParseAddress(value) !== undefined
 
 const isBytes = (value: unknown, length: number): value is Uint8Array => value instanceof Uint8Array && value.length === length
 

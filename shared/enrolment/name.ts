@@ -4,15 +4,18 @@ import { AditError } from '#shared/errors.ts'
  * Names of devices, operators and stations: letters, digits and inner hyphens, 1 to 63 characters, as a DNS label, compared and kept
  * in lower case. Nothing else can stand in a certificate, a topic, a path or a terminal line by way of a name.
  */
-const namePattern = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/
+export const namePattern = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/
 
 /** How much of a refused text an error shows, in characters. */
 const shownLength = 64
 
+/** Whether it is one as `checkName` gives it. */
+export const isName = (value: unknown): value is string => typeof value === 'string' && namePattern.test(value)
+
 /** The name in lower case; throws AditError `name-invalid` for anything else. */
 export function checkName(text: string): string {
   const name = lowerCase(text)
-  if (!namePattern.test(name)) throw invalid('name', text)
+  if (!isName(name)) throw invalid('name', text)
   return name
 }
 

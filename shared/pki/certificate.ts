@@ -4,7 +4,7 @@ import { nameKey, parseName, type RelativeName } from '#shared/pki/distinguished
 import { type Extensions, noExtensions, parseExtensions } from '#shared/pki/extensions.ts'
 import { PkiError } from '#shared/pki/pki-error.ts'
 import { type PublicKey, parsePublicKey } from '#shared/pki/public-key.ts'
-import { parseSignatureAlgorithm, type SignatureAlgorithm } from '#shared/pki/signature.ts'
+import { parseSignatureAlgorithm, type SignatureAlgorithm, verifySignature } from '#shared/pki/signature.ts'
 import { type WallTime, wallTime } from '#shared/time/instant.ts'
 
 /** A certificate (RFC 5280 §4.1), parsed strictly. Byte fields are views into `der`, which must not change afterwards. */
@@ -121,3 +121,9 @@ function readExtensions(tbs: DerReader, version: number): Extensions {
 
 /** Issuer and subject are one name: a root, or a CA that changes its own key. */
 export const isSelfIssued = (certificate: Certificate): boolean => certificate.issuerKey === certificate.subjectKey
+
+/** Whether the signature on a certificate is by the key of `signer`: one verification, and no more of a path than that. */
+export const isSignedBy = (
+  { signatureAlgorithm, tbs, signature }: Certificate,
+  { publicKey }: Pick<Certificate, 'publicKey'>,
+): boolean => signatureAlgorithm !== undefined && verifySignature(signatureAlgorithm, publicKey, tbs, signature)

@@ -47,7 +47,19 @@ export function unsignedInteger(bytes: Uint8Array): Uint8Array {
 export const smallInteger = (value: number): Uint8Array =>
   unsignedInteger(Uint8Array.of((value >>> 24) & 0xff, (value >>> 16) & 0xff, (value >>> 8) & 0xff, value & 0xff))
 
+/** Those that were written before: a certificate has a dozen, always the same, and arcs of any size want big numbers. */
+const writtenOids = new Map<string, Uint8Array>()
+
 export function oid(dotted: string): Uint8Array {
+  let written = writtenOids.get(dotted)
+  if (written === undefined) {
+    written = writeOid(dotted)
+    writtenOids.set(dotted, written)
+  }
+  return written
+}
+
+function writeOid(dotted: string): Uint8Array {
   const [root, second, ...rest] = dotted.split('.').map((arc) => BigInt(arc))
   if (root === undefined || second === undefined || root > 2n) throw new RangeError(`not an object identifier: ${dotted}`)
   const octets = [root * 40n + second, ...rest].flatMap(base128)
@@ -71,13 +83,22 @@ export function namedBits(bits: number): Uint8Array {
 
 /** RFC 5280 §4.1.2.5: UTCTime to 2049, GeneralizedTime from 2050; whole seconds, cut down. */
 export function time(ms: number): Uint8Array {
-  const digits = new Date(ms)
-    .toISOString()
-    .replace(/\.\d+Z$/, 'Z')
-    .replace(/[-:T]/g, '')
-  return Number(digits.slice(0, 4)) < 2050 && Number(digits.slice(0, 4)) >= 1950
-    ? element(Tag.UtcTime, Buffer.from(digits.slice(2), 'latin1'))
-    : element(Tag.GeneralizedTime, Buffer.from(digits, 'latin1'))
+  const digits = timeDigits(ms)
+  const year = Number(digits.slice(0, 4))
+  return year >= 1950 && year < 2050 ? element(Tag.UtcTime, Buffer.from(digits.slice(2), 'latin1')) : generalizedTime(ms)
 }
 
 export const utf8String = (text: string): Uint8Array => element(Tag.Utf8String, Buffer.from(text, 'utf8'))
+
+/** GeneralizedTime whatever the year, as OCSP wants it (RFC 6960 §4.2.2.1); whole seconds, cut down. */
+export const generalizedTime = (ms: number): Uint8Array => element(Tag.GeneralizedTime, Buffer.from(timeDigits(ms), 'latin1'))
+
+/** `20270131235959Z`. */
+const timeDigits = (ms: number): string =>
+  new Date(ms)
+    .toISOString()
+    .replace(/\.\d+Z$/, 'Z')
+    .replace(/[-:T]/g, '')
+
+/** ENUMERATED of one octet. */
+export const enumerated = (value: number): Uint8Array => element(Tag.Enumerated, Uint8Array.of(value))

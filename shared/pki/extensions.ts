@@ -1,6 +1,6 @@
 import { DerReader, readBoolean, readNamedBits, readSmallInteger, readWhole, Tag } from '#shared/pki/der.ts'
 import { type GeneralName, parseGeneralName, parseGeneralNames } from '#shared/pki/general-name.ts'
-import { extensions as known, tunnelKeyExtension } from '#shared/pki/oids.ts'
+import { access, delegationExtension, fleetExtension, extensions as known, tunnelKeyExtension } from '#shared/pki/oids.ts'
 import { PkiError } from '#shared/pki/pki-error.ts'
 
 /** Bits of KeyUsage (RFC 5280 §4.2.1.3). */
@@ -25,8 +25,14 @@ export interface Extensions {
   nameConstraints?: { critical: boolean; permitted: readonly GeneralName[]; excluded: readonly GeneralName[] }
   subjectKeyId?: { critical: boolean; id: Uint8Array }
   authorityKeyId?: { critical: boolean; id: Uint8Array | undefined; issuer: boolean; serial: boolean }
+  /** URIs of who answers OCSP and of the issuer's certificate, where there are any. Nobody of ours follows them. */
+  places?: { ocsp?: string; issuer?: string }
   /** The 32-byte X25519 key that adit's own certificates bind. */
   tunnelKey?: Uint8Array
+  /** What the CA of a station may issue: DER. */
+  delegation?: Uint8Array
+  /** The 32-byte name of the fleet, in a root that succeeded another. */
+  fleet?: Uint8Array
   /** Extensions that steer policy processing, which is not done here: their presence refuses a path. */
   policySteering: boolean
   /** Critical where RFC 5280 demands otherwise, or the reverse: OIDs. */
@@ -78,14 +84,33 @@ const rules: Record<string, Rule> = {
   [known.policyMappings]: { critical: 'any', read: steer },
   [known.policyConstraints]: { critical: 'always', read: steer },
   [known.inhibitAnyPolicy]: { critical: 'always', read: steer },
-  [known.authorityInfoAccess]: { critical: 'never', read: readAccess },
-  [known.subjectInfoAccess]: { critical: 'never', read: readAccess },
+  [known.authorityInfoAccess]: { critical: 'never', read: readAuthorityAccess },
+  [known.subjectInfoAccess]: {
+    critical: 'never',
+    read: (value) => {
+      readAccess(value)
+    },
+  },
   [tunnelKeyExtension]: {
     critical: 'any',
     read: (value, _critical, into) => {
       const key = readWhole(value, Tag.OctetString)
       if (key.length !== 32) throw new PkiError('extension-malformed', 'a tunnel key that is not 32 bytes')
       into.tunnelKey = key
+    },
+  },
+  [delegationExtension]: {
+    critical: 'any',
+    read: (value, _critical, into) => {
+      into.delegation = value
+    },
+  },
+  [fleetExtension]: {
+    critical: 'never',
+    read: (value, _critical, into) => {
+      const name = readWhole(value, Tag.OctetString)
+      if (name.length !== 32) throw new PkiError('extension-malformed', "a fleet's name that is not 32 bytes")
+      into.fleet = name
     },
   },
 }
@@ -206,13 +231,24 @@ function steer(_value: Uint8Array, _critical: boolean, into: Draft): void {
 }
 
 /** AuthorityInfoAccess: well formed, and never followed. */
-function readAccess(value: Uint8Array): void {
+function readAuthorityAccess(value: Uint8Array, _critical: boolean, into: Draft): void {
+  const places: { ocsp?: string; issuer?: string } = {}
+  for (const { method, name } of readAccess(value)) {
+    if (name.kind !== 'uri') continue
+    if (method === access.ocsp) places.ocsp ??= name.value
+    if (method === access.caIssuers) places.issuer ??= name.value
+  }
+  into.places = places
+}
+
+function readAccess(value: Uint8Array): { method: string; name: GeneralName }[] {
+  const found: { method: string; name: GeneralName }[] = []
   const list = new DerReader(readWhole(value, Tag.Sequence))
   if (list.done) throw new PkiError('extension-malformed', 'an empty list of access descriptions')
   while (!list.done) {
     const description = list.sequence()
-    description.oid()
-    parseGeneralName(description.next())
+    found.push({ method: description.oid(), name: parseGeneralName(description.next()) })
     description.end()
   }
+  return found
 }

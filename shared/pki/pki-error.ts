@@ -20,6 +20,8 @@ export type PkiErrorCode =
   | 'extension-malformed'
   | 'name-malformed'
   | 'request-malformed'
+  | 'signed-data-malformed'
+  | 'crl-malformed'
   // Algorithms and keys
   | 'algorithm-unsupported'
   | 'key-unsupported'

@@ -29,14 +29,15 @@ export function checkPossession(
   spki: Uint8Array,
   suite: PossessionSuite,
 ): void {
-  const unproven = new PkiError('possession-unproven', 'the possession of the tunnel key is not proven')
   try {
-    if (!equalConstantTime(proof.mac, mac(enrolment, proof.tunnelKey, spki, proof.tunnelKey, suite))) throw unproven
+    if (!equalConstantTime(proof.mac, mac(enrolment, proof.tunnelKey, spki, proof.tunnelKey, suite))) throw unproven()
   } catch (error) {
-    if (error instanceof CryptoError) throw unproven
+    if (error instanceof CryptoError) throw unproven()
     throw error
   }
 }
+
+const unproven = (): PkiError => new PkiError('possession-unproven', 'the possession of the tunnel key is not proven')
 
 function mac(own: KeyPair, other: Uint8Array, spki: Uint8Array, tunnelKey: Uint8Array, suite: PossessionSuite): Uint8Array {
   const shared = suite.x25519.shared(own, other)

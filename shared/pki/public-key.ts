@@ -1,4 +1,4 @@
-import { checkInteger, DerReader, readOctetBits, Tag } from '#shared/pki/der.ts'
+import { checkInteger, DerReader, readOctetBits, readWhole, Tag } from '#shared/pki/der.ts'
 import { bitString, oid, sequence } from '#shared/pki/der-writer.ts'
 import { algorithms } from '#shared/pki/oids.ts'
 import { PkiError } from '#shared/pki/pki-error.ts'
@@ -85,6 +85,13 @@ function bitLength(content: Uint8Array): number {
 
 /** A positive INTEGER's content without the zero that keeps its sign. */
 const bare = (content: Uint8Array): Uint8Array => (content[0] === 0 ? content.subarray(1) : content)
+
+/** The bits of a key alone, without tag, length and unused bits: what hashes that name a key are taken of. Throws PkiError. */
+export function keyBits(spki: Uint8Array): Uint8Array {
+  const fields = new DerReader(readWhole(spki, Tag.Sequence))
+  fields.next(Tag.Sequence)
+  return readOctetBits(fields.content(Tag.BitString))
+}
 
 /** SubjectPublicKeyInfo of a P-256 key given as an uncompressed point of 65 bytes. */
 export const p256Spki = (point: Uint8Array): Uint8Array =>
