@@ -21,14 +21,15 @@ export class OuterMeter {
   received = 0
   estimated = 0
 
-  countSent(length: number, to: Endpoint): void {
-    const octets = octetsAtInterface(length, to)
+  /** `datagrams` of `length` bytes in all. */
+  countSent(length: number, to: Endpoint, datagrams = 1): void {
+    const octets = octetsAtInterface(length / datagrams, to) * datagrams
     this.sent += octets
     if (isCarried(to)) this.estimated += octets
   }
 
-  countReceived(length: number, from: Endpoint): void {
-    const octets = octetsAtInterface(length, from)
+  countReceived(length: number, from: Endpoint, datagrams = 1): void {
+    const octets = octetsAtInterface(length / datagrams, from) * datagrams
     this.received += octets
     if (isCarried(from)) this.estimated += octets
   }

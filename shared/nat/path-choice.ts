@@ -3,22 +3,28 @@
  * association's keys; it is left when it falls silent. The relay needs no proof and is always kept at hand: leaving it is a gain that
  * has to be shown, going back to it is a rescue.
  *
- *   candidate --probe answered--> proven --better than the one in use--> in use --silent--> held back --proven again, later--> proven
+ *   candidate --full probe answered--> proven --better than the one in use--> in use --silent, too small--> held back --again--> proven
+ *
+ * Probes are small, to open NATs and to tell life from silence, or full: as long as the longest datagram of the association, both ways,
+ * since a network that carries only small ones says nothing about the others (RFC 4821 §1). The relay cares for its own sizes.
  */
-import type { Deadline, Machine } from '#shared/machine.ts'
-import { after, type Duration, elapsed, type Instant, milliseconds, seconds } from '#shared/time/instant.ts'
-import { copyEndpoint, type Endpoint, sameEndpoint } from '#shared/wire/endpoint.ts'
+import { type Deadline, type Machine, soonest } from '#shared/machine.ts'
+import { elapsed, type Instant, milliseconds, seconds } from '#shared/time/instant.ts'
+import { TokenBucket } from '#shared/time/token-bucket.ts'
+import { type Endpoint, sameEndpoint } from '#shared/wire/endpoint.ts'
 import type { CandidateKind } from './candidate.ts'
+import { ONE_WAY_AFTER, PathAsking, SILENT_AFTER } from './path-asking.ts'
+import { type Path, PathWay } from './path-way.ts'
 
 export type PathInput =
-  /** A probe shall go there now: by the hole punch, or because the other end spoke from there. */
-  | { kind: 'try'; endpoint: Endpoint; as: CandidateKind }
-  /** A probe with this number came back from `from`. */
-  | { kind: 'answer'; id: number; from: Endpoint }
-  /** Anything authentic came from there. */
-  | { kind: 'heard'; from: Endpoint }
-  /** Something of the user's was sent through the way in use. */
-  | { kind: 'sent' }
+  /** A probe shall go there now: by the hole punch, or because the other end spoke from there, at full length or not (`heard`). */
+  | { kind: 'try'; endpoint: Endpoint; as: CandidateKind; heard?: 'small' | 'full' }
+  /** A probe with this number came back from `from`; `full`: at full length. */
+  | { kind: 'answer'; id: number; from: Endpoint; full: boolean }
+  /** Anything authentic came from there; `isUsers`: a packet of the user's. */
+  | { kind: 'heard'; from: Endpoint; isUsers: boolean }
+  /** Something of the user's was sent through the way in use; `isLarge`: longer than what any path carries. */
+  | { kind: 'sent'; isLarge: boolean }
   /** Whether the hub carries datagrams. */
   | { kind: 'relay'; up: boolean }
   /** The network of this end changed: every direct way has to prove itself anew. */
@@ -27,17 +33,9 @@ export type PathInput =
   | { kind: 'relay-only' }
   | { kind: 'time' }
 
-export type PathOutput = { kind: 'probe'; id: number; to: Endpoint } | { kind: 'use'; path: Path; why: PathReason }
+export type PathOutput = { kind: 'probe'; id: number; to: Endpoint; full: boolean } | { kind: 'use'; path: Path; why: PathReason }
 
-export type PathReason = 'first' | 'proven' | 'better' | 'silent' | 'relay-lost' | 'wished'
-
-export interface Path {
-  readonly kind: CandidateKind
-  readonly endpoint: Endpoint
-  /** Smoothed round trip of its probes; undefined: none was answered. */
-  readonly roundTrip: Duration | undefined
-  readonly lastAnswer: Instant | undefined
-}
+export type PathReason = 'first' | 'proven' | 'better' | 'silent' | 'too-small' | 'relay-lost' | 'wished'
 
 export interface PathChoiceOptions {
   /** The way through the hub. */
@@ -46,21 +44,6 @@ export interface PathChoiceOptions {
   readonly holdsOpen: boolean
 }
 
-/** While data flows, the way in use is asked so often. */
-const ASK_ACTIVE = seconds(1)
-/** Data flowed within: active. */
-const ACTIVE_FOR = seconds(3)
-/** While none does: below the 30 s after which the hastiest NATs forget. */
-const ASK_IDLE = seconds(15)
-/** An unanswered probe is repeated after this, or after thrice the round trip; later ones take longer, since queues do. */
-const ASK_AGAIN = milliseconds(250)
-/** Unanswered probes in a row that end a way from which nothing else comes; and one from which other things come. */
-const SILENT_AFTER = 4
-const ONE_WAY_AFTER = 8
-/** A way that fell silent is believed again only after this, doubled each time up to the cap, and after so many answers. */
-const HOLD_BACK = seconds(2)
-const HOLD_BACK_CAP = seconds(60)
-const ANSWERS_AFTER_SILENCE = 2
 /** In use for so long without a fault, a way's past is forgotten. */
 const FORGIVEN_AFTER = seconds(60)
 /** A way of the same rank must be faster than the one in use by this factor and by this much. */
@@ -70,45 +53,36 @@ const FASTER_BY = milliseconds(10)
 const PATH_LIMIT = 24
 /** Probes under way of one path. */
 const PROBE_LIMIT = 16
-/** How old an answer may be for a way to be chosen without asking it anew. */
-const FRESH = seconds(30)
 
-class Way implements Path {
-  kind: CandidateKind
-  readonly endpoint: Endpoint
-  roundTrip: Duration | undefined
-  lastAnswer: Instant | undefined
-  lastHeard: Instant | undefined
-  /** Probes under way: number and moment of sending. */
-  readonly asked = new Map<number, Instant>()
-  lastAsked: Instant | undefined
-  unanswered = 0
-  /** Consecutive answers since it last fell silent. */
-  answers = 0
-  silences = 0
-  heldUntil: Instant | undefined
-
-  constructor(kind: CandidateKind, endpoint: Endpoint) {
-    this.kind = kind
-    this.endpoint = copyEndpoint(endpoint)
-  }
-}
+/** Full probes to places that the other end named, from which no answer has come yet: a first punch takes no round trip more. 21 KB. */
+const EARLY_LIMIT = 16
+/** Full probes to others that are not in use: so many at once, and one more in each such time. */
+const FULL_LIMIT = 16
+const FULL_EVERY = seconds(10)
+/** Between two full probes to one place. */
+const FULL_SPACING = milliseconds(50)
+/** Unanswered full probes in a row that end a way which answers small ones. */
+const SMALL_AFTER = 6
+/** Unanswered full probes, and the age of the last small answer, of a way of which people are told that it carries small packets alone. */
+const SMALL_SHOWN_AFTER = 3
+const SMALL_SHOWN_FOR = seconds(120)
 
 export class PathChoice implements Machine<PathInput, PathOutput> {
-  readonly #options: PathChoiceOptions
   readonly #outputs: PathOutput[] = []
-  readonly #relay: Way
-  #ways: Way[] = []
-  #used: Way
+  readonly #relay: PathWay
+  readonly #asking: PathAsking
+  #ways: PathWay[] = []
+  #used: PathWay
   #usedSince: Instant | undefined
   #relayUp = true
-  #sentAt: Instant | undefined
+  #early = EARLY_LIMIT
+  readonly #fulls = new TokenBucket(1_000 / FULL_EVERY, FULL_LIMIT)
   #id: number
 
   /** `firstId`: where the numbers of probes begin, a random 31-bit number. */
   constructor(options: PathChoiceOptions, firstId: number) {
-    this.#options = options
-    this.#relay = new Way('overlay', options.relay)
+    this.#relay = new PathWay('overlay', options.relay)
+    this.#asking = new PathAsking(options.holdsOpen)
     this.#used = this.#relay
     this.#id = firstId
   }
@@ -129,33 +103,39 @@ export class PathChoice implements Machine<PathInput, PathOutput> {
 
   /** Whether the relay has been asked in vain, and nothing else stands in for it: the other end has forgotten us, or is gone. */
   get isLost(): boolean {
-    const { unanswered, lastHeard } = this.#relay
     // Where data fills the queues answers are late; what comes all the same is of a peer who has forgotten nothing.
-    const isHeard = lastHeard !== undefined && lastHeard > this.#firstUnanswered(this.#relay)
-    return !this.isDirect && unanswered >= ONE_WAY_AFTER && !isHeard
+    return !this.isDirect && this.#relay.unanswered >= ONE_WAY_AFTER && !this.#relay.isHeardSinceAsked
   }
 
   /** Whether further probes there would tell nothing new. */
   isProven(endpoint: Endpoint, now: Instant): boolean {
     const way = this.#find(endpoint)
-    return way?.lastAnswer !== undefined && !isHeldBack(way, now)
+    return way?.lastAnswer !== undefined && way.lastFullAnswer !== undefined && !way.isHeldBack(now)
+  }
+
+  /** Whether a direct way answers of late, though none that carries the longest datagrams. */
+  isOnlySmall(now: Instant): boolean {
+    const answers = ({ lastAnswer }: PathWay): boolean => lastAnswer !== undefined && elapsed(lastAnswer, now) < SMALL_SHOWN_FOR
+    const isSmall = (way: PathWay): boolean => way.lastFullAnswer === undefined && way.unansweredFull >= SMALL_SHOWN_AFTER
+    return !this.isDirect && this.#ways.some((way) => answers(way) && isSmall(way))
   }
 
   handle(input: PathInput, now: Instant): void {
     switch (input.kind) {
       case 'try':
-        this.#ask(this.#wayTo(input.endpoint, input.as), now)
+        this.#try(this.#wayTo(input.endpoint, input.as), input.heard, now)
         break
       case 'answer':
-        this.#answered(input.id, input.from, now)
+        this.#answered(input, now)
         break
       case 'heard': {
         const way = this.#find(input.from)
-        if (way) way.lastHeard = now
+        if (way) this.#heard(way, now)
+        if (input.isUsers) this.#asking.heardUser(way === this.#relay)
         break
       }
       case 'sent':
-        this.#sentAt = now
+        this.#asking.sent(this.#used, input.isLarge, now)
         break
       case 'relay':
         this.#relayUp = input.up
@@ -166,8 +146,9 @@ export class PathChoice implements Machine<PathInput, PathOutput> {
         this.#ways = []
         break
       case 'moved':
+        this.#early = EARLY_LIMIT
         for (const way of this.#ways) {
-          way.lastAnswer = undefined
+          way.lastAnswer = way.lastFullAnswer = undefined
           way.unanswered = SILENT_AFTER
         }
         break
@@ -180,81 +161,125 @@ export class PathChoice implements Machine<PathInput, PathOutput> {
   }
 
   deadline(): Deadline | undefined {
-    const next = this.#nextAsk(this.#used)
-    return next === undefined ? undefined : { at: next, why: 'probe of the path in use' }
+    const [small, full] = [this.#nextAsk, this.#nextFull]
+    return soonest(
+      small === undefined ? undefined : { at: small, why: 'probe of the path in use' },
+      full === undefined ? undefined : { at: full, why: 'full probe of the path in use' },
+    )
   }
 
   #step(now: Instant): void {
     const used = this.#used
-    if (used !== this.#relay && this.#isSilent(used)) this.#fell(used, now)
-    const next = this.#nextAsk(this.#used)
-    if (next !== undefined && now >= next) this.#ask(this.#used, now)
+    if (used !== this.#relay && this.#asking.isSilent(used)) this.#fell(used, 'silent', now)
+    else if (used !== this.#relay && used.unansweredFull >= SMALL_AFTER && isOver(this.#nextFull, now))
+      this.#fell(used, 'too-small', now)
     if (this.#usedSince !== undefined && elapsed(this.#usedSince, now) >= FORGIVEN_AFTER) this.#used.silences = 0
+    if (isOver(this.#nextAsk, now)) this.#ask(this.#used, now)
+    if (!isOver(this.#nextFull, now)) return
+    // Whether it is too small or dead its small answers say.
+    if (this.#used.unansweredFull > 0 && this.#used.unanswered === 0) this.#ask(this.#used, now)
+    this.#askFull(this.#used, now)
   }
 
-  /** When the way in use has to be asked (again); undefined where there is no need. */
-  #nextAsk(way: Way): Instant | undefined {
-    if (way === this.#relay && !this.#relayUp) return undefined
-    if (way.unanswered > 0 && way.lastAsked !== undefined && way.unanswered < ONE_WAY_AFTER)
-      return after(way.lastAsked, milliseconds(Math.max(ASK_AGAIN, 3 * (way.roundTrip ?? 0)) * (1 + way.unanswered / 4)))
-    const from = way.lastAsked
-    const active = this.#sentAt
-    if (active !== undefined && (from === undefined || from < after(active, ACTIVE_FOR)))
-      return from === undefined ? active : laterOf(after(from, ASK_ACTIVE), active)
-    if (!this.#options.holdsOpen) return undefined
-    return from === undefined ? undefined : after(from, ASK_IDLE)
+  get #nextAsk(): Instant | undefined {
+    return this.#asking.next(this.#used, this.#relayUp)
   }
 
-  #ask(way: Way, now: Instant): void {
-    this.#id = (this.#id + 1) & 0x7fff_ffff
-    if (way.asked.size >= PROBE_LIMIT) way.asked.delete(way.asked.keys().next().value!)
-    way.asked.set(this.#id, now)
+  get #nextFull(): Instant | undefined {
+    return this.#asking.nextFull(this.#used)
+  }
+
+  #heard(way: PathWay, now: Instant): void {
+    way.lastHeard = now
+    if (way === this.#used) this.#asking.heard()
+  }
+
+  /**
+   * Whoever brings a lost datagram of the other end's from elsewhere is asked in kind (P-12): nothing longer goes to a place that nobody
+   * has named, before it answers.
+   */
+  #try(way: PathWay, heard: 'small' | 'full' | undefined, now: Instant): void {
+    if (heard === 'full' && way !== this.#relay && this.#tryFull(way, now)) return
+    this.#ask(way, now)
+    if (way === this.#relay) return
+    if (way.lastAnswer !== undefined) this.#tryFull(way, now)
+    else if (heard === undefined && way.kind !== 'peer-reflexive' && this.#early > 0 && this.#wantsFull(way, now)) {
+      this.#early--
+      this.#askFull(way, now)
+    }
+  }
+
+  #tryFull(way: PathWay, now: Instant): boolean {
+    if (!this.#wantsFull(way, now) || !this.#fulls.take(now)) return false
+    this.#askFull(way, now)
+    return true
+  }
+
+  #wantsFull(way: PathWay, now: Instant): boolean {
+    const { lastAskedFull } = way
+    return !way.isFullyFresh(now) && (lastAskedFull === undefined || elapsed(lastAskedFull, now) >= FULL_SPACING)
+  }
+
+  #ask(way: PathWay, now: Instant): void {
     way.lastAsked = now
     way.unanswered++
-    this.#outputs.push({ kind: 'probe', id: this.#id, to: way.endpoint })
+    this.#probe(way, way.asked, now)
   }
 
-  #answered(id: number, from: Endpoint, now: Instant): void {
+  #askFull(way: PathWay, now: Instant): void {
+    way.lastAskedFull = now
+    way.unansweredFull++
+    this.#probe(way, way.askedFull, now)
+  }
+
+  #probe(way: PathWay, asked: Map<number, Instant>, now: Instant): void {
+    this.#id = (this.#id + 1) & 0x7fff_ffff
+    if (asked.size >= PROBE_LIMIT) asked.delete(asked.keys().next().value!)
+    asked.set(this.#id, now)
+    this.#outputs.push({ kind: 'probe', id: this.#id, to: way.endpoint, full: asked === way.askedFull })
+  }
+
+  #answered({ id, from, full }: Extract<PathInput, { kind: 'answer' }>, now: Instant): void {
     const way = this.#find(from)
-    const askedAt = way?.asked.get(id)
-    // An answer that came by another way proves nothing of the one that was asked.
-    if (way === undefined || askedAt === undefined) return
-    for (const older of [...way.asked.keys()]) if (way.asked.get(older)! <= askedAt) way.asked.delete(older)
+    const asked = full ? way?.askedFull : way?.asked
+    const askedAt = asked?.get(id)
+    // An answer that came by another way, or shorter than what was asked, proves nothing of the one that was asked.
+    if (way === undefined || asked === undefined || askedAt === undefined) return
+    forgetUntil(asked, askedAt)
     const sample = elapsed(askedAt, now)
-    way.roundTrip = milliseconds(way.roundTrip === undefined ? sample : 0.8 * way.roundTrip + 0.2 * sample)
-    way.lastAnswer = way.lastHeard = now
+    // Full ones wait longer at slow links: what people feel is the small ones' time.
+    if (!full || way.roundTrip === undefined)
+      way.roundTrip = milliseconds(way.roundTrip === undefined ? sample : 0.8 * way.roundTrip + 0.2 * sample)
+    way.lastAnswer = now
+    this.#heard(way, now)
     way.unanswered = 0
-    way.answers++
+    if (full) {
+      forgetUntil(way.asked, askedAt)
+      way.lastFullAnswer = now
+      way.unansweredFull = 0
+    } else {
+      way.answers++
+      if (way !== this.#relay && way !== this.#used) this.#tryFull(way, now)
+    }
     if (way !== this.#used && this.#mayReplace(way, now)) this.#use(way, this.#used === this.#relay ? 'proven' : 'better', now)
   }
 
-  #mayReplace(way: Way, now: Instant): boolean {
-    if (way === this.#relay) return false
-    if (isHeldBack(way, now)) return false
+  #mayReplace(way: PathWay, now: Instant): boolean {
+    if (way === this.#relay || !way.isFullyFresh(now)) return false
+    if (way.isHeldBack(now)) return false
     const used = this.#used
-    if (used === this.#relay) return !this.#relayUp || !isFarSlower(way, used)
-    const [rank, usedRank] = [rankOf(way.kind), rankOf(used.kind)]
+    if (used === this.#relay) return !this.#relayUp || !way.isFarSlower(used)
+    const [rank, usedRank] = [way.rank, used.rank]
     const [trip, usedTrip] = [way.roundTrip ?? Infinity, used.roundTrip ?? Infinity]
     if (rank > usedRank) return trip <= usedTrip + FASTER_BY
     return trip < usedTrip * FASTER_FACTOR && trip < usedTrip - FASTER_BY
   }
 
-  #isSilent(way: Way): boolean {
-    const limit = way.lastHeard !== undefined && way.lastHeard > this.#firstUnanswered(way) ? ONE_WAY_AFTER : SILENT_AFTER
-    return way.unanswered >= limit
-  }
-
-  #firstUnanswered(way: Way): Instant {
-    return (way.asked.values().next().value ?? way.lastAsked ?? 0) as Instant
-  }
-
-  #fell(way: Way, now: Instant): void {
-    way.silences++
-    way.answers = 0
-    way.lastAnswer = undefined
-    way.heldUntil = after(now, milliseconds(Math.min(HOLD_BACK * 2 ** (way.silences - 1), HOLD_BACK_CAP)))
+  #fell(way: PathWay, why: 'silent' | 'too-small', now: Instant): void {
+    way.holdBack(now)
+    if (why === 'silent') way.lastAnswer = undefined
     const other = this.#bestOther(way, now)
-    this.#use(other ?? this.#relay, 'silent', now)
+    this.#use(other ?? this.#relay, why, now)
     this.#ask(this.#used, now)
   }
 
@@ -265,20 +290,21 @@ export class PathChoice implements Machine<PathInput, PathOutput> {
   }
 
   /** Of the ways that have answered of late, the best. */
-  #bestOther(but: Way, now: Instant): Way | undefined {
+  #bestOther(but: PathWay, now: Instant): PathWay | undefined {
     return this.#ways
-      .filter((way) => way !== but && way.lastAnswer !== undefined && elapsed(way.lastAnswer, now) < FRESH)
-      .sort((a, b) => rankOf(b.kind) - rankOf(a.kind) || (a.roundTrip ?? 0) - (b.roundTrip ?? 0))[0]
+      .filter((way) => way !== but && way.isFresh(now))
+      .sort((a, b) => b.rank - a.rank || (a.roundTrip ?? 0) - (b.roundTrip ?? 0))[0]
   }
 
-  #use(way: Way, why: PathReason, now: Instant): void {
+  #use(way: PathWay, why: PathReason, now: Instant): void {
     if (way === this.#used) return
     this.#used = way
     this.#usedSince = now
+    this.#asking.heard()
     this.#outputs.push({ kind: 'use', path: way, why })
   }
 
-  #wayTo(endpoint: Endpoint, kind: CandidateKind): Way {
+  #wayTo(endpoint: Endpoint, kind: CandidateKind): PathWay {
     const known = this.#find(endpoint)
     if (known) {
       // What the other end named itself is known better than what only its packets showed.
@@ -291,25 +317,21 @@ export class PathChoice implements Machine<PathInput, PathOutput> {
         this.#ways.find((way) => way !== this.#used)
       this.#ways = this.#ways.filter((way) => way !== victim)
     }
-    const way = new Way(kind, endpoint)
+    const way = new PathWay(kind, endpoint)
     this.#ways.push(way)
     return way
   }
 
-  #find(endpoint: Endpoint): Way | undefined {
+  #find(endpoint: Endpoint): PathWay | undefined {
     if (sameEndpoint(this.#used.endpoint, endpoint)) return this.#used
     if (sameEndpoint(this.#relay.endpoint, endpoint)) return this.#relay
     return this.#ways.find((way) => sameEndpoint(way.endpoint, endpoint))
   }
 }
 
-const isHeldBack = (way: Way, now: Instant): boolean =>
-  way.heldUntil !== undefined && (now < way.heldUntil || way.answers < ANSWERS_AFTER_SILENCE)
+/** Answers to probes of before this moment would tell nothing new. */
+function forgetUntil(asked: Map<number, Instant>, until: Instant): void {
+  for (const [id, at] of asked) if (at <= until) asked.delete(id)
+}
 
-/** A direct way is worth a little delay: it costs the hub nothing and needs no broker. */
-const isFarSlower = (way: Way, relay: Way): boolean =>
-  relay.roundTrip !== undefined && (way.roundTrip ?? Infinity) > 2 * relay.roundTrip + 50
-
-const rankOf = (kind: CandidateKind): number => (kind === 'host' ? 2 : kind === 'overlay' ? 0 : 1)
-
-const laterOf = (a: Instant, b: Instant): Instant => (a > b ? a : b)
+const isOver = (due: Instant | undefined, now: Instant): boolean => due !== undefined && now >= due

@@ -10,6 +10,8 @@ export type Reading = { readonly epoch: number } & (
   | { readonly kind: 'mapped'; readonly external: Endpoint; readonly lifetime: Duration }
   /** The mapping is gone, as we asked. */
   | { readonly kind: 'deleted' }
+  /** It says of itself when it began: only who has just begun does. */
+  | { readonly kind: 'announced' }
   /** Nothing of ours but the epoch, or only a part of what we need. */
   | { readonly kind: 'told' }
   /** `wait`: not to be asked again before. `isForeign`: it does not speak this protocol. */
@@ -69,7 +71,7 @@ export class PcpDialect implements PortMappingDialect {
   }
 
   #reading({ opcode, result, lifetime, epoch, map }: PcpResponse): Reading | undefined {
-    if (opcode === 'announce') return result === 0 ? { kind: 'told', epoch } : undefined
+    if (opcode === 'announce') return result === 0 ? { kind: 'announced', epoch } : undefined
     const { nonce, internalPort } = this.#options
     if (map && (map.internalPort !== internalPort || !equalPublic(map.nonce, nonce))) return undefined
     const name = pcpResults[result] ?? `result ${result}`

@@ -15,6 +15,8 @@ const LONGEST_LIFETIME = hours(24)
 const SHORTEST_RENEWAL = seconds(15)
 /** After an announcement that its mappings are gone, a gateway's clients do not all come at once (RFC 6887 §14.1.3). */
 const STAGGER = seconds(5)
+/** A gateway counts whole seconds, and may have begun in the middle of one. */
+const WHOLE_SECONDS = seconds(1)
 /** A goodbye is said so many times, with so much time in between. */
 const GOODBYES = 3
 const GOODBYE_EVERY = milliseconds(250)
@@ -50,7 +52,7 @@ export interface PortMappingReport {
   readonly gateway: string
   readonly external: Endpoint | undefined
   /** What the gateway speaks; undefined where it has not answered. */
-  readonly protocol: 'PCP' | 'NAT-PMP' | undefined
+  readonly protocol: 'PCP' | 'NAT-PMP' | 'UPnP' | undefined
   /** Why there is none, as the gateway said it; `silent`: it said nothing. */
   readonly refused: string | undefined
 }
@@ -81,6 +83,8 @@ export class PortMapping implements Machine<PortMappingInput, PortMappingOutput>
   #dueAt: Instant
   #external: Endpoint | undefined
   #endsAt: Instant | undefined
+  /** When the gateway last said that we have it. */
+  #mappedAt: Instant | undefined
   #protocol: PortMappingReport['protocol']
   #refused: string | undefined
 
@@ -183,7 +187,19 @@ export class PortMapping implements Machine<PortMappingInput, PortMappingOutput>
     const isAsking = this.#phase === 'asking' || this.#phase === 'renewing'
     if (reading.kind === 'mapped' && isAsking) this.#mapped(reading, now)
     else if (reading.kind === 'refused' && isAsking) this.#refuse(reading, now)
-    else if (isLost || reading.kind === 'deleted') this.#dueAt = after(now, milliseconds(this.#dice() * STAGGER))
+    else if (
+      isLost ||
+      reading.kind === 'deleted' ||
+      (reading.kind === 'announced' && this.#mayHaveForgotten(reading.epoch, now))
+    ) {
+      const soon = after(now, milliseconds(this.#dice() * STAGGER))
+      if (soon < this.#dueAt) this.#dueAt = soon
+    }
+  }
+
+  /** Whether it may have begun after it last gave us the mapping: two starts within seconds pass for one in the count alone. */
+  #mayHaveForgotten(epoch: number, now: Instant): boolean {
+    return this.#mappedAt !== undefined && elapsed(this.#mappedAt, now) + WHOLE_SECONDS > seconds(epoch)
   }
 
   #mapped({ external, lifetime }: Reading & { kind: 'mapped' }, now: Instant): void {
@@ -197,6 +213,7 @@ export class PortMapping implements Machine<PortMappingInput, PortMappingOutput>
     this.#protocol = this.#dialect.name
     this.#refused = undefined
     this.#backoff.reset()
+    this.#mappedAt = now
     this.#endsAt = after(now, span)
     // From a half to five eighths (RFC 6887 §11.2.1).
     this.#renewIn(milliseconds(span * (0.5 + this.#dice() / 8)), now)

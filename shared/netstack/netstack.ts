@@ -69,7 +69,8 @@ export class Netstack {
     this.#turn = new Turn(() => this.#serve(), options.defer)
     this.#fragments = new Fragments(this.#limits.fragmentBytes)
     const seeds = new DataView(Uint8Array.from(suite.random(8)).buffer)
-    const ports = new Ports(suite)
+    const ports = new Ports(suite, options.besideKernel)
+    this.#ports = ports
     this.#ping = new Ping(seeds.getUint16(4))
     this.#icmp = new Icmp(this.#transmitter, this.#ping, (error, bytes, view, at, end) =>
       this.#pathError(error, bytes, view, at, end),
@@ -92,6 +93,7 @@ export class Netstack {
   }
 
   readonly #mayAnswer: (now: number) => boolean
+  readonly #ports: Ports
 
   get addresses(): readonly string[] {
     return this.#addresses.map(({ text }) => text)
@@ -101,6 +103,16 @@ export class Netstack {
   get usage(): { connections: number; timeWaits: number; bufferBytes: number; fragmentBytes: number } {
     const { connections, timeWaits, heldBytes } = this.#tcp
     return { connections, timeWaits, bufferBytes: heldBytes, fragmentBytes: this.#fragments.held }
+  }
+
+  /**
+   * Whether packets of `protocol` (IANA) to a port of ours, or echo replies with that identifier, are for this stack, where a kernel has
+   * the same address: to listeners and sockets, and to the ports that connections begin from here.
+   */
+  owns(protocol: number, port: number): boolean {
+    if (protocol === Protocol.Tcp) return this.#ports.includes(port) || this.#tcp.listensAt(port)
+    if (protocol === Protocol.Udp) return this.#ports.includes(port) || this.#udp.isBound(port)
+    return port === this.#ping.identifier
   }
 
   /** One inner IP packet, borrowed for the call. Returns 0 or a negative DropReason, which is also counted. */
@@ -222,9 +234,13 @@ export class Netstack {
     })
   }
 
-  /** The other side may have lost its memory: every connection of which it knows nothing fails with ECONNRESET a round trip later. */
-  probe(): void {
-    this.#tcp.probe(this.#options.clock.now())
+  /**
+   * The other side may have lost its memory: every connection of which it knows nothing fails with ECONNRESET a round trip later. Those on
+   * which something has come after `since` are left alone.
+   */
+  probe(since?: Instant): void {
+    const now = this.#options.clock.now()
+    this.#tcp.probe(since ?? now, now)
   }
 
   /** Resets every connection with `address` at a local port that `isOpen` denies: it may go on no longer. */

@@ -12,6 +12,8 @@ export interface NetstackOptions {
   /** Largest packet sent, bytes; 1280 unless the path is known better (DESIGN §5). */
   mtu?: number
   limits?: Partial<NetstackLimits>
+  /** A kernel has the same addresses: only ephemeral ports are chosen that it does not choose, and `owns` tells whose a packet is. */
+  besideKernel?: boolean
   /** The earliest deadline became earlier: re-arm the timer that calls `expire`. */
   wake?(at: Instant): void
   /**

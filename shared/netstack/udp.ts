@@ -75,6 +75,10 @@ export class Udp {
     this.#sockets.clear()
   }
 
+  isBound(port: number): boolean {
+    return this.#sockets.has(port)
+  }
+
   /** The socket that a packet is for; undefined: none, so that the port is unreachable. A number is a drop reason. */
   find(packet: IpPacket, bytes: Uint8Array, view: DataView, local: InnerAddress): UdpSocket | number | undefined {
     const source = bytes.subarray(packet.source, packet.source + packet.addressLength)

@@ -53,15 +53,8 @@ function advance(c: TcpConnection, acknowledged: number, now: number): number {
     returnSentSegment(segment)
   }
   if (sample >= 0) c.roundTrip.sample(sample, now)
-  const held = c.sendBuffer
-  if (held !== undefined) {
-    const bytes = Math.min(held.length, distance(acknowledged, bufferStart(c)))
-    if (bytes > 0) held.drop(bytes)
-    if (held.length === 0) {
-      c.host.heldBytes -= held.capacity
-      c.sendBuffer = undefined
-    }
-  }
+  const bytes = Math.min(c.sendBuffer?.length ?? 0, distance(acknowledged, bufferStart(c)))
+  if (bytes > 0) c.dropSent(bytes)
   c.una = acknowledged
   if (before(c.smallEnd, acknowledged)) c.smallEnd = acknowledged
   c.roundTrip.backoff = 0
@@ -69,7 +62,7 @@ function advance(c: TcpConnection, acknowledged: number, now: number): number {
   c.stalledSince = NEVER
   c.retransmitAt = c.sent.count > 0 ? now + c.roundTrip.timeout : NEVER
   growSendLimit(c)
-  if (c.blocked && (held === undefined || held.length <= c.sendLimit - (c.sendLimit >> 2))) {
+  if (c.blocked && (c.sendBuffer?.length ?? 0) <= c.sendLimit - (c.sendLimit >> 2)) {
     c.blocked = false
     c.events |= TcpEvent.Writable
   }

@@ -208,12 +208,22 @@ export class TcpConnection implements Timed {
     if (count < chunk.length - from) this.blocked = true
     if (count <= 0) return 0
     const before = this.sendBuffer?.capacity ?? 0
-    this.sendBuffer ??= new SendBuffer(count)
+    this.sendBuffer ??= new SendBuffer()
     this.sendBuffer.append(chunk, from, from + count)
     this.host.heldBytes += this.sendBuffer.capacity - before
     this.queued = plus(this.queued, count)
     this.host.touch(this)
     return count
+  }
+
+  /** Forgets the oldest `count` bytes of those that `write` took. */
+  dropSent(count: number): void {
+    const held = this.sendBuffer
+    if (held === undefined) return
+    const before = held.capacity
+    held.drop(count)
+    this.host.heldBytes -= before - held.capacity
+    if (held.length === 0) this.sendBuffer = undefined
   }
 
   /** The next bytes from the peer; they belong to the caller. */
@@ -273,8 +283,7 @@ export class TcpConnection implements Timed {
     this.idleAt = NEVER
     this.ackNow = false
     this.sent.clear()
-    this.host.heldBytes -= this.sendBuffer?.capacity ?? 0
-    this.sendBuffer = undefined
+    this.dropSent(this.sendBuffer?.length ?? 0)
     if (error !== undefined || this.owner === undefined) this.#dropReceived()
     this.events |= TcpEvent.Closed
     this.host.finished(this, timeWait, now)

@@ -131,6 +131,10 @@ export class Tcp implements TcpHost {
     this.#listeners.set(listener.port, [...others, listener])
   }
 
+  listensAt(port: number): boolean {
+    return this.#listeners.has(port)
+  }
+
   removeListener(listener: TcpListener): void {
     const rest = (this.#listeners.get(listener.port) ?? []).filter((other) => other !== listener)
     if (rest.length === 0) this.#listeners.delete(listener.port)
@@ -239,9 +243,12 @@ export class Tcp implements TcpHost {
       if (entry instanceof TcpConnection && !isOpen(entry.localPort) && sameAddress(entry.remote, remote)) entry.abort(now)
   }
 
-  /** Asks the peer of every connection whether it still knows it: one that does acknowledges, one that does not resets it. */
-  probe(now: number): void {
-    for (const connection of this.synchronized()) sendProbe(connection, now)
+  /**
+   * Asks the peer of every connection that has said nothing after `since` whether it still knows it: one that does acknowledges, one that
+   * does not resets it.
+   */
+  probe(since: number, now: number): void {
+    for (const connection of this.synchronized()) if (connection.heardAt <= since) sendProbe(connection, now)
   }
 
   // TcpHost.
