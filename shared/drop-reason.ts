@@ -29,6 +29,8 @@ export const DropReason = {
   SelfConnection: -24,
   AmplificationLimit: -25,
   SelectorRefused: -26,
+  /** Not lost: the data lane that holds the session has it. */
+  HeldByLane: -27,
 } as const
 
 export type DropReason = (typeof DropReason)[keyof typeof DropReason]
@@ -51,7 +53,12 @@ export class DropCounters {
   }
 
   /** Label and count of each reason, zeros included, in the order above. */
-  *entries(): Iterable<[label: string, count: number]> {
-    for (const [i, label] of labels.entries()) yield [label, this.#counts[i + 1] ?? 0]
+  entries(): Iterable<[label: string, count: number]> {
+    return dropEntries((reason) => this.of(reason))
   }
+}
+
+/** Label and count of each reason, in the order above, of whoever counts them. */
+export function* dropEntries(of: (reason: DropReason) => number): Iterable<[label: string, count: number]> {
+  for (const [i, [, reason]] of names.entries()) yield [labels[i]!, of(reason)]
 }

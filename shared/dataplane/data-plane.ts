@@ -9,7 +9,7 @@ import { RouteTable } from '#shared/dataplane/route-table.ts'
 import { resetInAnswer, resetLimit, resetsOfFlow } from '#shared/dataplane/tcp-reset.ts'
 import { DropCounters, DropReason } from '#shared/drop-reason.ts'
 import type { Instant } from '#shared/time/instant.ts'
-import type { Association, Endpoint, TunnelEndpoint } from '#shared/tunnel/association.ts'
+import type { Association, Endpoint, PeerEndpoint, TunnelEndpoint } from '#shared/tunnel/association.ts'
 import { classify } from '#shared/wire/demux.ts'
 import { PACKET_TOO_BIG_LIMIT, writePacketTooBig } from '#shared/wire/packet-too-big.ts'
 
@@ -27,6 +27,8 @@ export interface DataPlanePorts {
   stun?(datagram: Uint8Array, from: Endpoint, now: Instant): void
   /** An inner packet came from an association that its source address is not routed to (P-30). The callee bounds its alarms. */
   spoofed?(packet: InnerPacket, from: Association, now: Instant): void
+  /** An inner packet had no room on the path to its receiver. */
+  tooBig?(to: Association): void
 }
 
 export interface DataPlaneOptions {
@@ -40,7 +42,7 @@ export interface DataPlaneOptions {
 
 /**
  * The road of packets, for broker and agent alike: the files inbound.ts, outbound.ts and relay.ts are its three directions. It owns
- * routes, filter and buffers, and knows nothing of sockets, so that any engine can drive it (shared/platform/engine.ts).
+ * routes, filter and buffers, and knows nothing of sockets, so that any engine can drive it (shared/platform/packet-engine.ts).
  */
 export class DataPlane {
   /** Inner prefixes to the association that owns them: where packets go, and whence alone they may come. */
@@ -105,6 +107,18 @@ export class DataPlane {
     }
   }
 
+  /**
+   * An inner packet that a lane has opened in the session `local` of `endpoint`, as it was decrypted. Returns 0 or the DropReason that was
+   * counted, here or by the endpoint.
+   */
+  admit(endpoint: PeerEndpoint, local: number, decrypted: Uint8Array, now: Instant): number {
+    if (decrypted.length > this.plain.length) return this.#counted(DropReason.InnerTooBig)
+    this.plain.set(decrypted)
+    const length = endpoint.judge(local, this.plain, decrypted.length)
+    if (length <= 0 || endpoint.opened === undefined) return Math.min(length, 0)
+    return this.#counted(inbound(this, endpoint.opened, length, now))
+  }
+
   /** One inner packet of this host (netstack's `transmit`, or read from a TUN). Returns 0 or the DropReason that was counted. */
   send(packet: Uint8Array, now: Instant): number {
     return this.#counted(outbound(this, packet, now))
@@ -128,9 +142,9 @@ export class DataPlane {
   }
 
   /** A reset to the sender of the refused packet under way, where it is of TCP: silence would cost a person a minute. */
-  answerRefusal(to: Association, now: Instant): void {
+  answerRefusal(to: FlowEnd, now: Instant): void {
     const length = resetInAnswer(this.packet, this.#reset)
-    if (length > 0) dispatch(this, to, this.#reset, length, now)
+    if (length > 0) this.#tell(to, this.#reset.subarray(0, length), now)
   }
 
   /**
@@ -150,7 +164,14 @@ export class DataPlane {
     const [source, destination] = [bytes.slice(destinationAt, destinationAt + width), bytes.slice(sourceAt, sourceAt + width)]
     const size = writePacketTooBig(this.#tooBig, source, destination, room, bytes.subarray(start, start + length))
     this.#tell(from, this.#tooBig.subarray(0, size), now)
+    this.ports.tooBig?.(to)
     return false
+  }
+
+  /** Cuts the SYN under way, for this host, to what the path back to `from` takes: a kernel sends no less than 1280 bytes by IPv6. */
+  clamp(from: Association): void {
+    const room = this.sizes.of(from)
+    if (room !== Number.POSITIVE_INFINITY) clampMss(this.packet, room)
   }
 
   #tell(end: FlowEnd, reset: Uint8Array, now: Instant): void {

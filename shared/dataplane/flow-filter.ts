@@ -1,4 +1,6 @@
+import { ChainedTable } from '#shared/dataplane/chained-table.ts'
 import { Flow, type FlowEnd, flowHash, type Said } from '#shared/dataplane/flow.ts'
+import type { FlowOffload } from '#shared/dataplane/flow-offload.ts'
 import { FragmentMemory } from '#shared/dataplane/fragment-memory.ts'
 import { InnerPacket, PacketKind, TcpFlag } from '#shared/dataplane/inner-packet.ts'
 import { acknowledgementOf, sequenceAfter } from '#shared/dataplane/tcp-reset.ts'
@@ -52,13 +54,14 @@ const sweepEvery = seconds(1)
  */
 export class FlowFilter {
   readonly policy: FlowPolicy
+  /** Who carries open flows on, where there is somebody. */
+  offload: FlowOffload | undefined
   readonly #limits: FlowLimits
   readonly #seed: number
   readonly #fragments = new FragmentMemory()
   readonly #quoted = new InnerPacket()
   readonly #perInitiator = new Map<FlowEnd, number>()
-  #buckets: (Flow | undefined)[] = new Array(64).fill(undefined)
-  #size = 0
+  readonly #flows = new ChainedTable<Flow>()
   #nextSweep: Instant | undefined
 
   /** `seed`: a random 32-bit number. */
@@ -69,11 +72,11 @@ export class FlowFilter {
   }
 
   get size(): number {
-    return this.#size
+    return this.#flows.size
   }
 
-  *flows(): Iterable<Flow> {
-    for (const head of this.#buckets) for (let flow = head; flow !== undefined; flow = flow.next) yield flow
+  flows(): Iterable<Flow> {
+    return this.#flows
   }
 
   /** Returns 0 where the packet may pass, or a DropReason. */
@@ -105,17 +108,18 @@ export class FlowFilter {
     if (this.#nextSweep === undefined || now < this.#nextSweep) return
     this.#removeWhere((flow) => {
       if (now >= flow.until) return 'expired'
+      flow.offloaded?.refresh(flow)
       if (elapsed(flow.lastSeen, now) < idleLimit(flow)) return undefined
       return flow.phase === 'closing' ? 'finished' : 'idle'
     })
     this.#fragments.expire(now)
-    this.#nextSweep = this.#size === 0 ? undefined : after(now, sweepEvery)
+    this.#nextSweep = this.#flows.size === 0 ? undefined : after(now, sweepEvery)
   }
 
   #judgeFlow(packet: InnerPacket, from: FlowEnd, to: FlowEnd, now: Instant): number {
     if (packet.kind === PacketKind.Other) return this.#refuse(packet, from, to, now)
     const hash = flowHash(packet, this.#seed)
-    for (let flow = this.#buckets[hash & (this.#buckets.length - 1)]; flow !== undefined; flow = flow.next) {
+    for (let flow = this.#flows.first(hash); flow !== undefined; flow = flow.next) {
       if (flow.hash !== hash) continue
       const direction = flow.direction(packet)
       if (direction === 0) continue
@@ -130,6 +134,7 @@ export class FlowFilter {
         break
       }
       note(flow, packet, forward, now)
+      this.#offload(flow)
       return 0
     }
     return this.#begin(packet, from, to, hash, now)
@@ -142,16 +147,20 @@ export class FlowFilter {
         : this.policy.permit(packet, from, to, now)
     if (!(begins > now)) return this.#refuse(packet, from, to, now)
     const own = this.#perInitiator.get(from) ?? 0
-    if (this.#size >= this.#limits.flows || own >= this.#limits.perInitiator) return DropReason.QueueFull
+    if (this.#flows.size >= this.#limits.flows || own >= this.#limits.perInitiator) return DropReason.QueueFull
     const flow = new Flow(packet, from, to, hash, now, begins)
-    if (this.#size >= this.#buckets.length) this.#grow()
-    this.#link(flow)
-    this.#size++
+    this.#flows.add(flow)
     this.#perInitiator.set(from, own + 1)
     this.#nextSweep ??= after(now, sweepEvery)
     note(flow, packet, true, now)
     this.policy.opened?.(flow)
+    this.#offload(flow)
     return 0
+  }
+
+  /** Resets and the last words of a TCP flow stay with us: they come here from wherever they are seen. */
+  #offload(flow: Flow): void {
+    if (flow.offloaded === undefined && flow.phase === 'open') flow.offloaded = this.offload?.take(flow)
   }
 
   /** An ICMP error passes towards the end whose packet it quotes, when that packet's flow is permitted. */
@@ -159,7 +168,7 @@ export class FlowFilter {
     const quoted = this.#quoted
     if (quoted.readQuoted(packet) < 0) return DropReason.InnerMalformed
     const hash = flowHash(quoted, this.#seed)
-    for (let flow = this.#buckets[hash & (this.#buckets.length - 1)]; flow !== undefined; flow = flow.next) {
+    for (let flow = this.#flows.first(hash); flow !== undefined; flow = flow.next) {
       const direction = flow.hash === hash ? flow.direction(quoted) : 0
       if (direction === 1 && flow.initiator === to && flow.responder === from) return 0
       if (direction === -1 && flow.responder === to && flow.initiator === from) return 0
@@ -173,42 +182,21 @@ export class FlowFilter {
   }
 
   #removeWhere(ending: (flow: Flow) => FlowEnding | undefined): void {
-    for (const head of this.#buckets) {
-      for (let flow = head; flow !== undefined; ) {
-        const next: Flow | undefined = flow.next
-        const why = ending(flow)
-        if (why !== undefined) this.#remove(flow, why)
-        flow = next
-      }
+    for (const flow of this.#flows) {
+      const why = ending(flow)
+      if (why !== undefined) this.#remove(flow, why)
     }
   }
 
   #remove(flow: Flow, why: FlowEnding): void {
-    const at = flow.hash & (this.#buckets.length - 1)
-    let before = this.#buckets[at]
-    if (before === flow) this.#buckets[at] = flow.next
-    else {
-      while (before !== undefined && before.next !== flow) before = before.next
-      if (before === undefined) return
-      before.next = flow.next
-    }
-    this.#size--
+    if (!this.#flows.remove(flow)) return
+    flow.offloaded?.refresh(flow)
+    flow.offloaded?.forget()
+    flow.offloaded = undefined
     const left = (this.#perInitiator.get(flow.initiator) ?? 1) - 1
     if (left === 0) this.#perInitiator.delete(flow.initiator)
     else this.#perInitiator.set(flow.initiator, left)
     this.policy.closed?.(flow, why)
-  }
-
-  #link(flow: Flow): void {
-    const at = flow.hash & (this.#buckets.length - 1)
-    flow.next = this.#buckets[at]
-    this.#buckets[at] = flow
-  }
-
-  #grow(): void {
-    const flows = [...this.flows()]
-    this.#buckets = new Array(this.#buckets.length * 2).fill(undefined)
-    for (const flow of flows) this.#link(flow)
   }
 }
 

@@ -1,4 +1,5 @@
 import { wordAt } from '#shared/bytes/word.ts'
+import type { OffloadedFlow } from '#shared/dataplane/flow-offload.ts'
 import type { InnerPacket } from '#shared/dataplane/inner-packet.ts'
 import type { Instant } from '#shared/time/instant.ts'
 import type { Association } from '#shared/tunnel/association.ts'
@@ -39,6 +40,8 @@ export class Flow {
   readonly back: Said = { acknowledgement: undefined, end: undefined }
   /** Bit 0: the initiator has sent its FIN; bit 1: the responder. */
   finished = 0
+  /** Who carries it on beside the filter, if anybody does. */
+  offloaded: OffloadedFlow | undefined = undefined
   /** The next flow of the same hash bucket. */
   next: Flow | undefined = undefined
   readonly hash: number

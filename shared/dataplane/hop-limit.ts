@@ -1,12 +1,14 @@
 import type { InnerPacket } from '#shared/dataplane/inner-packet.ts'
 
+/** Takes one hop off a packet that we route, in place; false where none is left. */
+export const spendHop = (packet: InnerPacket): boolean => spendHopAt(packet.bytes, packet.start)
+
 /**
- * Takes one hop off a packet that we route (RFC 791 TTL, RFC 8200 hop limit), in place; false where none is left. The IPv4 header
- * checksum is mended by the difference (RFC 1624 eqn. 3).
+ * The same of the IP packet that begins at `start` (RFC 791 TTL, RFC 8200 hop limit). The IPv4 header checksum is mended by the
+ * difference (RFC 1624 eqn. 3).
  */
-export function spendHop(packet: InnerPacket): boolean {
-  const { bytes, start } = packet
-  if (packet.version === 6) {
+export function spendHopAt(bytes: Uint8Array, start: number): boolean {
+  if (bytes[start]! >>> 4 === 6) {
     const hops = bytes[start + 7]!
     if (hops <= 1) return false
     bytes[start + 7] = hops - 1

@@ -1,5 +1,6 @@
 import type { DataPlane } from '#shared/dataplane/data-plane.ts'
-import { refusal, relay } from '#shared/dataplane/relay.ts'
+import { refusal } from '#shared/dataplane/refusal.ts'
+import { relay } from '#shared/dataplane/relay.ts'
 import { DropReason } from '#shared/drop-reason.ts'
 import type { Instant } from '#shared/time/instant.ts'
 import type { Association } from '#shared/tunnel/association.ts'
@@ -11,7 +12,7 @@ import type { Association } from '#shared/tunnel/association.ts'
  * 3. inner source: routed to the association that sealed the packet (P-30)
  * 4. for another association: relay.ts
  * 5. filter
- * 6. deliver here, after what the peer says of its path's size is noted
+ * 6. deliver here, after what the peer says of its path's size is noted; a SYN is cut to it
  * `length` bytes of `plane.plain` came from `association`. Returns 0, or a DropReason.
  */
 export function inbound(plane: DataPlane, association: Association, length: number, now: Instant): number {
@@ -27,6 +28,7 @@ export function inbound(plane: DataPlane, association: Association, length: numb
   if (verdict < 0) return refusal(plane, association, verdict, now)
   plane.traffic.delivered++
   plane.sizes.hear(packet, association)
+  plane.clamp(association)
   plane.ports.deliver(plain.subarray(0, packet.length))
   return 0
 }

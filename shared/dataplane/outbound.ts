@@ -1,4 +1,5 @@
 import { type DataPlane, innerPacketLimit } from '#shared/dataplane/data-plane.ts'
+import { refusal } from '#shared/dataplane/refusal.ts'
 import { DropReason } from '#shared/drop-reason.ts'
 import type { Instant } from '#shared/time/instant.ts'
 import type { Association } from '#shared/tunnel/association.ts'
@@ -24,7 +25,7 @@ export function outbound(plane: DataPlane, bytes: Uint8Array, now: Instant): num
     return 0
   }
   const verdict = plane.filter.judge(packet, undefined, to, now)
-  if (verdict < 0) return verdict
+  if (verdict < 0) return refusal(plane, undefined, verdict, now)
   return plane.fits(undefined, to, now) ? dispatch(plane, to, bytes, length, now) : DropReason.InnerTooBig
 }
 

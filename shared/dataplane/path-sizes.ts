@@ -15,6 +15,8 @@ const icmpv6PacketTooBig = 2
  * address to ours (RFC 8201): they measure their path, and who relays to them should not learn by losses what they know.
  */
 export class PathSizes {
+  /** Told where what is known of an association has changed; Infinity: nothing smaller than usual. */
+  changed: ((association: Association, bytes: number) => void) | undefined
   readonly #small = new Map<Association, number>()
 
   /** Takes a word of `from` about itself, which came through the tunnel for this host; returns whether it was one. */
@@ -28,6 +30,7 @@ export class PathSizes {
       (version === 4 ? 0 : bytes[at + 4]! * 0x100_0000 + (bytes[at + 5]! << 16)) + ((bytes[at + 6]! << 8) | bytes[at + 7]!)
     if (mtu >= usual) this.#small.delete(from)
     else this.#small.set(from, Math.max(least, mtu))
+    this.changed?.(from, this.of(from))
     return true
   }
 
@@ -38,6 +41,6 @@ export class PathSizes {
   }
 
   forget(association: Association): void {
-    this.#small.delete(association)
+    if (this.#small.delete(association)) this.changed?.(association, Number.POSITIVE_INFINITY)
   }
 }

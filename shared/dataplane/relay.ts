@@ -1,6 +1,7 @@
 import type { DataPlane } from '#shared/dataplane/data-plane.ts'
 import { spendHop } from '#shared/dataplane/hop-limit.ts'
 import { dispatch } from '#shared/dataplane/outbound.ts'
+import { refusal } from '#shared/dataplane/refusal.ts'
 import { DropReason } from '#shared/drop-reason.ts'
 import type { Instant } from '#shared/time/instant.ts'
 import type { Association } from '#shared/tunnel/association.ts'
@@ -25,10 +26,4 @@ export function relay(plane: DataPlane, from: Association, now: Instant): number
   const sent = dispatch(plane, to, packet.bytes, packet.length, now)
   if (sent === 0) plane.traffic.relayed++
   return sent
-}
-
-/** What the filter refused is answered by a reset where it is of TCP; the reason goes on to the counters. */
-export function refusal(plane: DataPlane, from: Association, verdict: number, now: Instant): number {
-  if (verdict === DropReason.FilterRefused) plane.answerRefusal(from, now)
-  return verdict
 }

@@ -34,7 +34,7 @@ export function decodeBody(payload: Uint8Array): Statement {
   if (!(body instanceof Map)) throw new CborError('malformed', 'a statement is a map')
   const fields = new Fields(body)
   if (fields.integer('v') !== 1) throw new CborError('malformed', 'a version of statements that this program does not know')
-  const kind = fields.oneOf('kind', ['peer', 'host-keys', 'grant', 'key', 'withdrawal'])
+  const kind = fields.oneOf('kind', ['peer', 'host-keys', 'grant', 'key', 'wipe', 'withdrawal'])
   const statement = { ...fields.scope(), ...fieldsOf(kind, fields) } as Statement
   if (statement.notAfter <= statement.notBefore) throw new CborError('malformed', 'it ends before it begins')
   if (!equalPublic(encodeBody(statement), payload))
@@ -69,8 +69,16 @@ function fieldsOf(kind: StatementKind, fields: Fields): object {
       }
     case 'key':
       return { kind, key: fields.bytes('key', 32) }
+    case 'wipe':
+      return {
+        kind,
+        id: fields.text('id'),
+        device: fields.text('device'),
+        identity: fields.bytes('identity', 32),
+        next: fields.has('next') ? fields.bytes('next', 32) : undefined,
+      }
     case 'withdrawal':
-      return { kind, of: fields.oneOf('of', ['peer', 'host-keys', 'grant']), subject: fields.text('subject') }
+      return { kind, of: fields.oneOf('of', ['peer', 'host-keys', 'grant', 'wipe']), subject: fields.text('subject') }
   }
 }
 

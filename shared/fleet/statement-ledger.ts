@@ -10,6 +10,7 @@ import {
   refused,
   type Statement,
   subjectOf,
+  type WipeStatement,
 } from './statement.ts'
 
 interface LedgerOptions {
@@ -153,6 +154,14 @@ export class StatementLedger {
 
   hostKeys(device: string, service: string): HostKeysStatement | undefined {
     return this.#inForce(`host-keys:${device}/${service}`) as HostKeysStatement | undefined
+  }
+
+  /** The order to forget this fleet that is for whoever has the identity key, by the SHA-256 of its SPKI; with the statement's bytes. */
+  wipeOrder(identity: Uint8Array): { order: WipeStatement; bytes: Uint8Array } | undefined {
+    for (const { statement, bytes } of this.#held.values())
+      if (statement.kind === 'wipe' && equalPublic(statement.identity, identity) && this.#isInForce(statement))
+        return { order: statement, bytes }
+    return undefined
   }
 
   /** The grants in force. */

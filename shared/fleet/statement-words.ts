@@ -25,6 +25,12 @@ export function statementWords(statement: Statement, suite: Pick<Suite, 'hash'>)
     }
     case 'key':
       return `The fleet key is from now on the one with the fingerprint ${keyFingerprint(statement.key, suite)}.`
+    case 'wipe': {
+      const { device, identity, next } = statement
+      const who = `The device ${device}, with the identity key ${toHex(identity.subarray(0, 8))}…,`
+      const then = next === undefined ? '' : `, and joins the fleet of the claim ${toHex(next.subarray(0, 8))}…`
+      return `${who} ERASES its keys and everything of this fleet, for good${then}.`
+    }
     case 'withdrawal':
       return `What was said of ${statement.of} ${statement.subject} holds no more.`
   }

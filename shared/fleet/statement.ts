@@ -12,7 +12,7 @@ import { decodeBody, encodeBody } from './statement-body.ts'
  * Statements of the fleet key (DESIGN D6): what ends believe of one another, whoever carries it. Each is a COSE_Sign1 (RFC 9052 §4.2)
  * with Ed25519 (RFC 9053 §2.2) over deterministic CBOR.
  */
-export type Statement = PeerStatement | HostKeysStatement | GrantStatement | KeyStatement | WithdrawalStatement
+export type Statement = PeerStatement | HostKeysStatement | GrantStatement | KeyStatement | WipeStatement | WithdrawalStatement
 
 export type StatementKind = Statement['kind']
 
@@ -74,10 +74,23 @@ export interface KeyStatement extends StatementScope {
   readonly key: Uint8Array
 }
 
+/** Orders a device to forget its fleet for good: keys, certificate, what it was told, what it has not sent. */
+export interface WipeStatement extends StatementScope {
+  readonly kind: 'wipe'
+  /** The order's number: 32 hex digits. */
+  readonly id: string
+  /** Its name, for who signs: who is meant says `identity` alone. */
+  readonly device: string
+  /** SHA-256 of the SubjectPublicKeyInfo of its identity key, 32 bytes: a key that dies with the order, which so is never carried out twice. */
+  readonly identity: Uint8Array
+  /** SHA-256 of the claim (as text) by which it joins another fleet then, 32 bytes; undefined: it joins none. */
+  readonly next?: Uint8Array | undefined
+}
+
 /** Ends what was said of a subject, whatever it was. */
 export interface WithdrawalStatement extends StatementScope {
   readonly kind: 'withdrawal'
-  readonly of: 'peer' | 'host-keys' | 'grant'
+  readonly of: 'peer' | 'host-keys' | 'grant' | 'wipe'
   /** The part of `subjectOf` behind the colon. */
   readonly subject: string
 }
@@ -133,11 +146,13 @@ export function isKeyStatement(bytes: Uint8Array): boolean {
   }
 }
 
-/** What two statements share that speak of the same thing: `grant:5`, `peer:0123…`, `host-keys:0123…/ssh`, `key:0123…`. */
+/** What two statements share that speak of the same thing: `grant:5`, `peer:0123…`, `host-keys:0123…/ssh`, `key:0123…`,
+ * `wipe:0123…`. */
 export function subjectOf(statement: Statement): string {
   switch (statement.kind) {
     case 'peer':
     case 'grant':
+    case 'wipe':
       return `${statement.kind}:${statement.id}`
     case 'host-keys':
       return `host-keys:${statement.device}/${statement.service}`

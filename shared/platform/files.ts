@@ -212,6 +212,10 @@ export function storageError(error: unknown, verb: string, path: string): AditEr
     const mend = `Run as the owner of ${dirname(path)}, or choose another folder.`
     return new AditError('storage-failed', `This user may not ${verb} ${path} (${code}).`, mend, { cause: error })
   }
+  if (code === 'ENOTDIR') {
+    const message = `Cannot ${verb} ${path}: what stands before its last part is no folder.`
+    return new AditError('storage-failed', message, 'Name another place.', { cause: error })
+  }
   const reason = error instanceof Error ? error.message : String(error)
   return new AditError('storage-failed', `Cannot ${verb} ${path}: ${reason}.`, 'Check the disk and the folder.', { cause: error })
 }

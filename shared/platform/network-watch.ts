@@ -20,9 +20,11 @@ export interface NetworkWatchOptions {
   readonly timers: Timers
   /** Addresses, links or routes of this machine have changed, and have been still for a moment since. */
   onChange(): void
+  /** An interface that we have made. What happens to it alone is no news of the network, and told apart. */
+  readonly own?: { readonly name: string; onChange(): void }
   /** The program that tells of changes, and its arguments; null: there is none. Default: iproute2's monitor on Linux. */
   readonly monitor?: readonly [string, ...string[]] | null
-  /** For tests. */
+  /** For tests: a line for each address, the interface first. */
   readonly addresses?: () => string
 }
 
@@ -38,7 +40,8 @@ export class NetworkWatch {
   #timer: Timer | undefined
   #settling: Timer | undefined
   #sound: Timer | undefined
-  #seen: string
+  #seen: Seen
+  #isOwnAlone = true
   #closed = false
 
   constructor(options: NetworkWatchOptions) {
@@ -73,7 +76,11 @@ export class NetworkWatch {
     this.#sound = this.#options.timers.setTimer(SOUND_AFTER, () => {
       this.#starts = 0
     })
-    child.once('error', () => this.#ended(child))
+    child.once('error', ({ code }: NodeJS.ErrnoException) => {
+      // What is not installed is not tried again: each try costs as much as a fork of all our memory.
+      if (code === 'ENOENT') this.#starts = STARTS
+      this.#ended(child)
+    })
     child.once('exit', () => this.#ended(child))
   }
 
@@ -83,42 +90,67 @@ export class NetworkWatch {
     child.stdin?.destroy()
     this.#sound?.clear()
     // What has happened meanwhile nobody has told.
-    if (this.#look() !== this.#seen) this.#settle()
+    this.#compare()
     this.#timer = this.#options.timers.setTimer(this.#starts < STARTS ? RESTART_AFTER : LOOK_EVERY, () => this.#start())
   }
 
   /** Containers come and go, and neighbours are heard: only our addresses, and by which way the world is reached, are news. */
   #told(text: string): void {
-    if (this.#settling !== undefined || text.includes('default') || this.#look() !== this.#seen) this.#settle()
+    const { own } = this.#options
+    const isWay = (line: string): boolean => line.includes('default') && (own === undefined || !isAbout(line, own.name))
+    if (text.split('\n').some(isWay)) this.#settle(false)
+    else this.#compare()
   }
 
   #poll(): void {
     this.#timer = this.#options.timers.setTimer(LOOK_EVERY, () => {
-      if (this.#look() !== this.#seen) this.#settle()
+      this.#compare()
       this.#poll()
     })
   }
 
-  #settle(): void {
+  #compare(): void {
+    const { others, own } = this.#look()
+    if (others !== this.#seen.others) this.#settle(false)
+    else if (own !== this.#seen.own || this.#settling !== undefined) this.#settle(true)
+  }
+
+  #settle(isOwnAlone: boolean): void {
     this.#settling?.clear()
+    this.#isOwnAlone &&= isOwnAlone
     this.#settling = this.#options.timers.setTimer(SETTLES_IN, () => {
       this.#settling = undefined
       this.#seen = this.#look()
-      this.#options.onChange()
+      const { onChange, own } = this.#options
+      if (this.#isOwnAlone && own !== undefined) own.onChange()
+      else onChange()
+      this.#isOwnAlone = true
     })
   }
 
-  #look(): string {
-    return (this.#options.addresses ?? ownAddresses)()
+  #look(): Seen {
+    const { addresses = ownAddresses, own } = this.#options
+    const lines = addresses().split('\n')
+    const isOwn = (line: string): boolean => own !== undefined && line.startsWith(`${own.name} `)
+    return { others: lines.filter((line) => !isOwn(line)).join('\n'), own: lines.filter(isOwn).join('\n') }
   }
 }
 
-/** Every address that can lead out, as one text; link-local ones come with every virtual link and lead nowhere. */
+/** Addresses of our own interface, and of all others. */
+interface Seen {
+  readonly own: string
+  readonly others: string
+}
+
+/** A route says `default dev adit0 table 7`, a link that has come, gone or changed `3: adit0: <UP> mtu 1400 state UP group default`. */
+const isAbout = (line: string, name: string): boolean => line.split(/[\s:@]+/).includes(name)
+
+/** Every address that can lead out, one a line; link-local ones come with every virtual link and lead nowhere. */
 function ownAddresses(): string {
   const all = Object.entries(networkInterfaces()).flatMap(([name, list = []]) =>
     list
       .filter(({ internal, address }) => !internal && !address.startsWith('fe80'))
       .map(({ address, netmask }) => `${name} ${address}/${netmask}`),
   )
-  return all.sort().join(' ')
+  return all.sort().join('\n')
 }

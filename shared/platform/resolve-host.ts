@@ -1,8 +1,12 @@
 import { lookup as systemLookup } from 'node:dns/promises'
+import { machineNat64 } from '#shared/platform/nat64.ts'
+import { systemTimers } from '#shared/platform/timers.ts'
+import { within } from '#shared/platform/within.ts'
+import { seconds } from '#shared/time/instant.ts'
 import { tryParseAddress } from '#shared/wire/ip-address.ts'
 
-/** How long the resolver may take, in ms: alone, and where addresses that were good before stand ready (F-08). */
-const patience = { alone: 5_000, withLastGood: 1_500 }
+/** How long the resolver may take: alone, and where addresses that were good before stand ready (F-08). */
+const patience = { alone: seconds(5), withLastGood: seconds(1.5) }
 const mostCandidates = 8
 
 export interface ResolveOptions {
@@ -11,8 +15,15 @@ export interface ResolveOptions {
   lookup?(host: string): Promise<readonly string[]>
 }
 
-/** The addresses to try for a host, in order; a literal address is itself. Throws where DNS fails and nothing is remembered. */
+/**
+ * The addresses to try for a host, in order; a literal address is itself. Where the network has a NAT64 in place of IPv4, what it gives is among
+ * them. Throws where DNS fails and nothing is remembered.
+ */
 export async function resolveHost(host: string, options: ResolveOptions): Promise<readonly string[]> {
+  return machineNat64.through(await known(host, options))
+}
+
+async function known(host: string, options: ResolveOptions): Promise<readonly string[]> {
   if (tryParseAddress(host) !== undefined) return [host]
   const { lastGood } = options
   try {
@@ -32,29 +43,20 @@ function asked(
   hasLastGood: boolean,
   lookup: (host: string) => Promise<readonly string[]>,
 ): Promise<readonly string[]> {
-  const why = `DNS does not answer for ${host}`
+  const silent = (): Error => new Error(`DNS does not answer for ${host}`)
+  const late = (): never => {
+    throw silent()
+  }
   const pending = lookup === lookupAll ? underWay.get(host) : undefined
-  if (pending !== undefined) return hasLastGood ? Promise.reject(new Error(why)) : within(patience.alone, pending, why)
+  if (pending !== undefined) return hasLastGood ? Promise.reject(silent()) : within(systemTimers, patience.alone, pending, late)
   const answer = lookup(host)
   if (lookup === lookupAll) {
     underWay.set(host, answer)
     const done = (): void => void underWay.delete(host)
     answer.then(done, done)
   }
-  return within(hasLastGood ? patience.withLastGood : patience.alone, answer, why)
+  return within(systemTimers, hasLastGood ? patience.withLastGood : patience.alone, answer, late)
 }
 
 const lookupAll = async (host: string): Promise<readonly string[]> =>
   (await systemLookup(host, { all: true, verbatim: true })).map(({ address }) => address)
-
-async function within<T>(ms: number, work: Promise<T>, why: string): Promise<T> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(why)), ms)
-  })
-  try {
-    return await Promise.race([work, late])
-  } finally {
-    clearTimeout(timer)
-  }
-}

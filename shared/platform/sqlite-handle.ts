@@ -2,7 +2,7 @@ import sqlite3 from 'sqlite3'
 import type { RunResult, SqlValue } from './sqlite.ts'
 
 /** Statements kept prepared per handle; preparing costs more than running for most of ours. */
-const preparedLimit = 64
+const preparedLimit = 256
 
 /**
  * One connection of the sqlite3 package as promises. Statements run on libuv's pool, one after the other in the order of the calls;
@@ -93,7 +93,7 @@ export class SqliteHandle {
     return fresh
   }
 
-  /** A statement that was handed out and evicted before its call is queued would fail; the oldest of 64 is long past that. */
+  /** A statement that was handed out and evicted before its call is queued would fail; the oldest of so many is long past that. */
   #evict(): void {
     if (this.#prepared.size <= preparedLimit || this.#pending > preparedLimit) return
     for (const [sql, oldest] of this.#prepared) {

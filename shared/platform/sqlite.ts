@@ -57,6 +57,8 @@ export interface Database {
   begin(): Promise<Transaction>
   /** One statement as a transaction of its own. */
   write(sql: string, parameters?: readonly SqlValue[]): Promise<RunResult>
+  /** A copy of what is committed at this moment, whole and on the disk when it resolves, while others read and write. `path` must not be there. */
+  snapshot(path: string): Promise<void>
   /** Waits for what was begun; then moves the log into the file. */
   close(): Promise<void>
 }
@@ -136,6 +138,25 @@ class SqliteDatabase implements Database {
 
   write(sql: string, parameters?: readonly SqlValue[]): Promise<RunResult> {
     return this.transaction((session) => session.run(sql, parameters))
+  }
+
+  async snapshot(path: string): Promise<void> {
+    this.#assertOpen()
+    await makePrivateFile(path)
+    let handle: SqliteHandle | undefined
+    try {
+      // A connection of its own: the copy may take minutes.
+      handle = await SqliteHandle.open(this.path, 'read')
+      await handle.all(`PRAGMA busy_timeout=${busyTimeoutMs}`)
+      await handle.run('VACUUM INTO ?', [path])
+    } catch (error) {
+      throw await this.#explained(error)
+    } finally {
+      await handle?.close()
+    }
+    const copy = await open(path, constants.O_RDONLY)
+    await copy.sync()
+    await copy.close()
   }
 
   async close(): Promise<void> {

@@ -1,8 +1,10 @@
 import { Agent, type ClientRequest, request as httpRequest, type IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { TLSSocket } from 'node:tls'
+import type { IdentityKey } from '#shared/crypto/identity-signer.ts'
 import type { Suite } from '#shared/crypto/suite.ts'
 import { AditError } from '#shared/errors.ts'
+import { channelExporter, proveChannel } from '#shared/pki/channel-proof.ts'
 import type { ServerProof, Trust } from '#shared/pki/server-trust.ts'
 import { resolveHost } from '#shared/platform/resolve-host.ts'
 import { firstThatConnects } from '#shared/platform/tcp-first.ts'
@@ -15,12 +17,14 @@ export type { Trust } from '#shared/pki/server-trust.ts'
 
 export interface HttpsClientOptions {
   suite: Suite
-  /** What the server's chain must lead to before a byte is written to it. */
-  trust: Trust
+  /** What the server's chain must lead to before a byte is written to it; `'nobody'`: see `TlsTarget`. */
+  trust: Trust | 'nobody'
   /** The time at which certificates are judged (DESIGN D5): the time floor, never the bare wall clock. */
   time(): WallTime
   /** Client certificate for mutual TLS: PEM. */
   identity?: ClientIdentity
+  /** Client certificate of a key that TLS cannot use, proven on the channel once it stands: DER, leaf first. */
+  channelIdentity?: { key: IdentityKey; chain: readonly Uint8Array[] }
   /** Addresses of a host where DNS fails or is slow (F-08): the last good ones. */
   lastGoodAddresses?(host: string): readonly string[]
   /** A server at that address has proven to be the host: worth remembering for when DNS is dead. */
@@ -97,6 +101,11 @@ export class HttpsClient {
     this.#agent.destroy()
   }
 
+  /** Closes what is idle, and each connection that is in use when its answer is there. */
+  retire(): void {
+    this.#agent.retire()
+  }
+
   #exchange(url: URL, request: HttpsRequest, timeoutMs: number): Promise<HttpsResponse> {
     return new Promise((resolve, reject) => {
       let outgoing: ClientRequest | undefined
@@ -120,8 +129,13 @@ export class HttpsClient {
         headers: { host: url.host, ...(body && { 'content-length': String(body.length) }), ...request.headers },
       })
       let address = ''
+      const proves = this.#agent.provesChannels
       outgoing.once('socket', (socket) => {
         address = addresses.get(socket) ?? ''
+        if (!proves) return
+        // Nothing of the request has been written: it waited for the channel that it is proven on.
+        for (const [name, value] of Object.entries(channelProofs.get(socket) ?? {})) outgoing?.setHeader(name, value)
+        outgoing?.end(body)
       })
       outgoing.once('error', (error) => settle(() => reject(error)))
       outgoing.once('response', (incoming) => {
@@ -130,7 +144,7 @@ export class HttpsClient {
           (error) => settle(() => reject(error)),
         )
       })
-      outgoing.end(body)
+      if (!proves) outgoing.end(body)
     })
   }
 }
@@ -156,6 +170,8 @@ async function readBody(incoming: IncomingMessage): Promise<Uint8Array> {
 
 /** Where each connection went; a closed socket no longer knows. */
 const addresses = new WeakMap<object, string>()
+/** The headers that prove our certificate on each connection: a token signs once for it. */
+const channelProofs = new WeakMap<object, Record<string, string>>()
 
 /** Keeps connections alive, and makes them only to servers that were proven. */
 class PinnedAgent extends Agent {
@@ -168,6 +184,15 @@ class PinnedAgent extends Agent {
     this.#options = options
     // What requests are checked against; undocumented in types, documented for agents of https.
     Object.assign(this, { protocol: 'https:', defaultPort: 443 })
+  }
+
+  retire(): void {
+    this.maxFreeSockets = 0
+    for (const sockets of Object.values(this.freeSockets)) for (const socket of sockets ?? []) socket.destroy()
+  }
+
+  get provesChannels(): boolean {
+    return this.#options.channelIdentity !== undefined
   }
 
   override createConnection(
@@ -191,6 +216,8 @@ class PinnedAgent extends Agent {
     )
     this.proof = proof
     addresses.set(socket, address)
+    const { channelIdentity, suite } = this.#options
+    if (channelIdentity) channelProofs.set(socket, proveOrClose(socket, channelIdentity, suite))
     if (proxy) return socket
     this.#lastProven.set(host, [address])
     if (tryParseAddress(host) === undefined) this.#options.onProven?.(host, address)
@@ -203,5 +230,33 @@ class PinnedAgent extends Agent {
       lastGood: [...(this.#lastProven.get(host) ?? []), ...(lastGoodAddresses?.(host) ?? [])],
       ...(lookup && { lookup }),
     })
+  }
+}
+
+/**
+ * The headers that prove a certificate on this very connection. They are no secret: whoever is at its other end can show them to nobody else.
+ * Throws AditError, also where the token does not sign.
+ */
+export function channelProofOn(
+  socket: TLSSocket,
+  identity: NonNullable<HttpsClientOptions['channelIdentity']>,
+  suite: Suite,
+): Record<string, string> {
+  const { protocol, length, label } = channelExporter
+  if (socket.getProtocol() !== protocol)
+    throw new AditError(
+      'certificate-refused',
+      `The broker's API speaks ${socket.getProtocol()} here, and keys in hardware need TLS 1.3.`,
+      'Let nothing stand between that speaks for it.',
+    )
+  return proveChannel(identity, Uint8Array.from(socket.exportKeyingMaterial(length, label, Buffer.alloc(0))), suite)
+}
+
+function proveOrClose(...proof: Parameters<typeof channelProofOn>): Record<string, string> {
+  try {
+    return channelProofOn(...proof)
+  } catch (error) {
+    proof[0].destroy()
+    throw error
   }
 }

@@ -137,17 +137,17 @@ function growBuffers(socket: Socket): void {
   }
 }
 
-function isMissingFamily(error: unknown): boolean {
+export function isMissingFamily(error: unknown): boolean {
   const code = (error as NodeJS.ErrnoException).code
   return code === 'EAFNOSUPPORT' || code === 'EADDRNOTAVAIL' || code === 'EPROTONOSUPPORT' || code === 'EINVAL'
 }
 
-function portInUse(address: string, port: number, cause: Error): AditError {
+export function portInUse(address: string, port: number, cause: Error): AditError {
   const message = `UDP port ${port} on ${address} is in use by another program.`
   return new AditError('port-in-use', message, `Stop that program ("ss -ulpn" names it) or choose another port.`, { cause })
 }
 
-function portForbidden(address: string, port: number, cause: Error): AditError {
+export function portForbidden(address: string, port: number, cause: Error): AditError {
   const mend = 'Ports below 1024 need root or CAP_NET_BIND_SERVICE; or choose another port.'
   return new AditError('config-invalid', `UDP port ${port} on ${address} may not be opened.`, mend, { cause })
 }

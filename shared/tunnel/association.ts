@@ -1,6 +1,7 @@
 import type { DropCounters } from '#shared/drop-reason.ts'
 import type { Instant } from '#shared/time/instant.ts'
 import type { Endpoint } from '#shared/wire/endpoint.ts'
+import type { LaneHeard, LaneSent } from './data-lane.ts'
 
 export { type Endpoint, sameEndpoint } from '#shared/wire/endpoint.ts'
 
@@ -72,7 +73,8 @@ export interface TunnelEndpoint {
   handleControl(datagram: Uint8Array, from: Endpoint, now: Instant): number
   /**
    * Data lane: authenticates and decrypts one data datagram into `out`; returns the inner packet's length (0: keepalive) and sets
-   * `opened` to its association, or a negative DropReason. `datagram` and `out` belong to the caller.
+   * `opened` to its association, or a negative DropReason. `datagram` and `out` belong to the caller. A datagram of a session that a data
+   * lane holds goes there, and is `HeldByLane`.
    */
   open(datagram: Uint8Array, from: Endpoint, out: Uint8Array, now: Instant): number
   /** The association of the last successful `open`. */
@@ -88,6 +90,18 @@ export interface PeerEndpoint<A extends Association = Association> extends Tunne
   /** By what the registry knows the peer by. */
   association(peerKey: string): A | undefined
   associations(): Iterable<A>
+  /**
+   * The data lane has opened and taken these datagrams: all that `open` does besides. Returns whose they are; undefined where their session
+   * has gone meanwhile.
+   */
+  heard(news: LaneHeard, now: Instant): A | undefined
+  /** The data lane has sent these: all that `seal` does besides. */
+  sent(news: LaneSent, now: Instant): A | undefined
+  /**
+   * The decrypted payload `bytes[0..length]`, padded as it came, that the data lane has opened in the session `local` and does not know where
+   * to send: judged as `open` would, with the same results.
+   */
+  judge(local: number, bytes: Uint8Array, length: number): number
   /** Begins a handshake now, and the eager schedule anew. */
   initiate(association: A, now: Instant): void
   /** Sends one initiation, which nothing repeats. */

@@ -34,8 +34,8 @@ export function putMacs(suite: Suite, message: Uint8Array, peer: Uint8Array, coo
 /** The cookie in a reply to the message that bore `mac1`, or undefined: it must come from the owner of `peer`, about that message. */
 export function openCookie(suite: Suite, peer: Uint8Array, mac1: Uint8Array, reply: CookieReply): Uint8Array | undefined {
   const cookie = new Uint8Array(MAC_LENGTH)
-  const aead = suite.xchacha20poly1305.key(cookieKeyOf(suite, peer))
-  return aead.open(reply.nonce, mac1, reply.cookie, cookie) < 0 ? undefined : cookie
+  const length = suite.xchacha20poly1305.openOnce(cookieKeyOf(suite, peer), reply.nonce, mac1, reply.cookie, cookie)
+  return length < 0 ? undefined : cookie
 }
 
 export type Mac2 = 'valid' | 'absent' | 'wrong'
@@ -80,8 +80,8 @@ export class CookieJar {
     const at = message.length - 2 * MAC_LENGTH
     const nonce = this.#suite.random(NONCE_LENGTH)
     const cookie = new Uint8Array(2 * MAC_LENGTH)
-    const aead = this.#suite.xchacha20poly1305.key(this.#cookieKey)
-    aead.seal(nonce, message.subarray(at, at + MAC_LENGTH), this.#cookieFor(secret, from), cookie)
+    const mac1 = message.subarray(at, at + MAC_LENGTH)
+    this.#suite.xchacha20poly1305.sealOnce(this.#cookieKey, nonce, mac1, this.#cookieFor(secret, from), cookie)
     const out = new Uint8Array(COOKIE_REPLY_LENGTH)
     encodeCookieReply({ receiver, nonce, cookie }, out)
     return out

@@ -2,6 +2,7 @@ import type { DropCounters } from '#shared/drop-reason.ts'
 import type { Dice } from '#shared/time/backoff.ts'
 import type { Duration } from '#shared/time/instant.ts'
 import type { Endpoint, EndpointPorts } from './association.ts'
+import type { DataLane } from './data-lane.ts'
 import type { LocalIdentity } from './handshake.ts'
 import type { IndexTable } from './index-table.ts'
 import type { Attempt } from './initiator.ts'
@@ -19,7 +20,10 @@ export interface EndpointCore {
   readonly dice: Dice
   /** Inner packets are not padded beyond this; bytes. */
   readonly innerMtu: number
+  readonly lane: DataLane | undefined
   nextTimestamp(): Uint8Array
+  /** A receiver index for a session with that peer (`Association.peerKey`); it is taken by `indexes.put`. */
+  pickIndex(peerKey: string): number
 }
 
 /** How one association begins. */

@@ -42,8 +42,9 @@ export class EspAssociation implements Association, Sleeper {
   due = 0 as Instant
   slot = -1
 
+  /** Called by the endpoint with what names one of our Child SAs. */
+  readonly data: EspDataPath
   readonly #core: EspCore
-  readonly #data: EspDataPath
   readonly #initiator: EspInitiator
   readonly #ikes = new IkeSaSlots()
   readonly #tickets = new TicketStore()
@@ -59,20 +60,20 @@ export class EspAssociation implements Association, Sleeper {
     this.#core = core
     this.peerKey = peerKey
     this.#initiator = new EspInitiator(core, this)
-    this.#data = new EspDataPath(core, this)
+    this.data = new EspDataPath(core, this)
   }
 
   get counters(): TrafficCounters {
-    return this.#data.counters
+    return this.data.counters
   }
 
   get state(): AssociationState {
-    if (this.#data.slots.isSending) return 'established'
+    if (this.data.slots.isSending) return 'established'
     return this.#initiator.isAsking || this.#ikes.current !== undefined ? 'handshaking' : 'idle'
   }
 
   get endpoint(): Endpoint | undefined {
-    return this.#data.path.endpoint
+    return this.data.path.endpoint
   }
 
   get lastAuthentic(): Instant | undefined {
@@ -85,14 +86,14 @@ export class EspAssociation implements Association, Sleeper {
 
   /** The Child SA that we send with: its age and counters, for tests and diagnostics. */
   get session(): Session | undefined {
-    return this.#data.slots.current
+    return this.data.slots.current
   }
   /** Child SAs, oldest first, those included that only receive still. */
   get sessions(): Iterable<Session> {
-    return this.#data.slots.sessions()
+    return this.data.slots.sessions()
   }
   get sessionCount(): number {
-    return this.#data.slots.count
+    return this.data.slots.count
   }
   /** IKE SAs that are authenticated, those included that are about to be closed; the one that negotiates. */
   get ikeCount(): number {
@@ -104,7 +105,7 @@ export class EspAssociation implements Association, Sleeper {
   }
 
   seal(inner: Uint8Array, length: number, out: Uint8Array, now: Instant): number {
-    const size = this.#data.seal(inner, length, out, now)
+    const size = this.data.seal(inner, length, out, now)
     if (size === DropReason.NoSession) this.#demand(now)
     return size
   }
@@ -112,7 +113,7 @@ export class EspAssociation implements Association, Sleeper {
   reset(): void {
     this.#initiator.stop()
     for (const held of this.#ikes.all) this.#forget(held)
-    this.#data.clear()
+    this.data.clear()
     this.#reviveAt = undefined
     this.#core.timers.cancel(this)
   }
@@ -138,12 +139,7 @@ export class EspAssociation implements Association, Sleeper {
   /** What the owner knows of a peer that we may begin with. */
   configure({ initiation, persistentKeepalive, firstContact }: EspPeerOptions): void {
     this.#initiator.set(initiation, firstContact ?? false)
-    if (persistentKeepalive !== undefined) this.#data.liveness = new Liveness(persistentKeepalive)
-  }
-
-  /** Data lane: a datagram that names one of our Child SAs. Returns the inner packet's length, or a DropReason. */
-  open(session: Session, datagram: Uint8Array, from: Endpoint, out: Uint8Array, now: Instant): number {
-    return this.#data.open(session, datagram, from, out, now)
+    if (persistentKeepalive !== undefined) this.data.liveness = new Liveness(persistentKeepalive)
   }
 
   initiate(now: Instant): void {
@@ -169,14 +165,14 @@ export class EspAssociation implements Association, Sleeper {
   }
 
   sendKeepalive(now: Instant): void {
-    if (this.#data.sendDummy(now)) return
+    if (this.data.sendDummy(now)) return
     if (this.#ikes.current !== undefined) this.#probe(this.#ikes.current, now)
     else this.#demand(now)
   }
 
   setEndpoint(endpoint: Endpoint, now: Instant): void {
-    this.#data.path.set(endpoint)
-    if (this.#data.isAwaited) this.#demand(now)
+    this.data.setEndpoint(endpoint)
+    if (this.data.isAwaited) this.#demand(now)
   }
 
   /** Tells the peer, and forgets everything. */
@@ -188,18 +184,18 @@ export class EspAssociation implements Association, Sleeper {
 
   /** Runs what is due and arms the next timer. */
   expire(now: Instant): void {
-    const { slots, liveness } = this.#data
+    const { slots, liveness } = this.data
     slots.expire(now)
     for (let held = this.#ikes.takeDue(now); held !== undefined; held = this.#ikes.takeDue(now)) {
       held.leave(now)
       this.#forget(held, now)
     }
-    if (liveness.takeKeepalive(now)) this.#data.sendDummy(now)
+    if (liveness.takeKeepalive(now)) this.data.sendDummy(now)
     if (liveness.takeSilence(now) && this.#ikes.current !== undefined) this.#probe(this.#ikes.current, now)
     const persistent = liveness.persistentAt(this.establishedAt)
     if (persistent !== undefined && now >= persistent) {
       liveness.spoke(now)
-      this.#data.sendDummy(now)
+      this.data.sendDummy(now)
     }
     if (this.#reviveAt !== undefined && now >= this.#reviveAt) {
       this.#reviveAt = undefined
@@ -222,7 +218,7 @@ export class EspAssociation implements Association, Sleeper {
 
   /** Asking has ended without answer; what waited for it is dropped. */
   gaveUp(): void {
-    this.#data.clearQueue()
+    this.data.clearQueue()
   }
 
   keepTicket(ticket: ResumptionTicket, now: Instant): void {
@@ -235,20 +231,20 @@ export class EspAssociation implements Association, Sleeper {
 
   /** Where an IKE message of `bytes` goes. */
   pathFor(bytes: number): Endpoint | undefined {
-    return this.#data.path.forInitiation(bytes)
+    return this.data.path.forInitiation(bytes)
   }
 
   /** An IKE message of `bytes` went out. */
   spoke(bytes: number, now: Instant): void {
     this.counters.outerSent += bytes
-    this.#data.liveness.spoke(now)
+    this.data.liveness.spoke(now)
   }
 
   /** A new, authentic message came on an IKE SA. */
   heardIke(held: HeldIkeSa, from: Endpoint, bytes: number, now: Instant): void {
     this.counters.outerReceived += bytes
     this.authentic(now)
-    if (held === this.#ikes.current) this.#data.follow(from, bytes, true)
+    if (held === this.#ikes.current) this.data.follow(from, bytes, true)
   }
 
   /** The peer has proven who it is. */
@@ -265,24 +261,24 @@ export class EspAssociation implements Association, Sleeper {
     this.#grant = grant
     this.#hasLived = true
     const isCurrent = this.#ikes.adopt(held, now)
-    this.#data.prefer(this.#ikes.current)
+    this.data.prefer(this.#ikes.current)
     this.#initiator.answered(held, now)
     this.authentic(now)
-    if (isCurrent && held.place !== undefined) this.#data.moveTo(held.place)
+    if (isCurrent && held.place !== undefined) this.data.moveTo(held.place)
     this.#rearm(now)
   }
 
   childUp(held: HeldIkeSa, keys: ChildSaKeys, replaces: number | undefined, now: Instant): void {
     const child = this.#grant?.child ?? this.#initiator.initiation?.child
-    if (child !== undefined) this.#data.install(held, keys, child.lifetime, replaces, now)
+    if (child !== undefined) this.data.install(held, keys, child.lifetime, replaces, now)
   }
 
   childUse(inboundSpi: number, now: Instant): void {
-    this.#data.use(inboundSpi, now)
+    this.data.use(inboundSpi, now)
   }
 
   childDown(inboundSpi: number, why: Why<'child-down'>, now: Instant): void {
-    this.#data.retire(inboundSpi, why === 'expired', now)
+    this.data.retire(inboundSpi, why === 'expired', now)
     this.#rearm(now)
   }
 
@@ -296,7 +292,7 @@ export class EspAssociation implements Association, Sleeper {
 
   /** MOBIKE: the peer is at `to`, and receives there. */
   movedTo(to: Endpoint): void {
-    this.#data.moveTo(to)
+    this.data.moveTo(to)
   }
 
   ikeClosed(held: HeldIkeSa, why: Why<'closed'>, now: Instant): void {
@@ -315,7 +311,7 @@ export class EspAssociation implements Association, Sleeper {
   authentic(now: Instant): void {
     this.#lastAuthentic = now
     this.#reviveAt = undefined
-    this.#data.liveness.heard()
+    this.data.liveness.heard()
   }
 
   established(rekey: boolean): void {
@@ -344,7 +340,7 @@ export class EspAssociation implements Association, Sleeper {
   #forget(held: HeldIkeSa, now?: Instant): void {
     held.end()
     this.#ikes.remove(held)
-    if (now !== undefined) this.#data.retireAllOf(held, now)
+    if (now !== undefined) this.data.retireAllOf(held, now)
   }
 
   /** Asks for a sign of life; without one a new association is asked for. */
@@ -360,7 +356,7 @@ export class EspAssociation implements Association, Sleeper {
   #demand(now: Instant): void {
     const held = this.#ikes.current
     if (held === undefined) this.#initiator.want(now)
-    else if (!this.#data.slots.isWaiting && (this.#askedAt === undefined || elapsed(this.#askedAt, now) >= CHILD_SPACING)) {
+    else if (!this.data.slots.isWaiting && (this.#askedAt === undefined || elapsed(this.#askedAt, now) >= CHILD_SPACING)) {
       this.#askedAt = now
       this.#reviveAt ??= after(now, PROBE_PATIENCE)
       held.sa.createChild(now)
@@ -377,7 +373,7 @@ export class EspAssociation implements Association, Sleeper {
   }
 
   #nextDue(): Deadline | undefined {
-    const { slots, liveness } = this.#data
+    const { slots, liveness } = this.data
     return firstOf([
       [this.#initiator.due, this.#initiator.why],
       [slots.nextExpiry, 'an old Child SA is forgotten'],

@@ -4,6 +4,7 @@ import type { IkeContext } from '#shared/ikev2/ike-context.ts'
 import type { NegotiationFailure } from '#shared/ikev2/negotiation-failure.ts'
 import type { PeerGrant } from '#shared/ikev2/peer-policy.ts'
 import type { Dice } from '#shared/time/backoff.ts'
+import type { DataLane } from './data-lane.ts'
 import type { EspAssociation } from './esp-association.ts'
 import type { EspPorts } from './esp-options.ts'
 import type { EspSession } from './esp-session.ts'
@@ -25,6 +26,7 @@ export interface EspCore {
   readonly innerMtu: number
   /** Bytes; 0: none. */
   readonly tfcPadding: number
+  readonly lane: DataLane | undefined
   /** For IKE SAs that begin now; those that live keep theirs. */
   readonly context: IkeContext
   onFailure(failure: NegotiationFailure): void

@@ -20,8 +20,10 @@ import { ESP_HEADER_LENGTH, espSpiOf } from '#shared/wire/esp.ts'
 import { NON_ESP_MARKER } from '#shared/wire/ike-header.ts'
 import { HeaderFlag } from '#shared/wire/ike-numbers.ts'
 import { type Endpoint, sameEndpoint } from './association.ts'
+import type { LaneHeard, LaneSent } from './data-lane.ts'
 import { EspAssociation } from './esp-association.ts'
 import type { EspCore } from './esp-core.ts'
+import { packetIn } from './esp-inner.ts'
 import type { EspEndpointFace, EspEndpointOptions, EspPeerOptions } from './esp-options.ts'
 import type { EspSession } from './esp-session.ts'
 import { isFirstMessage, isIkeMessage } from './first-message.ts'
@@ -60,6 +62,7 @@ export class EspEndpoint implements EspEndpointFace {
       dice: uniform((length) => suite.random(length)),
       spis: new SpiTable<EspSession<HeldIkeSa>>(suite),
       ikeSpis: new IkeSpiTable<HeldIkeSa>(suite),
+      lane: options.lane,
     }
     this.#core = {
       ...own,
@@ -152,10 +155,37 @@ export class EspEndpoint implements EspEndpointFace {
     const session = this.#core.spis.get(espSpiOf(datagram))
     const association = session?.owner.association
     if (session === undefined || association === undefined) return this.#unknownChild(datagram, from, now)
-    const length = association.open(session, datagram, from, out, now)
+    if (session.isLaned) return this.#handOn(datagram, from)
+    const length = association.data.open(session, datagram, from, out, now)
     if (length < 0) return this.#refuse(length)
     this.#opened = association
     return length
+  }
+
+  heard(news: LaneHeard, now: Instant): EspAssociation | undefined {
+    this.#now = now
+    const session = this.#core.spis.get(news.local)
+    const association = session?.owner.association
+    if (session !== undefined) association?.data.heard(session, news, now)
+    return association
+  }
+
+  sent(news: LaneSent, now: Instant): EspAssociation | undefined {
+    this.#now = now
+    const session = this.#core.spis.get(news.local)
+    const association = session?.owner.association
+    if (session !== undefined) association?.data.sent(session, news, now)
+    return association
+  }
+
+  judge(local: number, bytes: Uint8Array, length: number): number {
+    const session = this.#core.spis.get(local)
+    const association = session?.owner.association
+    if (session === undefined || association === undefined) return this.#refuse(DropReason.UnknownReceiver)
+    const inner = packetIn(bytes, length, session.gate, this.#core.innerMtu)
+    if (inner < 0) return this.#refuse(inner)
+    this.#opened = association
+    return inner
   }
 
   announceLoss(to: Endpoint): void {
@@ -202,6 +232,11 @@ export class EspEndpoint implements EspEndpointFace {
     return 0
   }
 
+  #handOn(datagram: Uint8Array, from: Endpoint): number {
+    this.#core.lane?.receive(datagram, from)
+    return DropReason.HeldByLane
+  }
+
   #refuse(reason: number): number {
     this.counters.count(reason)
     return reason
@@ -221,7 +256,7 @@ export class EspEndpoint implements EspEndpointFace {
 /** What the owner gives, and what is the endpoint's own to give. */
 function contextOf(
   ike: EspEndpointOptions['ike'],
-  { suite, dice, spis, ikeSpis }: Pick<EspCore, 'suite' | 'dice' | 'spis' | 'ikeSpis'>,
+  { suite, dice, spis, ikeSpis, lane }: Pick<EspCore, 'suite' | 'dice' | 'spis' | 'ikeSpis' | 'lane'>,
 ): IkeContext {
   return {
     ...ike,
@@ -230,7 +265,7 @@ function contextOf(
     // A getter of the owner's stays one.
     wall: () => ike.wall(),
     newSpi: () => ikeSpis.pick(),
-    newEspSpi: () => spis.reserve(),
+    newEspSpi: (peerKey) => spis.reserve(lane && peerKey ? (spi) => lane.suits(spi, peerKey) : undefined),
     releaseEspSpi: (spi) => spis.unreserve(spi),
   }
 }

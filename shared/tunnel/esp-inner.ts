@@ -9,19 +9,29 @@ import type { SelectorGate } from './selector-gate.ts'
  * behind the peer to those behind us. What lies between packet and trailer is TFC padding, and ignored.
  */
 export function innerOf(bytes: Uint8Array, length: number, gate: SelectorGate, mtu: number): number {
-  const payload = checkTrailer(bytes, length)
+  const payload = payloadOf(bytes, length)
+  return payload <= 0 ? payload : packetIn(bytes, payload, gate, mtu)
+}
+
+/** What the trailer leaves of `bytes[start..start + length]`: the packet, with TFC padding maybe; 0 and negative numbers as of `innerOf`. */
+export function payloadOf(bytes: Uint8Array, length: number, start = 0): number {
+  const payload = checkTrailer(bytes, length, start)
   if (payload < 0) return payload
-  const nextHeader = espNextHeaderOf(bytes, length)
+  const nextHeader = espNextHeaderOf(bytes, length, start)
   if (nextHeader === EspNextHeader.None) return 0
-  if (payload === 0 || nextHeader !== nextHeaderOf(bytes)) return DropReason.InnerMalformed
+  return payload === 0 || nextHeader !== nextHeaderOf(bytes, start) ? DropReason.InnerMalformed : payload
+}
+
+/** The same of a payload whose trailer has been judged and taken off, of at least 1 byte. */
+export function packetIn(bytes: Uint8Array, payload: number, gate: SelectorGate, mtu: number): number {
   const inner = innerLength(bytes, payload)
   if (inner < 0) return inner
   if (inner > mtu) return DropReason.InnerTooBig
   return gate.admitsInbound(bytes, inner) ? inner : DropReason.SelectorRefused
 }
 
-/** EspNextHeader of an IP packet; -1 where it is none. */
-export function nextHeaderOf(inner: Uint8Array): number {
-  const version = inner[0]! >> 4
+/** EspNextHeader of the IP packet at `start`; -1 where it is none. */
+export function nextHeaderOf(bytes: Uint8Array, start = 0): number {
+  const version = bytes[start]! >> 4
   return version === 4 ? EspNextHeader.Ipv4 : version === 6 ? EspNextHeader.Ipv6 : -1
 }

@@ -3,6 +3,7 @@ import type { IkeContext, Initiation } from '#shared/ikev2/ike-context.ts'
 import type { NegotiationFailure } from '#shared/ikev2/negotiation-failure.ts'
 import type { Duration, Instant } from '#shared/time/instant.ts'
 import type { Association, Endpoint, EndpointPorts, PeerEndpoint } from './association.ts'
+import type { DataLane } from './data-lane.ts'
 import type { EspAssociation } from './esp-association.ts'
 
 /** What an EspEndpoint needs of its owner. The same context serves every IKE SA; the endpoint adds what is its own to give. */
@@ -29,6 +30,8 @@ export interface EspEndpointOptions {
    * `innerMtu`, with peers that can take it. Default 0: none.
    */
   readonly tfcPadding?: number
+  /** Takes over the data half of Child SAs with AEAD ciphers. Default: everything is done here. */
+  readonly lane?: DataLane | undefined
 }
 
 export interface EspPorts extends EndpointPorts {

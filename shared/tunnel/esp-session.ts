@@ -12,18 +12,13 @@ import {
   putEspHeader,
   writeTrailer,
 } from '#shared/wire/esp.ts'
-import {
-  ESN_LIMIT_HIGH,
-  ESN_SOFT_LIMIT_HIGH,
-  ESP_REPLAY_WINDOW,
-  LAST_SEQUENCE,
-  SEQUENCE_SOFT_LIMIT,
-  SOFT_JITTER,
-} from './esp-constants.ts'
+import { ESP_REPLAY_WINDOW, EXTENDED_NUMBERS, SEQUENCE_NUMBERS, SOFT_JITTER } from './esp-constants.ts'
 import { type EspTransform, espTransform } from './esp-transform.ts'
 import { sequenceHighOf } from './extended-sequence.ts'
+import { PacketNumber } from './packet-number.ts'
 import { ReplayWindow } from './replay-window.ts'
 import { SelectorGate } from './selector-gate.ts'
+import type { SharedNumber } from './shared-number.ts'
 
 /**
  * One Child SA pair: keys, sequence numbers, replay window and what it has carried. Sequence numbers are nonces; they only grow, in
@@ -51,10 +46,9 @@ export class EspSession<Owner = unknown> {
   readonly #lifetime: Lifetime
   readonly #softPackets: number
   readonly #softBytes: number
-  /** The number of the last packet sent, two unsigned words; the first is 1 (RFC 4303 §3.3.3). */
-  #high = 0
-  #low = 0
+  readonly #number: PacketNumber
   #newest = false
+  #isLaned = false
 
   /** The keys remain the caller's, to wipe. Throws RangeError where the algorithms are none of ours. */
   constructor(suite: Suite, owner: Owner, keys: ChildSaKeys, lifetime: Lifetime, dice: Dice, now: Instant) {
@@ -69,9 +63,21 @@ export class EspSession<Owner = unknown> {
     this.#send = espTransform(suite, keys.algorithms, keys.outbound, keys.esn)
     this.#receive = espTransform(suite, keys.algorithms, keys.inbound, keys.esn)
     this.#window = keys.esn ? new ReplayWindow(ESP_REPLAY_WINDOW) : new ReplayWindow(ESP_REPLAY_WINDOW, 1, 0)
+    this.#number = new PacketNumber(keys.esn ? EXTENDED_NUMBERS : SEQUENCE_NUMBERS)
     this.#lifetime = lifetime
     this.#softPackets = lifetime.softPackets * (1 - dice() * SOFT_JITTER)
     this.#softBytes = lifetime.softBytes * (1 - dice() * SOFT_JITTER)
+  }
+
+  /** A data lane holds it: its datagrams are opened there alone, and its numbers shared. */
+  get isLaned(): boolean {
+    return this.#isLaned
+  }
+
+  /** A data lane has taken it, before the first packet; numbers come from `numbers` now. */
+  lend(numbers: SharedNumber): void {
+    this.#number.share(numbers)
+    this.#isLaned = true
   }
 
   /** Whether the packet that `open` took last was the newest so far. */
@@ -85,12 +91,11 @@ export class EspSession<Owner = unknown> {
   }
 
   get canSend(): boolean {
-    return !this.isSpent && !this.#isExhausted()
+    return !this.isSpent && !this.#number.isExhausted
   }
 
   get isDueForRekey(): boolean {
-    if (this.packets >= this.#softPackets || this.bytes >= this.#softBytes) return true
-    return this.esn ? this.#high >= ESN_SOFT_LIMIT_HIGH : this.#low >= SEQUENCE_SOFT_LIMIT
+    return this.packets >= this.#softPackets || this.bytes >= this.#softBytes || this.#number.isDueForRekey
   }
 
   /** The length of the datagram for a payload of so many bytes. */
@@ -104,17 +109,18 @@ export class EspSession<Owner = unknown> {
    * or more; returns its length or a negative DropReason. `nextHeader`: EspNextHeader.
    */
   seal(inner: Uint8Array, length: number, padded: number, nextHeader: number, out: Uint8Array): number {
-    if (!this.canSend) return DropReason.SessionExpired
+    const number = this.#number
+    if (this.isSpent || !number.take()) return DropReason.SessionExpired
+    const { high, low } = number
     const { ivLength, blockLength } = this.#send
     const at = ESP_HEADER_LENGTH + ivLength
-    this.#count()
-    putEspHeader(out, this.outboundSpi, this.#low)
-    this.#send.putIv(out, this.#high)
+    putEspHeader(out, this.outboundSpi, low)
+    this.#send.putIv(out, high)
     out.set(length === inner.length ? inner : inner.subarray(0, length), at)
     if (padded > length) out.fill(0, at + length, at + padded)
     const end = writeTrailer(out, at + padded, padLengthFor(padded, blockLength), nextHeader)
-    const size = this.#send.protect(out, end, this.#high)
-    this.#carried(size)
+    const size = this.#send.protect(out, end, high)
+    this.carried(1, size)
     return size
   }
 
@@ -123,6 +129,7 @@ export class EspSession<Owner = unknown> {
    * Takes each number once. What stands in the trailer is authentic then, but not yet judged (`checkTrailer`).
    */
   open(datagram: Uint8Array, out: Uint8Array): number {
+    if (this.#isLaned) return DropReason.HeldByLane
     if (this.isSpent) return DropReason.SessionExpired
     const low = espSequenceOf(datagram)
     const window = this.#window
@@ -131,33 +138,23 @@ export class EspSession<Owner = unknown> {
     const length = this.#receive.open(datagram, high, out)
     if (length < 0) return length
     this.#newest = window.mark(high, low)
-    this.#carried(datagram.length)
+    this.carried(1, datagram.length)
     return length
   }
 
   /** Continues after another number: for tests near the limits, and never backwards. */
   skipTo(high: number, low: number): void {
-    if (high < this.#high || (high === this.#high && low < this.#low)) throw new RangeError('a sequence number never goes back')
-    this.#high = high
-    this.#low = low
+    this.#number.skipTo(high, low)
+  }
+
+  /** Counts outer packets and their bytes, of either direction: those of `seal` and `open` are counted already. */
+  carried(packets: number, bytes: number): void {
+    this.packets += packets
+    this.bytes += bytes
   }
 
   wipe(): void {
     this.#send.wipe()
     this.#receive.wipe()
-  }
-
-  #count(): void {
-    if (this.#low === LAST_SEQUENCE) this.#high++
-    this.#low = this.#low === LAST_SEQUENCE ? 0 : this.#low + 1
-  }
-
-  #carried(bytes: number): void {
-    this.packets++
-    this.bytes += bytes
-  }
-
-  #isExhausted(): boolean {
-    return this.esn ? this.#high >= ESN_LIMIT_HIGH : this.#low === LAST_SEQUENCE
   }
 }

@@ -57,6 +57,13 @@ export class EspSlots<S extends EspSession> {
     return undefined
   }
 
+  /** The one that sends, where no other does: all that the peer is sent goes by it, or nowhere. */
+  get sole(): S | undefined {
+    const { current } = this
+    for (const { phase, session } of this.#slots) if (phase === 'sending' && session !== current) return undefined
+    return current
+  }
+
   /** The youngest sending one that may carry the packet. */
   forPacket(inner: Uint8Array, length: number): S | undefined {
     for (let i = this.#slots.length - 1; i >= 0; i--) {

@@ -12,7 +12,7 @@ import { HandshakeState } from '#shared/noise/handshake-state.ts'
 import { NoiseError } from '#shared/noise/noise-error.ts'
 import { NoiseProtocol } from '#shared/noise/noise-protocol.ts'
 import { decodeInitiation, encodeInitiation, INITIATION, INITIATION_LENGTH } from '#shared/wire/wireguard-initiation.ts'
-import { encodeResponse, RESPONSE_LENGTH, type Response } from '#shared/wire/wireguard-response.ts'
+import { encodeResponse, type Response } from '#shared/wire/wireguard-response.ts'
 import { CONSTRUCTION, IDENTIFIER } from './wireguard-constants.ts'
 
 /** No PSK is 32 zeros (§5.2). */
@@ -69,8 +69,8 @@ export function writeInitiation(local: LocalIdentity, input: InitiationInput, ou
   const message = unlessRefused(handshake, () => handshake.writeMessage(timestamp))
   if (typeof message === 'number') return undefined
   const ephemeral = message.subarray(0, AFTER_E)
-  const sealed = { static: message.subarray(AFTER_E, AFTER_S), timestamp: message.subarray(AFTER_S) }
-  encodeInitiation({ sender, ephemeral, ...sealed, mac1: NO_MAC, mac2: NO_MAC }, out)
+  const [sealedStatic, sealedTimestamp] = [message.subarray(AFTER_E, AFTER_S), message.subarray(AFTER_S)]
+  encodeInitiation({ sender, ephemeral, static: sealedStatic, timestamp: sealedTimestamp, mac1: NO_MAC, mac2: NO_MAC }, out)
   return handshake
 }
 
@@ -136,8 +136,8 @@ export function writeResponse(opened: OpenedInitiation, input: ResponseInput, ou
   handshake.setPsk(0, input.psk)
   const message = unlessRefused(handshake, () => handshake.writeMessage(EMPTY))
   if (typeof message === 'number') return false
-  const fields = { ephemeral: message.slice(0, AFTER_E), empty: message.slice(AFTER_E) }
-  encodeResponse({ sender: input.sender, receiver, ...fields, mac1: NO_MAC, mac2: NO_MAC }, out.subarray(0, RESPONSE_LENGTH))
+  const [ephemeral, empty] = [message.subarray(0, AFTER_E), message.subarray(AFTER_E)]
+  encodeResponse({ sender: input.sender, receiver, ephemeral, empty, mac1: NO_MAC, mac2: NO_MAC }, out)
   return true
 }
 

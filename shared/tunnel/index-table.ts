@@ -16,12 +16,12 @@ export class IndexTable<T> {
     return this.#byIndex.size
   }
 
-  /** An index that nobody has; it is taken by `put`. */
-  pick(): number {
+  /** An index that nobody has and that suits; it is taken by `put`. */
+  pick(suits: (index: number) => boolean = () => true): number {
     for (;;) {
       const bytes = this.#suite.random(4)
       const index = bytes[0]! | (bytes[1]! << 8) | (bytes[2]! << 16) | (bytes[3]! << 24) | 0
-      if (!this.#byIndex.has(index)) return index >>> 0
+      if (!this.#byIndex.has(index) && suits(index >>> 0)) return index >>> 0
     }
   }
 

@@ -247,7 +247,7 @@ export class Initiator {
     const staticShared = this.#keys.staticShared
     if (staticShared === undefined) return undefined
     const message = new Uint8Array(INITIATION_LENGTH)
-    const sender = indexes.pick()
+    const sender = this.#core.pickIndex(this.#keys.hex)
     const peer = this.#keys.publicKey
     const timestamp = this.#core.nextTimestamp()
     const handshake = writeInitiation(local, { sender, peer, staticShared, timestamp }, message)

@@ -25,6 +25,11 @@ export class PathGuard {
     return this.#isSpent ? this.#proven : this.#endpoint
   }
 
+  /** The same, where nothing limits what goes there. */
+  get provenEndpoint(): Endpoint | undefined {
+    return this.#budget === Number.POSITIVE_INFINITY ? this.#endpoint : undefined
+  }
+
   /** The owner's word: needs no proof. */
   set(endpoint: Endpoint | undefined): void {
     this.#endpoint = endpoint && copyEndpoint(endpoint)

@@ -3,6 +3,7 @@ import { RESPONSE_LENGTH } from '#shared/wire/wireguard-response.ts'
 import { putMacs } from './cookie.ts'
 import type { EndpointCore } from './endpoint-core.ts'
 import { type OpenedInitiation, splitKeys, writeResponse } from './handshake.ts'
+import type { PeerKeys } from './peer-keys.ts'
 
 /** A response ready to be sent, and the session that it offers. The caller wipes the keys. */
 export interface Reply {
@@ -17,13 +18,13 @@ export interface Reply {
 export function answer(
   core: EndpointCore,
   opened: OpenedInitiation,
-  psk: Uint8Array,
+  keys: PeerKeys,
   cookie: Uint8Array | undefined,
 ): Reply | DropReason {
-  const { local, indexes } = core
+  const { local } = core
   const message = new Uint8Array(RESPONSE_LENGTH)
-  const sender = indexes.pick()
-  if (!writeResponse(opened, { sender, psk }, message)) return DropReason.LowOrderPoint
+  const sender = core.pickIndex(keys.hex)
+  if (!writeResponse(opened, { sender, psk: keys.psk }, message)) return DropReason.LowOrderPoint
   const mac1 = putMacs(local.suite, message, opened.publicKey, cookie).slice()
   const [receiveKey, sendKey] = splitKeys(opened.handshake)
   return { message, local: sender, mac1, sendKey, receiveKey }

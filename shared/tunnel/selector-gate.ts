@@ -1,4 +1,4 @@
-import { anyPort, covers, coversAddress } from '#shared/ikev2/traffic-selectors.ts'
+import { anyPort, covers, coversAddress, sameSelector } from '#shared/ikev2/traffic-selectors.ts'
 import type { TrafficSelector } from '#shared/wire/ike-payload/payload.ts'
 import { decodeIpPacket, IpPacket, Protocol } from '#shared/wire/ip-packet.ts'
 
@@ -18,6 +18,11 @@ export class SelectorGate {
     this.local = local
     this.remote = remote
     this.#byAddress = [...local, ...remote].every(isAnyTraffic)
+  }
+
+  /** Whether it lets the same traffic through, as selectors that are written the same way do. */
+  equals(other: SelectorGate): boolean {
+    return areSame(this.local, other.local) && areSame(this.remote, other.remote)
   }
 
   /** Whether the IP packet `bytes[0..length]`, whose fixed header is whole, may come from the peer. */
@@ -45,6 +50,9 @@ export class SelectorGate {
     )
   }
 }
+
+const areSame = (some: readonly TrafficSelector[], others: readonly TrafficSelector[]): boolean =>
+  some.length === others.length && some.every((selector, i) => sameSelector(selector, others[i]!))
 
 const isAnyTraffic = ({ protocol, startPort, endPort }: TrafficSelector): boolean =>
   protocol === 0 && startPort === anyPort.startPort && endPort === anyPort.endPort

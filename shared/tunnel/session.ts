@@ -2,14 +2,10 @@ import type { Aead, Suite } from '#shared/crypto/suite.ts'
 import { DropReason } from '#shared/drop-reason.ts'
 import { after, type Instant } from '#shared/time/instant.ts'
 import { counterHighOf, counterLowOf, DATA_HEADER_LENGTH, putDataHeader } from '#shared/wire/wireguard-data.ts'
+import { PacketNumber } from './packet-number.ts'
 import { ReplayWindow } from './replay-window.ts'
-import {
-  REJECT_AFTER_MESSAGES_HIGH,
-  REJECT_AFTER_MESSAGES_LOW,
-  REJECT_AFTER_TIME,
-  REKEY_AFTER_MESSAGES_HIGH,
-  SEAL_OVERHEAD,
-} from './wireguard-constants.ts'
+import type { SharedNumber } from './shared-number.ts'
+import { COUNTERS, REJECT_AFTER_TIME, SEAL_OVERHEAD } from './wireguard-constants.ts'
 
 /** One nonce under way at a time: 4 zero bytes and the 64-bit counter, little-endian (§5.4.6). */
 const nonce = new Uint8Array(12)
@@ -40,11 +36,9 @@ export class Session<Owner = unknown> {
   /** A responder may send only after the initiator has shown that it holds the keys (§5.4.6, footnote on key confirmation). */
   confirmed: boolean
   readonly #send: Aead
-  readonly #receive: Aead
-  readonly #window = new ReplayWindow()
-  /** The counter of the next packet, two unsigned 32-bit words. */
-  #counterHigh = 0
-  #counterLow = 0
+  #receive: Aead | undefined
+  #window: ReplayWindow | undefined = new ReplayWindow()
+  readonly #number = new PacketNumber(COUNTERS)
   #newest = false
 
   /** `sendKey` and `receiveKey` remain the caller's, to wipe. */
@@ -59,6 +53,19 @@ export class Session<Owner = unknown> {
     this.rekeyAt = start.rekeyAt
     this.#send = suite.chacha20poly1305.key(start.sendKey)
     this.#receive = suite.chacha20poly1305.key(start.receiveKey)
+  }
+
+  /** A data lane holds it: its datagrams are opened there alone, and its counters shared. */
+  get isLaned(): boolean {
+    return this.#window === undefined
+  }
+
+  /** A data lane has taken it, before the first packet; counters come from `numbers` now, and what only `open` needs is that one's. */
+  lend(numbers: SharedNumber): void {
+    this.#number.share(numbers)
+    this.#receive?.wipe()
+    this.#receive = undefined
+    this.#window = undefined
   }
 
   /** Whether the packet that `open` took last was the newest so far. */
@@ -76,12 +83,12 @@ export class Session<Owner = unknown> {
   }
 
   canSend(now: Instant): boolean {
-    return this.confirmed && !this.isExpired(now) && !this.#isExhausted()
+    return this.confirmed && !this.isExpired(now) && !this.#number.isExhausted
   }
 
   /** Whether an initiator should renew it before sending on. */
   isDueForRekey(now: Instant): boolean {
-    return (this.initiator && now >= this.rekeyAt) || this.#counterHigh >= REKEY_AFTER_MESSAGES_HIGH
+    return (this.initiator && now >= this.rekeyAt) || this.#number.isDueForRekey
   }
 
   /**
@@ -89,11 +96,9 @@ export class Session<Owner = unknown> {
    * `canSend`.
    */
   seal(inner: Uint8Array, length: number, padded: number, out: Uint8Array): number {
-    if (this.#isExhausted()) return DropReason.SessionExpired
-    const low = this.#counterLow
-    const high = this.#counterHigh
-    this.#counterLow = low === 0xffff_ffff ? 0 : low + 1
-    if (low === 0xffff_ffff) this.#counterHigh = high + 1
+    const number = this.#number
+    if (!number.take()) return DropReason.SessionExpired
+    const { high, low } = number
     putDataHeader(out, this.remote, high, low)
     const body = out.subarray(DATA_HEADER_LENGTH)
     body.set(length === inner.length ? inner : inner.subarray(0, length))
@@ -104,33 +109,30 @@ export class Session<Owner = unknown> {
 
   /** Opens one datagram into `out`; returns the plaintext's length (padding included) or a DropReason. Takes each counter once. */
   open(datagram: Uint8Array, out: Uint8Array, now: Instant): number {
+    const aead = this.#receive
+    const window = this.#window
+    if (aead === undefined || window === undefined) return DropReason.HeldByLane
     if (this.isExpired(now)) return DropReason.SessionExpired
     if (datagram.length < SEAL_OVERHEAD || out.length < datagram.length - SEAL_OVERHEAD) return DropReason.Malformed
     const high = counterHighOf(datagram)
     const low = counterLowOf(datagram)
-    if (!this.#window.isFresh(high, low)) return DropReason.Replayed
+    if (!window.isFresh(high, low)) return DropReason.Replayed
     putNonce(high, low)
-    const length = this.#receive.open(nonce, undefined, datagram.subarray(DATA_HEADER_LENGTH), out)
+    const length = aead.open(nonce, undefined, datagram.subarray(DATA_HEADER_LENGTH), out)
     if (length < 0) return DropReason.Unauthentic
-    this.#newest = this.#window.mark(high, low)
+    this.#newest = window.mark(high, low)
     return length
   }
 
   /** Continues from another counter: for tests near the limits, and never backwards. */
   skipTo(counterHigh: number, counterLow: number): void {
-    if (counterHigh < this.#counterHigh || (counterHigh === this.#counterHigh && counterLow < this.#counterLow))
-      throw new RangeError('a sending counter never goes back')
-    this.#counterHigh = counterHigh
-    this.#counterLow = counterLow
+    if (counterLow > 0) this.#number.skipTo(counterHigh, counterLow - 1)
+    else this.#number.skipTo(counterHigh - 1, 0xffff_ffff)
   }
 
   wipe(): void {
     this.#send.wipe()
-    this.#receive.wipe()
-  }
-
-  #isExhausted(): boolean {
-    return this.#counterHigh >= REJECT_AFTER_MESSAGES_HIGH && this.#counterLow >= REJECT_AFTER_MESSAGES_LOW
+    this.#receive?.wipe()
   }
 }
 

@@ -26,12 +26,12 @@ export class SpiTable<T> {
     return this.#reserved.size
   }
 
-  /** An SPI that nobody has. */
-  reserve(): number {
+  /** An SPI that nobody has and that suits. */
+  reserve(suits: (spi: number) => boolean = () => true): number {
     for (;;) {
       const bytes = this.#suite.random(4)
       const spi = ((bytes[0]! | 0x80) << 24) | (bytes[1]! << 16) | (bytes[2]! << 8) | bytes[3]!
-      if (this.#bySpi.has(spi) || this.#reserved.has(spi)) continue
+      if (this.#bySpi.has(spi) || this.#reserved.has(spi) || !suits(spi >>> 0)) continue
       this.#reserved.add(spi)
       if (this.#reserved.size > MAX_RESERVED) this.#reserved.delete(this.#reserved.values().next().value!)
       return spi >>> 0

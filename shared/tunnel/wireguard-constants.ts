@@ -1,4 +1,5 @@
 import { type Duration, milliseconds, minutes, seconds } from '#shared/time/instant.ts'
+import type { NumberSpace } from './packet-number.ts'
 
 /* ── The white paper's constants, §6.1. Times in ms, counts in messages. ── */
 
@@ -12,11 +13,17 @@ export const REKEY_TIMEOUT: Duration = seconds(5)
 export const REKEY_ATTEMPT_TIME: Duration = seconds(90)
 /** Who received data and has sent nothing since says so, by an empty packet, after this. */
 export const KEEPALIVE_TIMEOUT: Duration = seconds(10)
-/** 2^60, as the high word of the counter. */
-export const REKEY_AFTER_MESSAGES_HIGH = 2 ** 28
-/** 2^64 - 2^13 - 1, as two words: this counter is neither sent nor accepted, nor any above it. */
-export const REJECT_AFTER_MESSAGES_HIGH = 0xffff_ffff
-export const REJECT_AFTER_MESSAGES_LOW = 2 ** 32 - 2 ** 13 - 1
+/**
+ * Counters begin with 0. REKEY-AFTER-MESSAGES is 2^60 of them; REJECT-AFTER-MESSAGES, 2^64 - 2^13 - 1, is neither sent nor accepted, nor
+ * any above it.
+ */
+export const COUNTERS: NumberSpace = {
+  first: 0,
+  softHigh: 2 ** 28 - 1,
+  softLow: 0xffff_ffff,
+  lastHigh: 0xffff_ffff,
+  lastLow: 2 ** 32 - 2 ** 13 - 2,
+}
 /** How long a cookie serves whoever received it, and how old its secret may grow at whoever made it. */
 export const COOKIE_REFRESH_TIME: Duration = seconds(120)
 
@@ -26,6 +33,11 @@ export const COOKIE_REFRESH_TIME: Duration = seconds(120)
 export const INITIATION_SPACING: Duration = milliseconds(20)
 /** Nothing heard for KEEPALIVE + REKEY-TIMEOUT after we sent: a new handshake (§6.5). */
 export const SILENCE_TIMEOUT: Duration = milliseconds(KEEPALIVE_TIMEOUT + REKEY_TIMEOUT)
+/**
+ * Who always wants the association asks by itself where an answer of its own has led to nothing for so long: a peer that wants it has
+ * confirmed the session by then, or asked again (REKEY-TIMEOUT and its jitter).
+ */
+export const CONFIRM_TIMEOUT: Duration = seconds(6)
 /** A session of this age is renewed on receipt already, since no keepalive may come in time to do it (§6.2). */
 export const REKEY_ON_RECEIPT_TIME: Duration = milliseconds(REJECT_AFTER_TIME - KEEPALIVE_TIMEOUT - REKEY_TIMEOUT)
 /** Up to this is added to REKEY-AFTER-TIME, so that devices that came up together do not renew together. */

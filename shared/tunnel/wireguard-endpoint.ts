@@ -21,11 +21,13 @@ import { INITIATION_TYPE } from '#shared/wire/wireguard-initiation.ts'
 import { decodeResponse, RESPONSE_TYPE } from '#shared/wire/wireguard-response.ts'
 import type { Endpoint, EndpointPorts, PeerEndpoint } from './association.ts'
 import { CookieJar } from './cookie.ts'
+import type { DataLane, LaneHeard, LaneSent } from './data-lane.ts'
 import type { EndpointCore } from './endpoint-core.ts'
 import { LocalIdentity, type OpenedInitiation, readInitiation } from './handshake.ts'
 import { LoadMeter, SourceLimiter } from './handshake-load.ts'
 import { IndexTable } from './index-table.ts'
 import { Attempt } from './initiator.ts'
+import { innerLength } from './padding.ts'
 import { PeerKeys } from './peer-keys.ts'
 import { Session } from './session.ts'
 import { WakeUps } from './wake-ups.ts'
@@ -63,6 +65,8 @@ export interface WireguardEndpointOptions {
   underLoad?(now: Instant): boolean
   /** Inner packets are padded to 16 bytes but never beyond this; bytes. Default 1280. */
   readonly innerMtu?: number | undefined
+  /** Takes over the data half of sessions. Default: everything is done here. */
+  readonly lane?: DataLane | undefined
 }
 
 /** Who has an association already, or was admitted just now. */
@@ -79,18 +83,21 @@ export class WireguardEndpoint implements PeerEndpoint<WireguardAssociation> {
   #opened: WireguardAssociation | undefined
 
   constructor(options: WireguardEndpointOptions) {
-    const { suite, staticKey, ports } = options
+    const { suite, staticKey, ports, lane } = options
+    const indexes = new IndexTable<Attempt | Session<WireguardAssociation>>(suite)
     this.#options = options
     this.#cookies = new CookieJar(suite, staticKey.publicKey)
     this.#core = {
       local: new LocalIdentity(suite, staticKey),
       ports,
       counters: this.counters,
-      indexes: new IndexTable(suite),
+      indexes,
       timers: new WakeUps(),
       dice: uniform((length) => suite.random(length)),
       innerMtu: options.innerMtu ?? 1280,
+      lane,
       nextTimestamp: () => options.nextTimestamp(),
+      pickIndex: (peerKey) => indexes.pick(lane && ((index) => lane.suits(index, peerKey))),
     }
   }
 
@@ -162,12 +169,33 @@ export class WireguardEndpoint implements PeerEndpoint<WireguardAssociation> {
 
   open(datagram: Uint8Array, from: Endpoint, out: Uint8Array, now: Instant): number {
     if (!isData(datagram)) return this.#refuse(DropReason.Malformed)
-    const session = this.#core.indexes.get(receiverOf(datagram))
-    if (!(session instanceof Session)) return this.#refuse(DropReason.UnknownReceiver)
-    const length = session.owner.open(session, datagram, from, out, now)
+    const session = this.#session(receiverOf(datagram))
+    if (session === undefined) return this.#refuse(DropReason.UnknownReceiver)
+    if (session.isLaned) return this.#handOn(datagram, from)
+    const length = session.owner.data.open(session, datagram, from, out, now)
     if (length < 0) return this.#refuse(length)
     this.#opened = session.owner
     return length
+  }
+
+  heard(news: LaneHeard, now: Instant): WireguardAssociation | undefined {
+    const session = this.#session(news.local)
+    session?.owner.data.heard(session, news, now)
+    return session?.owner
+  }
+
+  sent(news: LaneSent, now: Instant): WireguardAssociation | undefined {
+    const session = this.#session(news.local)
+    session?.owner.data.sent(session, news, now)
+    return session?.owner
+  }
+
+  judge(local: number, bytes: Uint8Array, length: number): number {
+    const session = this.#session(local)
+    const inner = session === undefined ? DropReason.UnknownReceiver : innerLength(bytes, length)
+    if (inner < 0) return this.#refuse(inner)
+    this.#opened = session?.owner
+    return inner
   }
 
   expire(now: Instant): void {
@@ -176,6 +204,16 @@ export class WireguardEndpoint implements PeerEndpoint<WireguardAssociation> {
 
   deadline(): Deadline | undefined {
     return this.#core.timers.deadline()
+  }
+
+  #session(local: number): Session<WireguardAssociation> | undefined {
+    const holder = this.#core.indexes.get(local)
+    return holder instanceof Session ? holder : undefined
+  }
+
+  #handOn(datagram: Uint8Array, from: Endpoint): number {
+    this.#core.lane?.receive(datagram, from)
+    return DropReason.HeldByLane
   }
 
   #refuse(reason: number): number {
