@@ -14,6 +14,8 @@ export interface AgentConfig {
     readonly prefix: string
     /** Ed25519 public keys, 32 bytes each in base64, whose statements count where no key is pinned (DESIGN D6). */
     readonly keys?: readonly string[]
+    /** SHA-256 of the roots that the broker trusts now, hex. */
+    readonly roots?: readonly string[]
   }
   readonly broker: {
     /** X25519 public key of the broker, 32 bytes in base64. */
@@ -23,6 +25,8 @@ export interface AgentConfig {
     /** The broker's addresses inside the tunnel. */
     readonly inner: readonly string[]
     readonly mqttPort: number
+    /** Which life of its data folder the broker is in: `EPOCH.ID`. A restore begins another. */
+    readonly incarnation?: string
     /** Further STUN servers, written as `endpoints` are: other places from which to see ourselves (RFC 5780). */
     readonly stun?: readonly string[]
     /** `wss:` URLs at which datagrams are taken where UDP is blocked (DESIGN D8), in the order to try. */
@@ -36,7 +40,12 @@ export interface AgentConfig {
   readonly data?: DataDocument
   /** The broker's wall clock when it answered, ms since 1970: raises the time floor. */
   readonly time: number
-  readonly certificate: { /** ms since 1970. */ readonly notAfter: number }
+  readonly certificate: {
+    /** ms since 1970. */
+    readonly notAfter: number
+    /** It is by a CA that issues no more: to be renewed within so long. */
+    readonly renewWithinSeconds?: number
+  }
   /** Inner CIDRs that are reached, and may be heard from, through the broker. */
   readonly routes: readonly string[]
 }
@@ -46,6 +55,7 @@ export function parseAgentConfig(document: unknown): AgentConfig {
   const root = new Field(document, '')
   const broker = root.in('broker')
   const inner = root.in('inner')
+  const hurry = root.in('certificate').in('renewWithinSeconds')
   return {
     name: root.in('name').text(),
     role: root.in('role').oneOf(['device', 'operator']),
@@ -53,12 +63,14 @@ export function parseAgentConfig(document: unknown): AgentConfig {
     fleet: {
       prefix: root.in('fleet').in('prefix').text(),
       ...(root.in('fleet').in('keys').given && { keys: root.in('fleet').in('keys').keys() }),
+      ...(root.in('fleet').in('roots').given && { roots: root.in('fleet').in('roots').texts() }),
     },
     broker: {
       tunnelKey: broker.in('tunnelKey').key(),
       endpoints: broker.in('endpoints').endpoints(),
       inner: broker.in('inner').texts(),
       mqttPort: broker.in('mqttPort').integer(1, 65535),
+      ...(broker.in('incarnation').given && { incarnation: broker.in('incarnation').text() }),
       ...(broker.in('stun').given && { stun: broker.in('stun').endpoints() }),
       ...(broker.in('streams').given && { streams: broker.in('streams').texts().filter(isStreamUrl) }),
       ...(broker.in('ike').given && { ike: { id: broker.in('ike').in('id').text() } }),
@@ -67,7 +79,10 @@ export function parseAgentConfig(document: unknown): AgentConfig {
     keepaliveSeconds: root.in('keepaliveSeconds').integer(1, 3600),
     ...(root.in('data').given && { data: parseData(root.in('data')) }),
     time: root.in('time').integer(0, Number.MAX_SAFE_INTEGER),
-    certificate: { notAfter: root.in('certificate').in('notAfter').integer(0, Number.MAX_SAFE_INTEGER) },
+    certificate: {
+      notAfter: root.in('certificate').in('notAfter').integer(0, Number.MAX_SAFE_INTEGER),
+      ...(hurry.given && { renewWithinSeconds: hurry.integer(0, Number.MAX_SAFE_INTEGER) }),
+    },
     routes: root.in('routes').texts(),
   }
 }

@@ -11,7 +11,8 @@ import { type Deadline, soonest } from '#shared/machine.ts'
 import type { DataMode } from '#shared/nat/data-budget.ts'
 import type { Netstack } from '#shared/netstack/netstack.ts'
 import { type Clock, type Duration, type Instant, minutes, seconds } from '#shared/time/instant.ts'
-import type { Association, EndpointPorts, PeerEndpoint, TunnelEvent } from '#shared/tunnel/association.ts'
+import type { Association, EndpointPorts, PeerEndpoint, SuiteName, TunnelEvent } from '#shared/tunnel/association.ts'
+import type { LaneHeard, LaneSent } from '#shared/tunnel/data-lane.ts'
 import { classify } from '#shared/wire/demux.ts'
 import { carrierOf, type Endpoint } from '#shared/wire/endpoint.ts'
 import type { StunAddress } from '#shared/wire/stun-address.ts'
@@ -22,12 +23,15 @@ import { BrokerWay } from './broker-way.ts'
 import { DirectPeers } from './direct/direct-peers.ts'
 import type { Hub } from './hub.ts'
 import { InnerEnd } from './inner-end.ts'
+import { KernelRoad } from './kernel-road.ts'
 import { NoiseHub } from './noise-hub.ts'
 import { PathCare, type PathCarePorts } from './path-care.ts'
-import type { PathHealth } from './path-health.ts'
+import { LARGE, type PathHealth } from './path-health.ts'
 import { borrowScratch, returnScratch } from './scratch.ts'
 
 export type { AgentEvent, AgentPath, AgentState } from './agent-events.ts'
+
+const NOTHING = new Uint8Array(0)
 
 export class AgentCore {
   /** Inner packets refused after decryption, and packets that could not be sealed. */
@@ -38,6 +42,7 @@ export class AgentCore {
   readonly #clock: Clock
   readonly #ports: AgentPorts
   readonly #inner: InnerEnd
+  readonly #kernel: KernelRoad | undefined
   readonly #way: BrokerWay
   readonly #care: PathCare
   readonly #tie: BrokerTie
@@ -46,15 +51,17 @@ export class AgentCore {
   #config: AgentConfig | undefined
   #announced: Instant | undefined
 
-  constructor({ suite, clock, tunnelKey, ports, netstack, hub, direct }: AgentCoreOptions) {
+  constructor({ suite, clock, tunnelKey, ports, netstack, hub, direct, kernel }: AgentCoreOptions) {
     this.#clock = clock
+    this.#kernel = kernel && new KernelRoad(kernel, this.counters)
     this.#ports = ports
     this.#inner = new InnerEnd({
       suite,
       clock,
-      netstack,
+      netstack: { ...netstack, besideKernel: kernel !== undefined },
       counters: this.counters,
       send: (packet, asks) => this.#outbound(packet, asks),
+      give: (packet) => this.#give(packet, undefined),
       wake: () => this.#announce(),
     })
     const tunnel: EndpointPorts = {
@@ -63,7 +70,9 @@ export class AgentCore {
       },
       event: (event) => this.#tunnelEvent(event),
     }
-    this.#hub = hub?.(tunnel) ?? new NoiseHub({ suite, tunnelKey, ports: tunnel, nextTimestamp: () => ports.nextTimestamp() })
+    this.#hub =
+      hub?.(tunnel) ??
+      new NoiseHub({ suite, tunnelKey, ports: tunnel, nextTimestamp: () => ports.nextTimestamp(), lane: kernel?.sessions })
     this.#way = new BrokerWay(suite, {
       ports,
       endpoint: this.#hub.endpoint,
@@ -78,7 +87,7 @@ export class AgentCore {
       question: () => this.#way.ask(clock.now()),
       confirm: () => this.#way.confirm(clock.now()),
       repair: (repair) => this.#way.repair(repair, this.health.state, clock.now()),
-      innerMtu: (bytes) => this.#inner.resize(bytes),
+      innerMtu: (bytes) => this.#resize(bytes),
       changed: (health) => ports.event({ kind: 'health', health }),
       recovered: () => this.netstack.hasten(),
     }
@@ -88,9 +97,12 @@ export class AgentCore {
       way: this.#way,
       care: this.#care,
       association: () => this.#association,
-      probeStreams: () => this.netstack.probe(),
+      probeStreams: (since) => this.netstack.probe(since),
       event: (event) => ports.event(event),
-      changed: () => this.direct?.relayChanged(),
+      changed: () => {
+        this.direct?.relayChanged()
+        kernel?.forget()
+      },
     }
     this.#tie = new BrokerTie(tie, clock.now())
     this.direct =
@@ -101,8 +113,10 @@ export class AgentCore {
         tunnelKey,
         hubEndpoint: this.endpoint,
         netstack: this.netstack,
+        deliver: (packet, from) => this.#give(packet, from),
+        rerouted: () => kernel?.forget(),
         send: (datagram, to) => ports.send(datagram, to),
-        relay: (packet) => this.#send(packet),
+        relay: (packet) => this.#relay(packet),
         isBroker: (address) => this.#config?.broker.inner.includes(address) ?? false,
         relayUp: () => this.state === 'up',
         relayMtu: () => this.#care.size.innerMtu,
@@ -178,7 +192,7 @@ export class AgentCore {
     this.#inner.configure(config)
     this.#way.hold({ kind: 'interval', interval: seconds(config.keepaliveSeconds) }, now)
     this.#care.configure(config, now)
-    this.#inner.resize(this.#care.size.innerMtu)
+    this.#resize(this.#care.size.innerMtu)
     this.#way.setEndpoints(endpoints, preferred)
     if (this.#association === undefined || key !== this.#brokerKey) {
       const replaced = this.#association !== undefined
@@ -265,6 +279,46 @@ export class AgentCore {
     this.#announce()
   }
 
+  /** A packet of the kernel's; it belongs to the caller again when the call returns. */
+  fromKernel(packet: Uint8Array): void {
+    this.#inner.outbound(packet, (within, asks) => this.#outbound(within, asks, true))
+    this.#announce()
+  }
+
+  /** The data lane has opened datagrams. */
+  heard(news: LaneHeard): void {
+    const now = this.#clock.now()
+    this.direct?.hears(news.from)
+    const association = this.#endpointOf(news.suite)?.heard(news, now)
+    if (association === this.#association) this.#tie.heard(news.from, now)
+    else if (association) this.direct?.opened(association, NOTHING, news.from)
+    this.#announce()
+  }
+
+  /** The data lane has sent datagrams. */
+  sent(news: LaneSent): void {
+    const now = this.#clock.now()
+    const association = this.#endpointOf(news.suite)?.sent(news, now)
+    if (association === this.#association && news.innerPackets > 0) this.#care.sent(news.largest, true, now)
+    else if (association && news.innerPackets > 0) this.direct?.sent(association, news.largest)
+    this.#announce()
+  }
+
+  /** A datagram that the data lane has sealed for a way that is none of its own. */
+  carry(datagram: Uint8Array, to: Endpoint): void {
+    // Flows of associations through the hub do not take the fast road; what was under way there as the way changed comes again.
+    if (carrierOf(to) !== 'overlay') this.#way.transmit(datagram, to, this.#clock.now())
+  }
+
+  /** An inner packet that the data lane has opened in the session `local`, as it was decrypted. */
+  opened(decrypted: Uint8Array, suite: SuiteName, local: number, from: Endpoint): void {
+    const endpoint = this.#endpointOf(suite)
+    const length = endpoint?.judge(local, decrypted, decrypted.length) ?? -1
+    if (endpoint === undefined || length <= 0) return
+    this.#arrived(endpoint.opened, decrypted.subarray(0, length), from, this.#clock.now())
+    this.#announce()
+  }
+
   /** Runs everything that is due; `deadline` says when to call it. */
   expire(now: Instant): void {
     this.#announced = undefined
@@ -272,13 +326,15 @@ export class AgentCore {
     this.netstack.expire(now)
     this.direct?.expire(now)
     this.#way.expire(now)
+    this.#tie.expire(now)
     if (this.state === 'up') this.#care.expire(now)
     this.#announce()
   }
 
   deadline(): Deadline | undefined {
     const inner = soonest(this.netstack.deadline(), this.direct?.deadline())
-    const earliest = soonest(soonest(this.endpoint.deadline(), inner), this.#way.deadline())
+    const outer = soonest(this.#way.deadline(), this.#tie.deadline())
+    const earliest = soonest(soonest(this.endpoint.deadline(), inner), outer)
     return this.state === 'up' ? soonest(earliest, this.#care.deadline()) : earliest
   }
 
@@ -298,14 +354,16 @@ export class AgentCore {
   #inbound(datagram: Uint8Array, from: Endpoint, now: Instant): void {
     const out = borrowScratch()
     const length = this.endpoint.open(datagram, from, out, now)
-    if (length >= 0 && this.endpoint.opened !== this.#association) {
-      this.direct?.opened(this.endpoint.opened, out.subarray(0, length), from)
-    } else if (length >= 0) {
-      this.#tie.heard(from, now)
-      const packet = out.subarray(0, length)
-      if (length > 0 && this.#inner.admits(packet) && this.#isBelieved(packet)) this.#deliver(packet, from, now)
-    }
+    const { opened } = this.endpoint
+    if (length >= 0 && opened === this.#association) this.#tie.heard(from, now)
+    if (length >= 0) this.#arrived(opened, out.subarray(0, length), from, now)
     returnScratch(out)
+  }
+
+  /** What an association has opened; empty for a packet without content. */
+  #arrived(association: Association | undefined, packet: Uint8Array, from: Endpoint, now: Instant): void {
+    if (association !== this.#association) this.direct?.opened(association, packet, from)
+    else if (packet.length > 0 && this.#inner.admits(packet) && this.#isBelieved(packet)) this.#deliver(packet, from, now)
   }
 
   /** Whether a packet that came through the broker may go on: one that an association with its sender should have brought may not. */
@@ -314,20 +372,45 @@ export class AgentCore {
   }
 
   #deliver(packet: Uint8Array, from: Endpoint, now: Instant): void {
-    if (!this.#care.heard(packet, now)) this.netstack.input(packet)
+    if (!this.#care.heard(packet, now)) this.#give(packet, this.#association)
     // A probe came back on the way that is being tried: the search is over, with or without a handshake.
     else if (this.#way.searching && this.#way.accepts(from)) this.#way.found(from)
   }
 
-  #outbound(packet: Uint8Array, asks: boolean): void {
-    if (this.direct?.outbound(packet, this.#config?.broker.inner)) return
+  /** To whom it is for, the netstack or the kernel; undefined: it is a word of our own. */
+  #give(packet: Uint8Array, from: Association | undefined): void {
+    if (!this.#kernel?.takes(packet)) this.netstack.input(packet)
+    else if (from === undefined) this.#kernel.end.deliver(packet)
+    else this.#kernel.arrived(packet, from, from === this.#association && (this.direct?.isClosedToHub ?? false))
+  }
+
+  #resize(mtu: number): void {
+    this.#inner.resize(mtu)
+    this.#kernel?.end.resize(mtu, this.#association)
+  }
+
+  /** A packet of the kernel's, or of the netstack's, whose flows do not take the fast road. */
+  #outbound(packet: Uint8Array, asks: boolean, isKernels = false): void {
+    if (this.direct?.outbound(packet, this.#config?.broker.inner)) {
+      const to = isKernels ? this.direct.shortcut(packet) : undefined
+      if (to) this.#kernel?.left(packet, to)
+      return
+    }
     this.#care.sent(packet.length, asks, this.#clock.now())
+    // What the association does not take, such as a source that was not negotiated, the fast road must not take either.
+    if (this.#send(packet) && isKernels && this.#association) this.#kernel?.left(packet, this.#association)
+  }
+
+  /** A sealed packet for another end: only what is large is surely of a kind that is answered. */
+  #relay(packet: Uint8Array): void {
+    this.#care.sent(packet.length, packet.length >= LARGE, this.#clock.now())
     this.#send(packet)
   }
 
-  #send(packet: Uint8Array, beside?: Endpoint): void {
+  #send(packet: Uint8Array, beside?: Endpoint): boolean {
     const refused = this.#way.carry(packet, this.#clock.now(), beside)
     if (refused < 0) this.counters.count(refused)
+    return refused >= 0
   }
 
   /* ── The association. ── */
@@ -350,6 +433,11 @@ export class AgentCore {
     const packet = beside && this.#care.probe(now)
     if (beside === undefined) this.#care.disturb(false, now)
     else if (packet) this.#send(packet, beside)
+  }
+
+  /** Associations with other ends may be held by another endpoint than that with the hub. */
+  #endpointOf(suite: SuiteName): PeerEndpoint | undefined {
+    return suite === this.#association?.suite ? this.endpoint : this.direct?.endpoint
   }
 
   #announce(): void {

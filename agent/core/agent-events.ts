@@ -3,8 +3,9 @@ import type { NetstackOptions } from '#shared/netstack/options.ts'
 import type { Clock, Duration, Instant } from '#shared/time/instant.ts'
 import type { EndpointPorts } from '#shared/tunnel/association.ts'
 import type { Carrier, Endpoint } from '#shared/wire/endpoint.ts'
-import type { DirectOptions } from './direct/direct-peers.ts'
+import type { DirectOptions } from './direct/direct-host.ts'
 import type { Hub } from './hub.ts'
+import type { KernelEnd } from './kernel-end.ts'
 import type { PathHealth } from './path-health.ts'
 
 export type AgentState = 'starting' | 'connecting' | 'up' | 'down'
@@ -58,6 +59,8 @@ export interface AgentCoreOptions {
   readonly hub?: (ports: EndpointPorts) => Hub
   /** The netstack's: memory of the simulator's many, and when to do the work of a burst (`setImmediate` in a shell). */
   readonly netstack?: Pick<NetstackOptions, 'limits' | 'defer'>
+  /** The kernel's inner end, where there is a TUN. */
+  readonly kernel?: KernelEnd
   /** Associations with other ends beside the one with the broker (DESIGN D6); none unless given. */
   readonly direct?: DirectOptions
 }

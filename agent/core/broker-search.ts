@@ -230,13 +230,10 @@ export class BrokerSearch {
     this.#order = searchOrder(this.#endpoints, this.#demoted)
     if (this.#phase.kind !== 'trying') return
     const { round } = this.#phase
-    round.turn =
-      round.tried === 0
-        ? -1
-        : Math.max(
-            0,
-            this.#order.findIndex((e) => sameEndpoint(e, current)),
-          )
+    const at = round.tried === 0 ? -1 : this.#order.findIndex((endpoint) => sameEndpoint(endpoint, current))
+    round.turn = at
+    // Whose turn it was is gone: the first one's comes now.
+    if (at < 0) round.nextTry = round.from
   }
 
   /** The first question after a minute without answer, the next ones with the rests in between growing alike. */

@@ -1,9 +1,10 @@
-import { elapsed, type Instant } from '#shared/time/instant.ts'
+import type { Deadline } from '#shared/machine.ts'
+import { after, type Duration, elapsed, type Instant, seconds } from '#shared/time/instant.ts'
 import type { Association, TunnelEvent } from '#shared/tunnel/association.ts'
 import { type Endpoint, sameEndpoint } from '#shared/wire/endpoint.ts'
 import type { AgentEvent, AgentState } from './agent-events.ts'
 import type { BrokerWay } from './broker-way.ts'
-import type { Hub } from './hub.ts'
+import type { BrokerMemory, Hub } from './hub.ts'
 import type { PathCare } from './path-care.ts'
 
 /** What the tie acts on. */
@@ -12,8 +13,8 @@ export interface TieParts {
   readonly way: BrokerWay
   readonly care: PathCare
   association(): Association | undefined
-  /** Asks the other end of every stream whether it still knows it. */
-  probeStreams(): void
+  /** Asks the other end of every stream that has said nothing since then whether it still knows it. */
+  probeStreams(since: Instant): void
   event(event: AgentEvent): void
   /** The state has changed. */
   changed(): void
@@ -21,6 +22,9 @@ export interface TieParts {
 
 /** Unanswered for so long, a session that was up counts as lost. */
 const LOST_AFTER_MS = 15_000
+
+/** The question to the streams, or its answer, may be lost: so long after the session was made, silent ones are asked (again). */
+const ASK_AFTER: readonly Duration[] = [seconds(2), seconds(8)]
 
 /**
  * Whether we are tied to the broker, as the association's events and authentic packets tell:
@@ -36,10 +40,14 @@ export class BrokerTie {
   #since: Instant
   /** The broker has been silent: it may have been restarted. */
   #mayBeForgotten = false
+  /** When the streams are asked next, and since when those that are have been silent. */
+  #asksAt: readonly Instant[] = []
+  #asksOf: Instant
 
   constructor(parts: TieParts, now: Instant) {
     this.#parts = parts
     this.#since = now
+    this.#asksOf = now
   }
 
   get state(): AgentState {
@@ -53,6 +61,7 @@ export class BrokerTie {
 
   seek(why: Extract<AgentEvent, { kind: 'connecting' }>['why'], now: Instant): void {
     const { care, way, event } = this.#parts
+    this.#asksAt = []
     this.#enter('connecting', now)
     care.lost('the broker does not answer', now)
     way.leave(now)
@@ -61,6 +70,7 @@ export class BrokerTie {
   }
 
   end(now: Instant): void {
+    this.#asksAt = []
     this.#enter('down', now)
     this.#parts.care.lost('the agent was stopped', now)
     this.#parts.event({ kind: 'down' })
@@ -81,14 +91,26 @@ export class BrokerTie {
     this.#parts.care.disturb(false, now)
   }
 
+  deadline(): Deadline | undefined {
+    const [at] = this.#asksAt
+    return at && { at, why: 'ask the streams' }
+  }
+
+  expire(now: Instant): void {
+    const [at] = this.#asksAt
+    if (at === undefined || at > now) return
+    this.#asksAt = this.#asksAt.slice(1)
+    this.#parts.probeStreams(this.#asksOf)
+  }
+
   /** An event of the association with the broker. */
   take(event: TunnelEvent, now: Instant): void {
-    const { hub, probeStreams } = this.#parts
+    const { hub } = this.#parts
     switch (event.kind) {
       case 'established':
         this.#established(now)
-        // A broker that was silent may have started anew as well: it knows no stream.
-        if (this.#mayBeForgotten || hub.mayBeNew(event)) probeStreams()
+        // A broker that was silent may have started anew as well.
+        this.#askStreams(this.#mayBeForgotten ? 'doubtful' : hub.memory(event), now)
         this.#mayBeForgotten = false
         break
       case 'roamed':
@@ -105,6 +127,17 @@ export class BrokerTie {
         // A rekey may be unlucky while its session works.
         if (this.#state === 'up' && event.sinceMs >= LOST_AFTER_MS && !this.#isHeard(now)) this.seek('unanswered', now)
     }
+  }
+
+  /**
+   * A broker that was restarted knows no stream, and idle ones would never notice. Where nothing but our asking made the session, what was
+   * said in it first has mostly been answered by the time that a silent stream is asked.
+   */
+  #askStreams(memory: BrokerMemory, now: Instant): void {
+    if (memory === 'kept') return
+    this.#asksOf = now
+    if (memory === 'doubtful') this.#parts.probeStreams(now)
+    this.#asksAt = ASK_AFTER.map((span) => after(now, span))
   }
 
   /** An authentic answer came; the association itself sends the packet that lets the responder use the session too. */
@@ -125,12 +158,13 @@ export class BrokerTie {
 
   #authentic(from: Endpoint, now: Instant): void {
     if (this.#state === 'up' || this.#state === 'down') return
-    const { way, care, association, event } = this.#parts
+    const { hub, way, care, association, event } = this.#parts
+    const broker = association()
     way.found(from)
     this.#enter('up', now)
     way.use(from, now)
-    care.found(from, now)
-    event({ kind: 'up', endpoint: from, handshakes: association()?.counters.handshakes ?? 0 })
+    care.found(from, broker && hub.roundTrip?.(broker), now)
+    event({ kind: 'up', endpoint: from, handshakes: broker?.counters.handshakes ?? 0 })
   }
 
   /** The association may have gone over to another way. */

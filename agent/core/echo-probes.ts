@@ -68,10 +68,10 @@ export class EchoProbes {
   }
 
   /**
-   * Takes the answer to a probe: its size and round trip. Undefined where `packet`, which the tunnel has authenticated, is something
+   * Takes the answer to a probe: its size, when it was sent, and the round trip. Undefined where `packet`, which the tunnel has authenticated, is something
    * else; 'late' where it is an answer that nobody awaits any more.
    */
-  read(packet: Uint8Array, now: Instant): { size: number; roundTrip: Duration } | 'late' | undefined {
+  read(packet: Uint8Array, now: Instant): (Probe & { roundTrip: Duration }) | 'late' | undefined {
     const four = packet[0]! >> 4 === 4
     const at = four ? IPV4_HEADER_LENGTH : IPV6_HEADER_LENGTH
     if (packet.length < at + ICMP_HEADER_LENGTH || packet[four ? 9 : 6] !== (four ? Protocol.Icmp : Protocol.Icmpv6))
@@ -82,7 +82,7 @@ export class EchoProbes {
     const probe = this.#outstanding.get(sequence)
     if (probe === undefined || packet.length !== probe.size) return 'late'
     this.#outstanding.delete(sequence)
-    return { size: probe.size, roundTrip: elapsed(probe.sentAt, now) }
+    return { ...probe, roundTrip: elapsed(probe.sentAt, now) }
   }
 
   /**

@@ -17,20 +17,23 @@ import { parseChain } from '#shared/pki/chain.ts'
 import { serverPath } from '#shared/pki/server-trust.ts'
 import { type Instant, seconds, type WallTime } from '#shared/time/instant.ts'
 import type { Association, Endpoint, EndpointPorts } from '#shared/tunnel/association.ts'
+import type { DataLane } from '#shared/tunnel/data-lane.ts'
 import { EspEndpoint } from '#shared/tunnel/esp-endpoint.ts'
 import type { EspEndpointOptions } from '#shared/tunnel/esp-options.ts'
 import type { TrafficSelector } from '#shared/wire/ike-payload/payload.ts'
 import { parseCidr } from '#shared/wire/ip-address.ts'
 import type { AgentConfig } from './agent-config.ts'
-import type { EstablishedEvent, Hub } from './hub.ts'
+import type { BrokerMemory, EstablishedEvent, Hub } from './hub.ts'
 
 /** Who an agent is in the esp suite, and whose word it takes for the broker. */
 export interface IkeIdentity {
   /** DER, leaf first, without the root. */
   readonly chain: readonly Uint8Array[]
   readonly key: SigningKey
-  /** The fleet's root: the one trust anchor. */
-  readonly root: Certificate
+  /** The fleet's roots that are trusted: one, but while another follows it. */
+  readonly roots: readonly Certificate[]
+  /** 32 bytes: the name of the fleet, whichever its roots are. */
+  readonly fleet: Uint8Array
 }
 
 export interface EspHubOptions {
@@ -40,6 +43,7 @@ export interface EspHubOptions {
   /** The time by which certificates are judged: never below the floor (DESIGN D5). */
   time(): WallTime
   onFailure(failure: NegotiationFailure): void
+  readonly lane?: DataLane | undefined
 }
 
 /**
@@ -69,8 +73,8 @@ export class EspHub implements Hub {
   constructor(options: EspHubOptions) {
     this.#options = options
     this.#identity = options.identity
-    const { suite, ports, onFailure } = options
-    this.endpoint = new EspEndpoint({ suite, ports, ike: this.#ike(), onFailure })
+    const { suite, ports, onFailure, lane } = options
+    this.endpoint = new EspEndpoint({ suite, ports, ike: this.#ike(), onFailure, lane })
   }
 
   /** The certificate was renewed. What is established goes on. */
@@ -81,7 +85,7 @@ export class EspHub implements Hub {
 
   brokerKey({ broker }: AgentConfig): string {
     const { suite } = this.#options
-    return toHex(suite.hash('sha256', this.#identity.root.spki, Buffer.from(broker.ike?.id ?? '', 'utf8')))
+    return toHex(suite.hash('sha256', this.#identity.fleet, Buffer.from(broker.ike?.id ?? '', 'utf8')))
   }
 
   join(config: AgentConfig, endpoint: Endpoint | undefined, now: Instant): Association {
@@ -93,8 +97,8 @@ export class EspHub implements Hub {
   }
 
   /** An IKE SA that is not a rekeyed one follows on one that was lost. */
-  mayBeNew({ rekey }: EstablishedEvent): boolean {
-    return !rekey
+  memory({ rekey }: EstablishedEvent): BrokerMemory {
+    return rekey ? 'kept' : 'doubtful'
   }
 
   innerRoom(bytes: number): number {
@@ -107,7 +111,7 @@ export class EspHub implements Hub {
 
   #ike(): EspEndpointOptions['ike'] {
     const { suite, time } = this.#options
-    const { chain, key, root } = this.#identity
+    const { chain, key, roots } = this.#identity
     const credential = certificateCredential(chain, key, suite)
     const [ourId] = idsOfCertificate(credential.certificate)
     if (ourId === undefined) throw new TypeError('our certificate names nobody')
@@ -115,7 +119,7 @@ export class EspHub implements Hub {
       owner: this.#owner,
       localIds: [ourId],
       credential,
-      authorities: [caKeyHash(root, suite)],
+      authorities: roots.map((root) => caKeyHash(root, suite)),
       proposals: defaultIkeProposals,
       words: agentWords,
       ticketKeys: [],
@@ -127,7 +131,7 @@ export class EspHub implements Hub {
   readonly #owner: IkeOwner = {
     judge: (chain) => {
       const { leaf, intermediates } = parseChain(chain)
-      serverPath(leaf, intermediates, this.#identity.root, this.#options.time())
+      serverPath(leaf, intermediates, this.#identity.roots, this.#options.time())
       return leaf
     },
     preSharedKey: () => undefined,

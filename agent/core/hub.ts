@@ -1,6 +1,12 @@
-import type { Instant } from '#shared/time/instant.ts'
+import type { Duration, Instant } from '#shared/time/instant.ts'
 import type { Association, Endpoint, PeerEndpoint, TunnelEvent } from '#shared/tunnel/association.ts'
 import type { AgentConfig } from './agent-config.ts'
+
+/**
+ * Whether the broker remembers our streams after a handshake: `kept`, it knew the session before this one; `unsure`, it answered us as one
+ * that was restarted would have answered too; `doubtful`, it did what one does that knows no session of ours.
+ */
+export type BrokerMemory = 'kept' | 'unsure' | 'doubtful'
 
 export type EstablishedEvent = Extract<TunnelEvent, { kind: 'established' }>
 
@@ -11,10 +17,12 @@ export interface Hub {
   brokerKey(config: AgentConfig): string
   /** Makes the association with the broker and begins the first handshake, which never stops asking. */
   join(config: AgentConfig, endpoint: Endpoint | undefined, now: Instant): Association
-  /** Whether the broker may have been restarted before this session: then it knows no stream of ours. */
-  mayBeNew(event: EstablishedEvent): boolean
+  /** What a new session says of the broker's memory. */
+  memory(event: EstablishedEvent): BrokerMemory
   /** Whether an idle session may end without a word, since whoever has something to say makes the next one (DESIGN D7). */
   readonly lapses: boolean
+  /** How long the last handshake that we began took to be answered; where the suite measures it. */
+  roundTrip?(association: Association): Duration | undefined
   /** Largest inner packet that fits an outer UDP payload of `bytes`, and the least payload that holds an inner packet of `bytes`. */
   innerRoom(bytes: number): number
   outerLength(bytes: number): number

@@ -13,10 +13,12 @@ const TCP_FIN_SYN = 0x03
 export interface InnerEndOptions {
   readonly suite: Suite
   readonly clock: Clock
-  readonly netstack: Pick<NetstackOptions, 'limits' | 'defer'> | undefined
+  readonly netstack: Pick<NetstackOptions, 'limits' | 'defer' | 'besideKernel'> | undefined
   readonly counters: DropCounters
   /** An inner packet of ours that the path has room for. `asks`: a sound receiver answers it soon. */
   send(packet: Uint8Array, asks: boolean): void
+  /** An error about a packet of ours, for whoever has sent it. */
+  give(packet: Uint8Array): void
   wake(): void
 }
 
@@ -34,7 +36,7 @@ export class InnerEnd {
   constructor(options: InnerEndOptions) {
     const { suite, clock, wake } = options
     this.#options = options
-    const transmit = (packet: Uint8Array): void => this.#outbound(packet)
+    const transmit = (packet: Uint8Array): void => this.outbound(packet, options.send)
     this.netstack = new Netstack({ ...options.netstack, suite, clock, addresses: [], transmit, wake })
   }
 
@@ -61,12 +63,11 @@ export class InnerEnd {
     return false
   }
 
-  #outbound(packet: Uint8Array): void {
-    if (packet.length <= this.#mtu) this.#options.send(packet, asksForAnswer(packet))
-    else {
-      this.#options.counters.count(DropReason.InnerTooBig)
-      this.netstack.input(this.#tooBig(packet))
-    }
+  /** A packet of ours goes to `send` where the path has room for it; else its sender is told. */
+  outbound(packet: Uint8Array, send: InnerEndOptions['send']): void {
+    if (packet.length <= this.#mtu) return void send(packet, asksForAnswer(packet))
+    this.#options.counters.count(DropReason.InnerTooBig)
+    this.#options.give(this.#tooBig(packet))
   }
 
   /** The error that tells the sender of `packet` how large it may be (RFC 8201). */

@@ -106,11 +106,11 @@ export class PathCare {
     this.#run(now)
   }
 
-  /** A handshake has found the broker there. */
-  found(endpoint: Endpoint, now: Instant): void {
+  /** A handshake has found the broker there, after `roundTrip` where that was measured. */
+  found(endpoint: Endpoint, roundTrip: Duration | undefined, now: Instant): void {
     this.#endpoint = { ...endpoint }
     this.#newPath(now)
-    this.#judge.found('a handshake was answered', now)
+    this.#judge.found('a handshake was answered', roundTrip, now)
     // A broker that has just been found knows nothing of what was told before.
     this.#told = BASE_INNER_MTU
     this.#run(now)
@@ -140,11 +140,11 @@ export class PathCare {
       return false
     }
     if (answer === 'late') return true
-    const { size, roundTrip } = answer
+    const { size, sentAt, roundTrip } = answer
     this.#mtu.handle({ kind: 'round-trip', roundTrip }, now)
     const outer = this.#asked.get(size)
     if (outer !== undefined) this.#mtu.handle({ kind: 'answered', size: outer }, now)
-    this.#judge.returned(size >= this.#inner ? 'full' : 'small', roundTrip, now)
+    this.#judge.returned(size >= this.#inner ? 'full' : 'small', sentAt, now)
     this.#run(now)
     return true
   }

@@ -1,6 +1,8 @@
 import type { Suite } from '#shared/crypto/suite.ts'
 import { type Dice, uniform } from '#shared/time/backoff.ts'
 import { after, type Duration, elapsed, type Instant, instant, milliseconds, minutes, seconds } from '#shared/time/instant.ts'
+import { PathCheck } from './path-check.ts'
+import { ProbeLoss } from './probe-loss.ts'
 
 /**
  * What the way to the broker is good for:
@@ -53,44 +55,38 @@ const FIRST_GAP: Duration = milliseconds(250)
 const LONGEST_GAP: Duration = seconds(1)
 const RAREST_GAP: Duration = seconds(60)
 /** Inner packets of so many bytes are reason enough to test full-size ones. */
-const LARGE = 600
-/** Full-size probes lost while a small one came back, small ones lost while anything else came: what makes a verdict. */
-const FULL_TRIES = 3
+export const LARGE = 600
+/**
+ * Small probes lost in a row for so long; full-size ones swallowed: what makes a verdict at the least. A round trip may jump to 4 s from one
+ * packet to the next (a satellite, a cell that is full), and nothing tells that from a dead path before the first answer.
+ */
 const SMALL_TRIES = 6
-const VERDICT_AFTER: Duration = milliseconds(2_500)
+const FULL_TRIES = 3
+const VERDICT_AFTER: Duration = milliseconds(4_500)
+/** Where round trips are known to be long: so many of them, or two and so much more, whichever is less. */
+const VERDICT_ROUND_TRIPS = 4
+const VERDICT_BEYOND_TWO: Duration = seconds(3)
 /** How long a failing path is asked briskly although nobody uses it. */
 const BRISK: Duration = seconds(60)
 
-interface Check {
-  readonly startedAt: Instant
-  /** Whether full-size packets are tested too. */
-  full: boolean
-  tries: number
-  fullTries: number
-  smallAt: Instant | undefined
-  fullAt: Instant | undefined
-  holeTold: boolean
-  nextAt: Instant
-  /** The broker may not know where we are. */
-  readonly doubted: boolean
-}
-
 /**
  * Judges the data path to the broker from authenticated probes, small and full-size, and asks for them only with a reason: data that
- * stays unanswered, a flow that falls silent, full-size traffic, a disturbance, somebody who watches. Verdicts come within 4 s of
- * doubt. What it hears costs two comparisons a packet.
+ * stays unanswered, a flow that falls silent, full-size traffic, a disturbance, somebody who watches. Verdicts come within 5 s of
+ * doubt where round trips are short. What it hears costs two comparisons a packet.
  */
 export class PathJudge {
   readonly #dice: Dice
   readonly #outputs: HealthOutput[] = []
   #health: PathHealth
-  #check: Check | undefined
+  #check: PathCheck | undefined
   #checkedAt: Instant | undefined
   #watched = false
   /** Data is dear: full-size probes only where full-size packets may vanish, and proof at leisure. */
   #isSparing = false
   #watchAt: Instant | undefined
   #roundTrip: Duration = milliseconds(0)
+  readonly #smallLoss = new ProbeLoss()
+  readonly #fullLoss = new ProbeLoss()
   /** The first data packet since anything authentic was heard. */
   #unansweredSince: Instant | undefined
   /** The first data packet since a probe came back. */
@@ -126,9 +122,7 @@ export class PathJudge {
   /** What full-size means has changed. */
   resized(): void {
     this.#fullProvenAt = undefined
-    if (this.#check === undefined) return
-    this.#check.fullTries = 0
-    this.#check.holeTold = false
+    this.#check?.resized()
   }
 
   watch(on: boolean, now: Instant): void {
@@ -151,6 +145,8 @@ export class PathJudge {
   /** Another way is in use: what was seen on the one before says nothing of it. */
   moved(now: Instant): void {
     this.#check = undefined
+    this.#smallLoss.forget()
+    this.#fullLoss.forget()
     this.#begin(!this.#isSparing, true, now)
   }
 
@@ -189,8 +185,9 @@ export class PathJudge {
     if (this.#health.state === 'up' && this.#check === undefined) this.#say('up', what, now)
   }
 
-  /** A probe came back. */
-  returned(size: 'small' | 'full', roundTrip: Duration, now: Instant): void {
+  /** A probe of `sentAt` came back. */
+  returned(size: 'small' | 'full', sentAt: Instant, now: Instant): void {
+    const roundTrip = elapsed(sentAt, now)
     this.#probesCount = true
     this.#provenAt = now
     this.#askedSince = undefined
@@ -199,16 +196,15 @@ export class PathJudge {
     const check = this.#check
     if (size === 'full') this.#fullProvenAt = now
     if (check === undefined) return
-    check.smallAt ??= now
-    if (size === 'full') check.fullAt ??= now
-    if (!check.full || check.fullAt !== undefined) {
-      const ms = Math.round(roundTrip)
-      this.#pass(
-        check,
-        check.full ? `full-size and small probes came back, after ${ms} ms` : `a probe came back after ${ms} ms`,
-        now,
-      )
+    if (size === 'full') this.#fullLoss.returned(check.swallowed(this.#roundTrip, now, sentAt))
+    else {
+      const wasMute = check.silentTries > this.#smallLoss.verdict(SMALL_TRIES)
+      const lost = check.smallReturned(sentAt, now)
+      this.#smallLoss.returned(wasMute ? 0 : lost)
+      if (check.full) return
     }
+    const which = check.full ? 'full-size and small probes' : 'a probe'
+    this.#pass(check, `${which} came back, after ${Math.round(roundTrip)} ms`, now)
   }
 
   /** There is no association that could carry anything. */
@@ -219,12 +215,15 @@ export class PathJudge {
     this.#say('down', evidence, now)
   }
 
-  /** A handshake has found the broker, on a path of which nothing else is known. */
-  found(evidence: string, now: Instant): void {
+  /** A handshake has found the broker, on a path of which nothing is known but the round trip that it took. */
+  found(evidence: string, roundTrip: Duration | undefined, now: Instant): void {
     // What was judged on the way that was left is not taken back before the new one has shown itself.
     const { state } = this.#health
     if (state === 'down' || state === 'up') this.#say('up', evidence, now)
     this.#check = undefined
+    this.#smallLoss.forget()
+    this.#fullLoss.forget()
+    if (roundTrip !== undefined) this.#measure(roundTrip)
     this.#begin(!this.#isSparing, true, now)
   }
 
@@ -304,26 +303,26 @@ export class PathJudge {
 
   #begin(full: boolean, doubted: boolean, now: Instant): void {
     this.#quietAt = undefined
-    const fresh = { tries: 0, fullTries: 0, smallAt: undefined, fullAt: undefined, holeTold: false }
-    this.#check = { startedAt: now, full, ...fresh, nextAt: now, doubted }
+    this.#check = new PathCheck(full, doubted, now)
     this.#try(this.#check, now)
   }
 
-  #try(check: Check, now: Instant): void {
+  #try(check: PathCheck, now: Instant): void {
     this.#judge(check, now)
     if (this.#check !== check) return
-    check.tries++
-    if (check.smallAt === undefined) this.#outputs.push({ kind: 'probe', size: 'small' })
-    if (check.full && check.fullAt === undefined && (check.smallAt !== undefined || check.tries <= FULL_TRIES)) {
-      check.fullTries++
-      this.#outputs.push({ kind: 'probe', size: 'full' })
-    }
-    if (check.smallAt === undefined && check.tries > 1) this.#outputs.push({ kind: 'question' })
-    check.nextAt = after(now, this.#gap(check, now))
+    const full = check.next(now)
+    this.#outputs.push({ kind: 'probe', size: 'small' })
+    if (full) this.#outputs.push({ kind: 'probe', size: 'full' })
+    if (check.silentTries > 1) this.#outputs.push({ kind: 'question' })
+    const verdictAt = after(check.silentSince, this.#patience)
+    const next = after(now, this.#gap(check, now))
+    check.nextAt = verdictAt > now && verdictAt < next ? verdictAt : next
   }
 
-  #gap(check: Check, now: Instant): Duration {
-    const first = Math.max(FIRST_GAP, 1.5 * this.#roundTrip)
+  #gap(check: PathCheck, now: Instant): Duration {
+    // The first try may be answered before the next. Then none waits for another's answer: six round trips would take half a minute.
+    const longest = check.silentTries > 1 ? LONGEST_GAP : this.#roundTrip + LONGEST_GAP
+    const first = Math.max(FIRST_GAP, Math.min(1.5 * this.#roundTrip, longest))
     const interested = this.#watched || (this.#usedAt !== undefined && elapsed(this.#usedAt, now) < 2 * WATCH_SPAN)
     const brisk = interested || elapsed(check.startedAt, now) < BRISK
     const cap = Math.max(first, brisk ? LONGEST_GAP : RAREST_GAP)
@@ -332,25 +331,31 @@ export class PathJudge {
   }
 
   /** Whether the tries so far make a verdict. */
-  #judge(check: Check, now: Instant): void {
-    if (check.smallAt !== undefined && check.full && check.fullAt === undefined && check.fullTries >= FULL_TRIES) {
+  #judge(check: PathCheck, now: Instant): void {
+    if (check.swallowed(this.#roundTrip, now) >= this.#fullLoss.verdict(FULL_TRIES)) {
       this.#say('small-packets-only', 'small probes came back, full-size ones did not', now)
       if (!check.holeTold) this.#outputs.push({ kind: 'black-hole' })
       check.holeTold = true
       this.#outputs.push({ kind: 'trouble', state: 'small-packets-only' })
       return
     }
-    if (check.smallAt !== undefined || check.tries < SMALL_TRIES) return
-    const patience = Math.max(VERDICT_AFTER, 4 * this.#roundTrip)
-    if (elapsed(check.startedAt, now) < patience) return
-    const recent = (at: Instant | undefined): boolean =>
-      at !== undefined && at > check.startedAt && elapsed(at, now) <= 2 * patience
+    if (check.silentTries < this.#smallLoss.verdict(SMALL_TRIES)) return
+    const since = check.silentSince
+    const patience = this.#patience
+    if (elapsed(since, now) < patience) return
+    const recent = (at: Instant | undefined): boolean => at !== undefined && at > since && elapsed(at, now) <= 2 * patience
     if (!this.#probesCount && recent(this.#dataAt)) this.#trustData(now)
     else if (recent(this.#dataAt) || recent(this.#authenticAt))
       this.#fail('one-way', 'the broker is heard, but answers no probe of ours', now)
     else if (recent(this.#answeredAt))
       this.#fail('control-only', 'questions or handshakes are answered, probes through the tunnel are not', now)
     else this.#fail('down', 'neither probes nor questions are answered', now)
+  }
+
+  /** How long probes stay unanswered before that means anything. */
+  get #patience(): Duration {
+    const trips = Math.min(VERDICT_ROUND_TRIPS * this.#roundTrip, 2 * this.#roundTrip + VERDICT_BEYOND_TWO)
+    return milliseconds(Math.max(VERDICT_AFTER, trips))
   }
 
   #fail(state: PathState, evidence: string, now: Instant): void {
@@ -362,7 +367,7 @@ export class PathJudge {
     if (this.#check !== undefined) this.#pass(this.#check, 'data comes', now)
   }
 
-  #pass(check: Check, evidence: string, now: Instant): void {
+  #pass(check: PathCheck, evidence: string, now: Instant): void {
     this.#check = undefined
     this.#checkedAt = now
     this.#unansweredSince = undefined

@@ -5,16 +5,16 @@ import type { PathState } from './path-health.ts'
 
 /**
  * What is done about a path in trouble, each only when the one before did not help:
- * a new socket, another port, a handshake with another broker address or family or over a WebSocket, which is the search's to choose.
+ * a new socket on another port, a handshake with another broker address or family or over a WebSocket, which is the search's to choose.
  * (A lower MTU comes first, by `PathMtu`, where small packets pass.)
  */
-export type Repair = 'rebind' | 'new-port' | 'search'
+export type Repair = 'rebind' | 'search'
 
 /** How long a repair has to help; at least three round trips, and a tenth of jitter. */
 const HELP_WITHIN: Duration = milliseconds(800)
 /** How long a path stays judged while its MTU is searched. */
 const SEARCH_MTU_WITHIN: Duration = seconds(5)
-const STEPS: readonly Repair[] = ['rebind', 'new-port', 'search']
+const STEPS: readonly Repair[] = ['rebind', 'search']
 
 /** One ladder, climbed while the trouble lasts; from its top on the search goes on by itself, and never gives up. */
 export class RepairLadder {

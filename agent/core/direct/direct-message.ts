@@ -5,8 +5,8 @@ import { CborError, type CborValue, decodeCbor, encodeCanonicalCbor } from '#sha
  * What two ends say to each other inside their association, beside the packets of their users: UDP between port 4501 and port 4501,
  * one CBOR array each.
  *
- *   [1, id]                  probe: answered by the way that it came
- *   [2, id]                  its answer
+ *   [1, id, padding?]        probe: answered by the way that it came
+ *   [2, id, padding?]        its answer, as long as the probe; padding: a byte string of zeros
  *   [3, candidates, delay]   let both punch, the reader `delay` ms after it has read this
  *   [4, candidates]          the reader's own places in return
  */
@@ -16,12 +16,19 @@ export type DirectMessage =
   | { kind: 'punch'; candidates: readonly Candidate[]; delayMs: number }
   | { kind: 'places'; candidates: readonly Candidate[] }
 
-const MESSAGE_LIMIT = 1_024
+/** The longest: a probe that fills a packet of inner IPv4. Bytes. */
+const MESSAGE_LIMIT = 1_252
+/** Shorter messages are not padded. Bytes. */
+const LEAST_PADDED = 300
 /** The longest time that a punch is put off, ms. */
 const DELAY_LIMIT = 5_000
 
-export function encodeDirectMessage(message: DirectMessage): Uint8Array {
-  return encodeCanonicalCbor(wireForm(message))
+/** `length`: of a probe or its answer, bytes, where it shall be padded to that. */
+export function encodeDirectMessage(message: DirectMessage, length = 0): Uint8Array {
+  const form = wireForm(message)
+  if (length < LEAST_PADDED || (message.kind !== 'probe' && message.kind !== 'echo')) return encodeCanonicalCbor(form)
+  const least = encodeCanonicalCbor([...form, new Uint8Array(LEAST_PADDED)]).length
+  return encodeCanonicalCbor([...form, new Uint8Array(LEAST_PADDED + Math.min(length, MESSAGE_LIMIT) - least)])
 }
 
 /** Undefined where it is none of ours. Never throws. */
@@ -36,7 +43,7 @@ export function readDirectMessage(payload: Uint8Array): DirectMessage | undefine
   return kind === 4 ? { kind: 'places', candidates: readCandidates(first) } : undefined
 }
 
-function wireForm(message: DirectMessage): CborValue {
+function wireForm(message: DirectMessage): CborValue[] {
   switch (message.kind) {
     case 'probe':
       return [1, message.id]

@@ -9,14 +9,14 @@ import type { PeerStatement } from '#shared/fleet/statement.ts'
 import { type Deadline, soonest } from '#shared/machine.ts'
 import type { Candidate, CandidateKind } from '#shared/nat/candidate.ts'
 import { HolePunch } from '#shared/nat/hole-punch.ts'
-import { type Path, PathChoice, type PathReason } from '#shared/nat/path-choice.ts'
+import { PathChoice, type PathReason } from '#shared/nat/path-choice.ts'
+import type { Path } from '#shared/nat/path-way.ts'
 import { after, type Duration, elapsed, type Instant, milliseconds, minutes, seconds } from '#shared/time/instant.ts'
 import type { WireguardAssociation } from '#shared/tunnel/wireguard-association.ts'
 import { copyEndpoint, type Endpoint, isCarried, sameEndpoint } from '#shared/wire/endpoint.ts'
-import { parseAddress } from '#shared/wire/ip-address.ts'
 import type { DirectFilter } from './direct-filter.ts'
 import { type DirectMessage, encodeDirectMessage, readDirectMessage } from './direct-message.ts'
-import { type InnerPair, overlayPacket } from './overlay-packet.ts'
+import { type InnerPair, longestMessage, overlayPacket } from './overlay-packet.ts'
 
 /** What a person asked for: any way, the hub alone, or no hub. */
 export type PathWish = 'auto' | 'relay' | 'direct'
@@ -26,6 +26,8 @@ export interface DirectPeerPorts {
   /** Seals an inner packet of the association and sends it by `to`; false where there is no session to seal it in. */
   sealTo(peer: DirectPeer, packet: Uint8Array, to: Endpoint, now: Instant): boolean
   ownCandidates(): readonly Candidate[]
+  /** How our network writes a place that the other end named. */
+  wayTo(place: Endpoint): Endpoint
   relayUp(): boolean
   /** The way in use changed: it is the association's endpoint from now on. */
   uses(peer: DirectPeer, path: Path, why: PathReason, now: Instant): void
@@ -51,6 +53,8 @@ export interface DirectPeerOptions {
 const punchAgain: readonly Duration[] = [3, 6, 12, 30, 60].map(seconds)
 /** The machine of paths need not hear of every packet. */
 const SENT_GRAIN = milliseconds(100)
+/** What any path carries, sealed: the least that IPv4 asks of one is 576. Bytes of an inner packet. */
+const CARRIED_ANYWHERE = 480
 /** A place from which the other end spoke is asked in return, but not for each of its probes. */
 const CHECK_SPACING = milliseconds(30)
 
@@ -66,7 +70,7 @@ export class DirectPeer {
   readonly leads: boolean
   readonly paths: PathChoice
   readonly punch = new HolePunch()
-  /** Of an operator's peer. */
+  /** What a person asked for: of this device, or at a device that meets others through the hub alone. */
   wish: PathWish = 'auto'
   /** It believes nothing of ours but by this association, as it has said itself. */
   isStrict = false
@@ -82,8 +86,9 @@ export class DirectPeer {
   #places: readonly Candidate[] = []
   #punchAt: Instant | undefined
   #sentAt: Instant | undefined
+  #sentLargeAt: Instant | undefined
   #relayRoom: { readonly mtu: number; readonly until: Instant } | undefined
-  #checked: { readonly at: Instant; readonly from: Endpoint } | undefined
+  #checked: { readonly at: Instant; readonly from: Endpoint; readonly heard: 'small' | 'full' } | undefined
 
   constructor({ statement, association, overlay, inner, filter, leads, firstProbe, ports }: DirectPeerOptions) {
     this.#statement = statement
@@ -115,6 +120,11 @@ export class DirectPeer {
     return this
   }
 
+  /** The same as our network leads there. */
+  get #ways(): readonly Candidate[] {
+    return this.#places.map(({ kind, endpoint }) => ({ kind, endpoint: this.#ports.wayTo(endpoint) }))
+  }
+
   /** Where the other end says that it may be met. */
   get places(): readonly Candidate[] {
     return this.#places
@@ -130,7 +140,8 @@ export class DirectPeer {
 
   /** A session exists: from now on ways can be proven. `from`: whence the message that completed it came. */
   established(from: Endpoint | undefined, rekey: boolean, now: Instant): void {
-    if (from !== undefined && !isCarried(from)) this.paths.handle({ kind: 'try', endpoint: from, as: this.#kindOf(from) }, now)
+    if (from !== undefined && !isCarried(from) && this.wish !== 'relay')
+      this.paths.handle({ kind: 'try', endpoint: from, as: this.#kindOf(from), heard: 'small' }, now)
     if (this.#ports.relayUp()) this.paths.handle({ kind: 'try', endpoint: this.overlay, as: 'overlay' }, now)
     this.#drain(now)
     if (this.leads && !rekey) this.beginPunch(now)
@@ -142,7 +153,7 @@ export class DirectPeer {
     if (!this.isEstablished || this.wish === 'relay') return
     this.say({ kind: 'punch', candidates: this.#ports.ownCandidates(), delayMs: 0 }, this.paths.used.endpoint, now)
     const trip = this.paths.used.roundTrip ?? this.association.roundTrip ?? 0
-    this.punch.handle({ kind: 'start', candidates: this.#places, at: after(now, milliseconds(trip / 2)) }, now)
+    this.punch.handle({ kind: 'start', candidates: this.#ways, at: after(now, milliseconds(trip / 2)) }, now)
     this.#drain(now)
   }
 
@@ -166,11 +177,14 @@ export class DirectPeer {
     this.#drain(now)
   }
 
-  /** One of the user's packets goes out. */
-  sent(now: Instant): void {
-    if (this.#sentAt !== undefined && elapsed(this.#sentAt, now) < SENT_GRAIN) return
+  /** One of the user's packets goes out, so many bytes long. */
+  sent(length: number, now: Instant): void {
+    const isLarge = length > CARRIED_ANYWHERE
+    const before = isLarge ? this.#sentLargeAt : this.#sentAt
+    if (before !== undefined && elapsed(before, now) < SENT_GRAIN) return
     this.#sentAt = now
-    this.paths.handle({ kind: 'sent' }, now)
+    if (isLarge) this.#sentLargeAt = now
+    this.paths.handle({ kind: 'sent', isLarge }, now)
     this.#drain(now)
   }
 
@@ -184,9 +198,9 @@ export class DirectPeer {
     return this.#relayRoom !== undefined && now < this.#relayRoom.until ? this.#relayRoom.mtu : Number.POSITIVE_INFINITY
   }
 
-  /** An authentic datagram came from there. */
-  heard(from: Endpoint, now: Instant): void {
-    this.paths.handle({ kind: 'heard', from }, now)
+  /** An authentic datagram came from there; `isUsers`: with a packet of the user's in it. */
+  heard(from: Endpoint, isUsers: boolean, now: Instant): void {
+    this.paths.handle({ kind: 'heard', from, isUsers }, now)
   }
 
   /** A message of ours that came inside the association, by `from`. False: it is none. */
@@ -195,17 +209,19 @@ export class DirectPeer {
     if (message === undefined) return false
     switch (message.kind) {
       case 'probe':
-        this.say({ kind: 'echo', id: message.id }, from, now)
-        this.#check(from, now)
+        if (!isCarried(from) && this.wish === 'relay' && !this.leads) break
+        this.say({ kind: 'echo', id: message.id }, from, now, payload.length)
+        this.#check(from, this.#isFull(payload) ? 'full' : 'small', now)
         break
       case 'echo':
-        this.paths.handle({ kind: 'answer', id: message.id, from }, now)
+        this.paths.handle({ kind: 'answer', id: message.id, from, full: this.#isFull(payload) }, now)
         if (this.paths.isProven(from, now)) this.punch.handle({ kind: 'proven', endpoint: from }, now)
         break
       case 'punch':
         this.#places = message.candidates
         this.say({ kind: 'places', candidates: this.#ports.ownCandidates() }, from, now)
-        this.punch.handle({ kind: 'start', candidates: this.#places, at: after(now, milliseconds(message.delayMs)) }, now)
+        if (this.wish !== 'relay')
+          this.punch.handle({ kind: 'start', candidates: this.#ways, at: after(now, milliseconds(message.delayMs)) }, now)
         break
       case 'places':
         this.#news(message.candidates, now)
@@ -214,8 +230,9 @@ export class DirectPeer {
     return true
   }
 
-  say(message: DirectMessage, to: Endpoint, now: Instant): void {
-    if (this.isEstablished) this.#ports.sealTo(this, overlayPacket(this.inner, encodeDirectMessage(message)), to, now)
+  /** `length`: of a probe or its answer, bytes, where it shall be longer than need be. */
+  say(message: DirectMessage, to: Endpoint, now: Instant, length = 0): void {
+    if (this.isEstablished) this.#ports.sealTo(this, overlayPacket(this.inner, encodeDirectMessage(message, length)), to, now)
   }
 
   expire(now: Instant): void {
@@ -232,14 +249,15 @@ export class DirectPeer {
   }
 
   /** RFC 8445 §7.3.1.4: the other end's probe has opened our NAT's counterpart; ours goes back through the same holes at once. */
-  #check(from: Endpoint, now: Instant): void {
+  #check(from: Endpoint, heard: 'small' | 'full', now: Instant): void {
     if (isCarried(from) || this.wish === 'relay' || this.paths.isProven(from, now)) return
     const last = this.#checked
     // Where both NATs map by the remote, two places speak in turn, and only one of them can be met.
-    if (last !== undefined && sameEndpoint(last.from, from) && elapsed(last.at, now) < CHECK_SPACING) return
-    this.#checked = { at: now, from: copyEndpoint(from) }
+    const isAgain = last !== undefined && sameEndpoint(last.from, from) && last.heard === heard
+    if (isAgain && elapsed(last.at, now) < CHECK_SPACING) return
+    this.#checked = { at: now, from: copyEndpoint(from), heard }
     this.punch.handle({ kind: 'seen', endpoint: from }, now)
-    this.paths.handle({ kind: 'try', endpoint: from, as: this.#kindOf(from) }, now)
+    this.paths.handle({ kind: 'try', endpoint: from, as: this.#kindOf(from), heard }, now)
   }
 
   /** The other end's places as they are now; those that we did not know are worth a punch that is under way. */
@@ -247,7 +265,7 @@ export class DirectPeer {
     const known = this.#places
     this.#places = candidates
     const isNews = candidates.some(({ endpoint }) => !known.some((other) => sameEndpoint(other.endpoint, endpoint)))
-    if (isNews && this.punch.isRunning) this.punch.handle({ kind: 'start', candidates, at: now }, now)
+    if (isNews && this.punch.isRunning) this.punch.handle({ kind: 'start', candidates: this.#ways, at: now }, now)
   }
 
   #drain(now: Instant): void {
@@ -256,7 +274,8 @@ export class DirectPeer {
       else this.#punchOver(now)
     }
     for (let output = this.paths.poll(); output !== undefined; output = this.paths.poll()) {
-      if (output.kind === 'probe') this.say({ kind: 'probe', id: output.id }, output.to, now)
+      if (output.kind === 'probe')
+        this.say({ kind: 'probe', id: output.id }, output.to, now, output.full ? longestMessage(this.inner) : 0)
       else this.#use(output.path, output.why, now)
     }
   }
@@ -277,17 +296,11 @@ export class DirectPeer {
     this.#ports.uses(this, path, why, now)
   }
 
-  #kindOf(endpoint: Endpoint): CandidateKind {
-    return this.#places.find((place) => sameEndpoint(place.endpoint, endpoint))?.kind ?? 'peer-reflexive'
+  #isFull(message: Uint8Array): boolean {
+    return message.length >= longestMessage(this.inner)
   }
-}
 
-/** The pair of inner addresses of one family, IPv6 before IPv4; undefined where there is none. */
-export function innerPair(ours: readonly string[], theirs: readonly string[]): InnerPair | undefined {
-  for (const width of [16, 4]) {
-    const source = ours.map(parseAddress).find(({ length }) => length === width)
-    const destination = theirs.map(parseAddress).find(({ length }) => length === width)
-    if (source && destination) return { source, destination }
+  #kindOf(endpoint: Endpoint): CandidateKind {
+    return this.#ways.find((place) => sameEndpoint(place.endpoint, endpoint))?.kind ?? 'peer-reflexive'
   }
-  return undefined
 }

@@ -1,5 +1,5 @@
 import type { Candidate, CandidateKind } from '#shared/nat/candidate.ts'
-import type { Path } from '#shared/nat/path-choice.ts'
+import type { Path } from '#shared/nat/path-way.ts'
 import { elapsed, type Instant } from '#shared/time/instant.ts'
 import { type Endpoint, endpointText, isCarried } from '#shared/wire/endpoint.ts'
 import type { DirectPeer } from './direct-peer.ts'
@@ -39,7 +39,7 @@ export function directStatus(
     path: established ? wayStatus(peer.paths.used) : { kind: 'relay', endpoint: null, roundTripMs: null },
     endToEnd: established && (isStrict || !isCarried(peer.paths.used.endpoint)),
     sinceSeconds: established && peer.usedSince !== undefined ? Math.round(elapsed(peer.usedSince, now) / 1000) : null,
-    why: whyNotBetter(peer, introducer, { relayUp: relayUp(), seen: reflexive() !== undefined, ownPlaces }),
+    why: whyNotBetter(peer, introducer, { relayUp: relayUp(), seen: reflexive() !== undefined, ownPlaces, now }),
     ways: peer.paths.paths.map(wayStatus),
   }
 }
@@ -53,7 +53,7 @@ const wayStatus = ({ kind, endpoint, roundTrip, lastAnswer }: Path): WayStatus =
 function whyNotBetter(
   peer: DirectPeer,
   introducer: Introducer | undefined,
-  { relayUp, seen, ownPlaces }: { relayUp: boolean; seen: boolean; ownPlaces: readonly Candidate[] },
+  { relayUp, seen, ownPlaces, now }: { relayUp: boolean; seen: boolean; ownPlaces: readonly Candidate[]; now: Instant },
 ): DirectStatus['why'] {
   const { name } = peer
   if (peer.paths.isDirect) return null
@@ -68,8 +68,17 @@ function whyNotBetter(
           text: `${name} does not answer the introduction: its agent may be of an older version, or have no fleet key.`,
         }
   if (!peer.isEstablished) return { code: 'handshaking', text: `The handshake with ${name} is under way.` }
+  if (peer.paths.isOnlySmall(now))
+    return {
+      code: 'small-packets-only',
+      text: `The direct path to ${name} carries only small packets: some network between loses the large ones without a word.`,
+    }
   if (peer.punch.isRunning) return { code: 'probing', text: 'Direct ways are being tried at this moment.' }
-  if (peer.places.length === 0) return { code: 'no-places-there', text: `${name} names no place where it could be met.` }
+  if (peer.places.length === 0)
+    return {
+      code: 'no-places-there',
+      text: `${name} names no place where it could be met: no UDP leaves its network, or its configuration says path = "relay".`,
+    }
   if (ownPlaces.length === 0 && !seen)
     return { code: 'no-places-here', text: 'This machine knows no place where it could be met: no UDP leaves this network.' }
   if (!seen)

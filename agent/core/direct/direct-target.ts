@@ -51,6 +51,10 @@ export function directTarget(
   }
 }
 
+/** Whether the same was shown, in the same order. */
+export const sameStatements = (a: readonly Uint8Array[], b: readonly Uint8Array[]): boolean =>
+  a.length === b.length && a.every((one, i) => equalPublic(one, b[i]!))
+
 function tryJudge(bytes: Uint8Array, judge: StatementJudge) {
   try {
     return judge(bytes)

@@ -1,7 +1,7 @@
 import { pseudoHeaderSum } from '#shared/wire/checksum.ts'
 import { ICMP_HEADER_LENGTH } from '#shared/wire/icmp.ts'
 import { Icmpv6Type } from '#shared/wire/icmpv6.ts'
-import { sameAddress } from '#shared/wire/ip-address.ts'
+import { parseAddress, sameAddress } from '#shared/wire/ip-address.ts'
 import { decodeIpPacket, IpPacket, Protocol } from '#shared/wire/ip-packet.ts'
 import { IPV4_HEADER_LENGTH, writeIpv4Header } from '#shared/wire/ipv4.ts'
 import { IPV6_HEADER_LENGTH, writeIpv6Header } from '#shared/wire/ipv6.ts'
@@ -9,6 +9,9 @@ import { isUdpDatagram, UDP_HEADER_LENGTH, writeUdpHeader } from '#shared/wire/u
 
 /** The inner UDP port on which ends meet each other through the hub, on both sides (DESIGN D6). */
 export const OVERLAY_PORT = 4501
+
+/** Of a packet inside an association, bytes: fits every path that carries IPv6, and through the hub two pieces at most (DESIGN §5). */
+export const INNER_MTU = 1280
 
 const FRAGMENT_HEADER_LENGTH = 8
 const FRAGMENT = 44
@@ -21,6 +24,20 @@ export interface InnerPair {
   readonly source: Uint8Array
   readonly destination: Uint8Array
 }
+
+/** The pair of inner addresses of one family, IPv6 before IPv4; undefined where there is none. */
+export function innerPair(ours: readonly string[], theirs: readonly string[]): InnerPair | undefined {
+  for (const width of [16, 4]) {
+    const source = ours.map(parseAddress).find(({ length }) => length === width)
+    const destination = theirs.map(parseAddress).find(({ length }) => length === width)
+    if (source && destination) return { source, destination }
+  }
+  return undefined
+}
+
+/** Bytes of a message in the longest packet. */
+export const longestMessage = ({ source }: InnerPair): number =>
+  INNER_MTU - UDP_HEADER_LENGTH - (source.length === 4 ? IPV4_HEADER_LENGTH : IPV6_HEADER_LENGTH)
 
 /** One inner IP packet with a UDP datagram between the overlay ports. */
 export function overlayPacket({ source, destination }: InnerPair, payload: Uint8Array): Uint8Array {
