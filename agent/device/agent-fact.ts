@@ -3,13 +3,14 @@ import type { DeviceStatus } from './status.ts'
 
 /** What the running agent's status says to a doctor. */
 export function agentFactOf({ tunnel, storage }: DeviceStatus): Extract<AgentFact, { kind: 'running' }> {
-  const { state, sinceSeconds, suite, endpoint, carrier, evidenceAgeSeconds, health, refusal } = tunnel
+  const { state, sinceSeconds, suite, endpoint, nat64, carrier, evidenceAgeSeconds, health, refusal } = tunnel
   return {
     kind: 'running',
     tunnel: state,
     sinceSeconds,
     suite: suite ?? 'noise',
     ...(endpoint !== null && { endpoint }),
+    ...(nat64 !== null && { nat64 }),
     ...(carrier !== null && { carrier }),
     ...(health && { health: health.state }),
     ...(refusal && { refusal }),

@@ -1,6 +1,9 @@
-import { Command, CommanderError } from 'commander'
-import { AditError, toAditError } from '#shared/errors.ts'
+import { Command, CommanderError, Option } from 'commander'
+import { repeatable } from '#agent/io/repeatable-option.ts'
+import { type AditError, toAditError } from '#shared/errors.ts'
 import { version } from '#shared/platform/version.ts'
+import { examplesText } from '#shared/terminal/examples.ts'
+import { usageError } from '#shared/terminal/usage-error.ts'
 
 interface CommonOptions {
   state?: string
@@ -8,8 +11,24 @@ interface CommonOptions {
 }
 
 export interface EnrolFlags extends CommonOptions {
-  claim: string
+  pkcs11?: string
+  claim?: string
   proxy?: string
+  line?: string
+  console?: boolean
+  serial?: string
+  voucher?: string
+  broker: string[]
+}
+
+export interface IdevidFlags extends CommonOptions {
+  serial?: string
+  pkcs11?: string
+}
+
+export interface AdoptFlags extends CommonOptions {
+  from?: string
+  pkcs11?: string
 }
 
 export interface DoctorFlags extends CommonOptions {
@@ -22,12 +41,18 @@ export interface FleetPinFlags extends CommonOptions {
 }
 
 export interface RunFlags extends CommonOptions {
+  pkcs11?: string
   claim?: string
+  line?: string
+  voucher?: string
+  broker: string[]
   config?: string
   service: string[]
   mqtt?: string
   suite?: string
   proxy?: string
+  path?: string
+  tun?: string | true
   log?: string
 }
 
@@ -35,10 +60,11 @@ export interface RunFlags extends CommonOptions {
 export async function runDeviceProgram(words: readonly string[]): Promise<void> {
   // `adit-agent status | head` closes our output: that is no failure.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1))
+  const agent = program()
   try {
-    await program().parseAsync([...words], { from: 'user' })
+    await agent.parseAsync([...words], { from: 'user' })
   } catch (error) {
-    const problem = problemOf(error)
+    const problem = problemOf(error, agent, words)
     if (problem === undefined) return
     process.exitCode = problem.exitStatus
     process.stderr.write(
@@ -49,63 +75,133 @@ export async function runDeviceProgram(words: readonly string[]): Promise<void> 
   }
 }
 
-function program(): Command {
+export function program(): Command {
   const agent = new Command('adit-agent')
     .description('keep a device in reach of its broker: tunnel, services, readings')
     .version(version)
     .exitOverride()
-    .configureOutput({ outputError: () => {} })
-  const verb = (name: string, description: string): Command =>
+    .configureOutput({ writeErr: () => {}, outputError: () => {} })
+  const verb = (name: string, description: string, examples: readonly string[]): Command =>
     agent
       .command(name)
       .description(description)
-      .option('--state <dir>', 'state folder (or ADIT_STATE)')
+      .option('--state <dir>', stateHelp)
       .option('--json', 'JSON lines on standard output')
-  verb('enrol', 'turn a claim into an identity')
-    .requiredOption('--claim <token>', 'the claim; - reads it from standard input')
+      .addHelpText('after', examplesText(examples))
+  verb('enrol', 'turn a claim into an identity, or get one from a station of a factory line', enrolExamples)
+    .option('--claim <token>', 'the claim; - reads it from standard input')
+    .option('--line <token>', 'of the station on this LAN; - reads it from standard input, auto from the boot partition')
+    .option('--console', 'from the station at the other end of this serial console')
+    .option('--serial <number>', 'what the station or the claim knows this board by (default: what the board itself tells)')
+    .option('--voucher <file>', 'of a board with an IDevID: the voucher of its maker; - reads it from standard input')
+    .addOption(repeatable('--broker <url>', 'of a board with an IDevID: ask this broker for the voucher'))
     .option('--proxy <url>', proxyHelp)
+    .option('--pkcs11 <uri>', tokenHelp)
     .action(async (flags: EnrolFlags) => (await import('./verbs/enrol.ts')).enrolVerb(flags))
-  verb('run', 'hold the tunnel, serve the services, send the readings')
+  verb('adopt', 'take the identity that a station wrote to this card, and erase it there', [
+    'adit-agent adopt --from /boot/firmware    # at first power-on the unit adit-agent-adopt.service does it',
+  ])
+    .option('--from <dir>', 'where the boot partition is mounted (default: /boot/firmware, else /boot)')
+    .addOption(new Option('--pkcs11 <uri>', 'refused: what is on a card has its key in a file').hideHelp())
+    .action(async (flags: AdoptFlags) => (await import('./verbs/adopt.ts')).adoptVerb(flags))
+  verb('run', 'hold the tunnel, serve the services, send the readings', [
+    'adit-agent run --service ssh=127.0.0.1:22',
+    'adit-agent run --claim - --service ssh=127.0.0.1:22 < claim.txt',
+    'adit-agent run --config /etc/adit/agent.toml --tun --log debug',
+  ])
     .option('--claim <token>', 'enrol first, where that has not been done; - reads it from standard input')
+    .option('--voucher <file>', 'of a board with an IDevID: where the voucher is, or will be')
+    .addOption(repeatable('--broker <url>', 'of a board with an IDevID: ask this broker whose it is'))
+    .option(
+      '--line <token>',
+      'wait for the station of this factory line first, where that has not been done; auto: as the image says',
+    )
+    .option('--pkcs11 <uri>', tokenHelp)
     .option('--config <file>', 'configuration (default: config.toml in the state folder)')
-    .option('--service <name=addr:port>', 'serve a local TCP service to operators; repeatable', collect, [])
+    .addOption(repeatable('--service <name=addr:port>', 'serve a local TCP service to operators'))
     .option('--mqtt <addr:port|off>', 'where local programs publish readings (default: 127.0.0.1:1883)')
     .option('--suite <suite>', 'protocols of the tunnel: noise (default) or esp')
     .option('--proxy <url>', proxyHelp)
+    .option('--path <way>', 'how operators reach this device: auto (default), or relay for the broker alone')
+    .option('--tun [name]', "give this machine's kernel an interface in the tunnel (default: adit0; root or CAP_NET_ADMIN)")
     .option('--log <level>', 'error, warn, info, debug, trace or silent')
     .action(async (flags: RunFlags) => (await import('./verbs/run.ts')).runVerb(flags))
-  verb('status', 'what the running agent knows of itself').action(async (flags: CommonOptions) =>
-    (await import('./verbs/status.ts')).statusVerb(flags),
+  verb('status', 'what the running agent knows of itself', ['adit-agent status', 'adit-agent status --json']).action(
+    async (flags: CommonOptions) => (await import('./verbs/status.ts')).statusVerb(flags),
   )
-  verb('doctor', 'what stands between this machine and its broker, worst first; status 0 where nothing is broken')
+  verb('doctor', 'what stands between this machine and its broker, worst first; status 0 where nothing is broken', [
+    'adit-agent doctor',
+    'adit-agent doctor --broker broker.example.net    # before it is enrolled',
+  ])
     .option('--broker <host>', 'look before enrolment: HOST, HOST:PORT of the API, or its URL')
-    .option('--service <name=addr:port>', 'look at this local service too; repeatable', collect, [])
+    .addOption(repeatable('--service <name=addr:port>', 'look at this local service too'))
     .action(async (flags: DoctorFlags) => (await import('./verbs/doctor.ts')).doctorVerb(flags))
+  idevidVerbs(agent)
   const fleet = agent.command('fleet').description("the administrator's key, under which this device believes others")
-  const fleetVerb = (usage: string, description: string): Command =>
+  const fleetVerb = (usage: string, description: string, example: string): Command =>
     fleet
       .command(usage)
       .description(description)
-      .option('--state <dir>', 'state folder (or ADIT_STATE)')
+      .option('--state <dir>', stateHelp)
       .option('--json', 'JSON on standard output')
-  fleetVerb('pin <publickey>', 'believe this key and no other, as adit fleet show prints it')
+      .addHelpText('after', examplesText([example]))
+  fleetVerb(
+    'pin <publickey>',
+    'believe this key and no other, as adit fleet show prints it',
+    'adit-agent fleet pin Nx0Wm0mR3o3yQ1mC0i0xk3cW1pYk2mJb9m0xw1b2c3Q=',
+  )
     .option('--replace', 'in place of another one that is lost')
     .action(async (key: string, flags: FleetPinFlags) => (await import('./verbs/fleet.ts')).fleetPinVerb(key, flags))
-  fleetVerb('show', 'the key that is pinned here').action(async (flags: CommonOptions) =>
+  fleetVerb('show', 'the key that is pinned here', 'adit-agent fleet show').action(async (flags: CommonOptions) =>
     (await import('./verbs/fleet.ts')).fleetShowVerb(flags),
   )
   return agent
 }
 
+/** What the maker of a board does on the board itself. */
+function idevidVerbs(agent: Command): void {
+  const load = () => import('./verbs/idevid.ts')
+  const idevid = agent.command('idevid').description('the certificate that a maker gives a board, and that has no end')
+  const verb = (usage: string, description: string, example: string): Command =>
+    idevid
+      .command(usage)
+      .description(description)
+      .option('--state <dir>', stateHelp)
+      .option('--json', 'JSON on standard output')
+      .addHelpText('after', examplesText([example]))
+  verb(
+    'request',
+    'make its key here, and print the request for adit factory idevid SERIAL --csr FILE',
+    'adit-agent idevid request --serial SN0001 > SN0001.csr',
+  )
+    .option('--serial <number>', 'what the maker knows this board by (default: what the board itself tells)')
+    .option('--pkcs11 <uri>', 'make it in this token, and keep it there (label: adit-idevid, unless the URI names an object)')
+    .action(async (flags: IdevidFlags) => (await load()).idevidRequestVerb(flags))
+  verb(
+    'install <file>',
+    'take what adit factory idevid has made; - reads it from standard input',
+    'adit-agent idevid install SN0001.pem',
+  ).action(async (file: string, flags: IdevidFlags) => (await load()).idevidInstallVerb(file, flags))
+  verb('show', 'serial number, maker and owner of this board', 'adit-agent idevid show').action(async (flags: IdevidFlags) =>
+    (await load()).idevidShowVerb(flags),
+  )
+}
+
+const enrolExamples = [
+  'adit-agent enrol --claim -                    # a claim from standard input',
+  "adit-agent enrol --claim - --pkcs11 'pkcs11:token=adit?module-path=/usr/lib/softhsm/libsofthsm2.so&pin-source=/etc/adit/pin'",
+  'adit-agent enrol --line auto                  # on a factory line, as the image says; --pkcs11 as above',
+  'adit-agent enrol --console                    # at a serial console, by adit station provision --serial',
+  "adit-agent enrol --voucher SN0001.voucher     # a board with an IDevID, by its maker's word",
+]
+
+const stateHelp = 'state folder (default: ADIT_STATE, else /var/lib/adit-agent for root, else ~/.local/state/adit-agent)'
+
+const tokenHelp = 'make the identity key in this token, and keep it there: pkcs11:token=LABEL?module-path=FILE&pin-source=FILE'
 const proxyHelp = 'http://[USER:PASSWORD@]HOST:PORT for what is no UDP, or off (default: HTTPS_PROXY and NO_PROXY)'
 
-const collect = (value: string, before: string[]): string[] => [...before, value]
-
 /** What went wrong, as a person should read it; undefined for help that was asked for. */
-function problemOf(error: unknown): AditError | undefined {
+function problemOf(error: unknown, agent: Command, words: readonly string[]): AditError | undefined {
   if (!(error instanceof CommanderError)) return toAditError(error)
-  if (error.exitCode === 0) return undefined
-  const why =
-    error.message === '(outputHelp)' ? 'A verb is missing' : error.message.replace(/^error: |\.$/g, '').replace(/\s+/g, ' ')
-  return new AditError('usage', `${why.charAt(0).toUpperCase()}${why.slice(1)}.`, 'See: adit-agent --help')
+  return error.exitCode === 0 ? undefined : usageError(error, agent, words)
 }

@@ -2,34 +2,51 @@
  * The device role: tunnel, services, readings. Each part may fail alone; what must not fail is the tunnel with its services, since it
  * is the only way for a person to come and mend the rest.
  */
+import type { AgentConfig } from '#agent/core/agent-config.ts'
 import type { AgentEvent } from '#agent/core/agent-core.ts'
 import { directOptions } from '#agent/io/direct-options.ts'
 import { FleetKeeper } from '#agent/io/fleet-keeper.ts'
+import { hardwareHints } from '#agent/io/hardware-hints.ts'
 import type { Identity } from '#agent/io/identity.ts'
-import { LocalMqtt } from '#agent/io/local-mqtt.ts'
+import { OrderWatch } from '#agent/io/order-watch.ts'
 import { SqliteOutboxStore } from '#agent/io/outbox-store.ts'
+import { RatchetKeeper } from '#agent/io/ratchet-keeper.ts'
 import { Renewal } from '#agent/io/renewal.ts'
 import { Tunnel } from '#agent/io/tunnel.ts'
 import { Uplink } from '#agent/io/uplink.ts'
-import { linuxSources, readVitalSigns } from '#agent/io/vital-signs.ts'
 import type { Suite } from '#shared/crypto/suite.ts'
+import type { HardwareHints } from '#shared/enrolment/hardware-hints.ts'
 import { toAditError } from '#shared/errors.ts'
 import type { Log } from '#shared/platform/log.ts'
-import type { Timer, Timers } from '#shared/platform/timers.ts'
-import { Quality } from '#shared/telemetry/reading.ts'
-import { type Clock, type Instant, milliseconds, minutes, seconds } from '#shared/time/instant.ts'
+import type { Timers } from '#shared/platform/timers.ts'
+import { within } from '#shared/platform/within.ts'
+import { type Clock, type Instant, milliseconds } from '#shared/time/instant.ts'
 import { endpointText } from '#shared/wire/endpoint.ts'
 import { agentFactOf } from './agent-fact.ts'
 import type { DeviceConfig } from './config.ts'
 import { HostKeyWatch } from './host-key-watch.ts'
+import { ReadingSources } from './reading-sources.ts'
 import { ReadingStore } from './reading-store.ts'
 import { SelfDiagnosis } from './self-diagnosis.ts'
 import { ServiceHost } from './service-host.ts'
+import { heldAs, member } from './standing.ts'
 import { type DeviceStatus, statusOf } from './status.ts'
 
 /** What `run --json` prints, one a line, with `event` first. */
 export interface DeviceEvent {
-  readonly event: 'starting' | 'connecting' | 'up' | 'down' | 'finding' | 'enrolled' | 'renewed'
+  readonly event:
+    | 'starting'
+    | 'connecting'
+    | 'up'
+    | 'down'
+    | 'finding'
+    | 'waiting'
+    | 'enrolled'
+    | 'renewed'
+    | 'wiping'
+    | 'wiped'
+    | 'held'
+    | 'replaced'
   readonly [field: string]: unknown
 }
 
@@ -40,14 +57,19 @@ export interface DeviceAgentOptions {
   readonly log: Log
   readonly identity: Identity
   readonly config: DeviceConfig
+  /** What this machine shows of itself, hashed under a text of the fleet; left out: what Linux shows. */
+  hints?(salt: string): Promise<HardwareHints>
   onEvent(event: DeviceEvent): void
+  /** A datagram of the tunnel, whichever way. */
+  onDatagram?(): void
+  /** The folder holds another identity than ours now: this agent is to be stopped, and another one started from it. */
+  onReplaced?(): void
+  /** The fleet's key orders this device to forget the fleet: its owner is to end the agent, and carry it out. */
+  onOrder(order: { id: string; next?: string }): void
 }
 
-/** While the default port belongs to another program, it is tried again so often. */
-const LISTEN_AGAIN_AFTER = seconds(60)
-
-/** Where data is paid for by the byte, vital signs come no more often than this. */
-const SPARING_VITALS_EVERY = minutes(15)
+/** How long the tunnel waits for the broker's word of time and copies: a blocked API must not cost it more. */
+const WORD_PATIENCE = milliseconds(1_500)
 
 /** Bytes under way on one connection, each way: 40 Mbit/s at a round trip of 100 ms, in half the memory of the netstack's default. */
 const CONNECTION_BUFFER = 512 * 1024
@@ -58,16 +80,17 @@ export class DeviceAgent {
   readonly #fleet: FleetKeeper
   readonly #services: ServiceHost
   readonly #store: ReadingStore
+  readonly #sources: ReadingSources
   readonly #hostKeys: HostKeyWatch
   readonly #uplink: Uplink
   readonly #renewal: Renewal
+  readonly #ratchet: RatchetKeeper
   readonly #doctor: SelfDiagnosis
+  readonly #orders: OrderWatch
   #tunnel: Tunnel | undefined
-  #mqtt: LocalMqtt | undefined
-  #mqttError: string | undefined
-  #listenAgain: Timer | undefined
-  #vitals: Timer | undefined
   #closed = false
+  #hasTime = false
+  #isHeld = false
 
   private constructor(options: DeviceAgentOptions, fleet: FleetKeeper) {
     const { suite, timers, log, identity, config, clock } = options
@@ -83,7 +106,10 @@ export class DeviceAgent {
       connect: () => this.#connectToBroker(),
       now: () => Math.round(identity.floors.time.now()),
       statements: { trust: fleet.trust, take: (digest, statements) => this.#takeStatements(digest, statements) },
-      onConfigChanged: () => this.#tunnel?.refresh(),
+      onConfigChanged: () => {
+        this.#tunnel?.refresh()
+        void this.#ratchet.contact()
+      },
       onOutboxError: (error) => this.#store.failed(error),
     })
     this.#store = new ReadingStore({
@@ -95,6 +121,12 @@ export class DeviceAgent {
       openStore: () => SqliteOutboxStore.openOrBegin(identity.folder.file('outbox.db')),
       onOpen: (outbox) => this.#uplink.setOutbox(outbox),
       onAppended: () => this.#uplink.kick(),
+    })
+    this.#sources = new ReadingSources({
+      ...{ timers, log, config, store: this.#store },
+      folder: identity.folder.path,
+      time: identity.floors.time,
+      isSparing: () => this.#tunnel?.care?.status.mode !== 'normal',
     })
     this.#hostKeys = new HostKeyWatch({
       suite,
@@ -110,18 +142,52 @@ export class DeviceAgent {
       examineHere: async () => (await selfExamination()).examineSelfHere(this.#self()),
       tell: (diagnosis) => identity.api().tellDiagnosis(diagnosis),
     })
+    this.#orders = new OrderWatch({ suite, timers, log, identity, fleet, onOrder: (order) => options.onOrder(order) })
+    this.#ratchet = new RatchetKeeper({
+      suite,
+      clock,
+      timers,
+      log,
+      identity,
+      hints: () => this.#hints(),
+      onHeld: (clone) => void this.#heldApart(clone),
+      onReplaced: () => {
+        this.#say('replaced', {})
+        options.onReplaced?.()
+      },
+    })
     this.#renewal = new Renewal({ suite, timers, log, identity, onRenewed: (notAfter) => this.#renewed(notAfter) })
   }
 
   /** Throws only for what a person must mend first (a port that they named is taken). */
   static async start(options: DeviceAgentOptions): Promise<DeviceAgent> {
-    const { suite, clock, timers, log, identity, config } = options
+    const { suite, log, identity } = options
     const { folder, keys, floors } = identity
     const fleet = await FleetKeeper.open({ suite, folder, time: floors.time, tunnelKey: keys.tunnel.publicKey, log })
     const agent = new DeviceAgent(options, fleet)
-    await agent.#listenForReadings(config.mqtt)
+    await agent.#sources.listen()
     agent.#say('starting', { name: identity.record.name })
-    agent.#tunnel = await Tunnel.open({
+    await agent.#ratchet.open()
+    await agent.#word()
+    if (agent.#ratchet.clone === undefined) await agent.#openTunnel()
+    // It may have been said while the tunnel was being opened.
+    if (agent.#ratchet.clone !== undefined) await agent.#heldApart(agent.#ratchet.clone)
+    const admits = (from: string, port: number): boolean => fleet.trust.admits(from, port)
+    const netstack = agent.#tunnel?.core.netstack
+    if (netstack) agent.#services.listen(netstack, log, admits, (service) => agent.#hostKeys.visited(service))
+    void agent.#hostKeys.ask()
+    void agent.#store.open().then(() => agent.#sources.reportVitals())
+    agent.#renewal.start()
+    agent.#doctor.start()
+    agent.#orders.start()
+    return agent
+  }
+
+  async #openTunnel(): Promise<void> {
+    const { suite, clock, timers, log, identity, config } = this.#options
+    const { floors } = identity
+    const fleet = this.#fleet
+    this.#tunnel = await Tunnel.open({
       suite,
       clock,
       timers,
@@ -133,31 +199,73 @@ export class DeviceAgent {
       api: () => identity.api(),
       root: identity.root,
       proxy: identity.proxy,
-      onFinding: ({ code, text, mend }) => agent.#say('finding', { code, text, mend }),
+      onFinding: ({ code, text, mend }) => this.#say('finding', { code, text, mend }),
       provenAddresses: () => identity.provenAddresses,
       limits: { sendBuffer: CONNECTION_BUFFER, receiveBuffer: CONNECTION_BUFFER },
       speaks: config.suite,
       ike: () => identity.ike(),
       direct: (local, mapped) =>
-        directOptions('device', { trust: fleet.trust, time: () => floors.time.now(), local, mapped, log }),
-      portMapping: config.portMapping,
+        directOptions('device', {
+          ...{ trust: fleet.trust, time: () => floors.time.now(), local, mapped, log },
+          relayOnly: config.path === 'relay',
+          tun: config.tun?.name,
+        }),
+      // A port that nobody is told of would be a hole for nothing.
+      tun: config.tun,
+      portMapping: config.portMapping && config.path !== 'relay',
       data: config.data,
-      onPace: () => agent.#tellPace(),
-      onEvent: (event) => agent.#tunnelEvent(event),
+      onPace: () => this.#tellPace(),
+      onDatagram: () => this.#options.onDatagram?.(),
+      onEvent: (event) => this.#tunnelEvent(event),
+      heard: (config) => this.#heard(config),
+      refused: () => this.#renewal.refused(),
     })
-    agent.#tellPace()
-    fleet.configure(agent.#tunnel.config)
-    const admits = (from: string, port: number): boolean => fleet.trust.admits(from, port)
-    agent.#services.listen(agent.#tunnel.core.netstack, log, admits, (service) => agent.#hostKeys.visited(service))
-    void agent.#hostKeys.ask()
-    void agent.#store.open().then(() => agent.#reportVitals())
-    agent.#renewal.start()
-    agent.#doctor.start()
-    return agent
+    this.#tellPace()
+    fleet.configure(this.#tunnel.config)
+  }
+
+  /**
+   * What time it is, and whether we are the only one of us: asked before anything is opened, and not waited for longer than a network
+   * takes that answers at all.
+   */
+  async #word(): Promise<void> {
+    const { timers } = this.#options
+    const word = this.#askTime().then(() => this.#ratchet.contact())
+    await within(timers, WORD_PATIENCE, word, () => {})
+  }
+
+  async #askTime(): Promise<void> {
+    const { identity, log } = this.#options
+    try {
+      await identity.learnTime()
+      this.#hasTime = true
+      // What it says of our certificate is to be acted upon now.
+      await this.#renewal.hint()
+    } catch (error) {
+      log.debug({ code: toAditError(error).code }, 'nobody says what time it is')
+    }
+  }
+
+  /** Hashed under what the fleet is called for ever, so that the broker keeps no maker's number. */
+  async #hints(): Promise<HardwareHints | undefined> {
+    const { identity, suite, hints } = this.#options
+    const salt = (this.#tunnel?.config ?? identity.record.config)?.fleet.prefix
+    if (salt === undefined) return undefined
+    return hints ? hints(salt) : hardwareHints(salt, suite)
+  }
+
+  /** Somebody else is the device that we were copied from: no data, no shell. */
+  async #heldApart(clone: number): Promise<void> {
+    if (!this.#isHeld) this.#say('held', { clone })
+    this.#isHeld = true
+    const tunnel = this.#tunnel
+    this.#tunnel = undefined
+    this.#uplink.pause()
+    await tunnel?.close()
   }
 
   get mqttPort(): number | undefined {
-    return this.#mqtt?.address.port
+    return this.#sources.mqtt.address?.port
   }
 
   /** Readings of the Node API; resolves when they are durable. */
@@ -185,13 +293,14 @@ export class DeviceAgent {
       wall: clock.wall(),
       startedAt: this.#startedAt,
       identity,
+      standing: this.#ratchet.clone === undefined ? member : heldAs(this.#ratchet.clone),
       tunnel: this.#tunnel,
       services: this.#services.status(),
       storage: this.#store.status(),
       hostKeys: this.#hostKeys.keys,
       fleet: this.#fleet.trust,
       uplink: { connected: this.#uplink.connected, delivered: this.#uplink.delivered, refused: this.#uplink.refused },
-      mqtt: { address: this.#mqtt?.address, counters: this.#mqtt?.counters, error: this.#mqttError },
+      mqtt: this.#sources.mqtt,
     })
   }
 
@@ -199,12 +308,12 @@ export class DeviceAgent {
   async stop(): Promise<void> {
     if (this.#closed) return
     this.#closed = true
-    this.#listenAgain?.clear()
-    this.#vitals?.clear()
     this.#hostKeys.close()
     this.#doctor.close()
+    this.#orders.close()
     this.#renewal.stop()
-    await this.#mqtt?.close()
+    this.#ratchet.close()
+    await this.#sources.close()
     await this.#uplink.stop()
     this.#services.close()
     await this.#tunnel?.close()
@@ -225,16 +334,31 @@ export class DeviceAgent {
         afterMs,
       })
       log.info({ endpoint, afterMs }, 'tunnel up')
-      this.#renewal.hint()
+      void this.#renewal.hint()
+      if (!this.#hasTime) void this.#askTime()
+      void this.#ratchet.hint()
       this.#doctor.tunnel(true)
+      this.#orders.tunnel(true)
       void this.#uplink.start()
       void this.#hostKeys.ask()
     } else if (event.kind === 'connecting') {
       this.#say('connecting', { why: event.why })
       log.info({ why: event.why }, 'looking for the broker')
       this.#uplink.pause()
+      void this.#ratchet.lost()
       this.#doctor.tunnel(false)
+      this.#orders.tunnel(false)
     } else if (event.kind === 'down') this.#say('down', {})
+  }
+
+  /** What the broker says of its authorities: which roots to trust, and whether our certificate is to be by another CA. */
+  async #heard(config: AgentConfig): Promise<boolean> {
+    const within = config.certificate.renewWithinSeconds
+    if (within !== undefined) this.#renewal.hurry(within)
+    if (!(await this.#options.identity.followRoots(config))) return false
+    this.#options.log.info({}, "the fleet's roots have changed, each signed for by the one before")
+    this.#tunnel?.renewed()
+    return true
   }
 
   /** A broker that sends `data` understands it; an older one would end the connection. */
@@ -248,6 +372,7 @@ export class DeviceAgent {
     this.#fleet.take(digest, statements)
     this.#services.recheck()
     this.#tunnel?.core.direct?.recheck()
+    this.#orders.look()
   }
 
   /** What the doctor examines. */
@@ -258,6 +383,7 @@ export class DeviceAgent {
 
   #renewed(notAfter: number): void {
     this.#tunnel?.renewed()
+    void this.#ratchet.contact()
     this.#say('renewed', { notAfter })
   }
 
@@ -266,36 +392,6 @@ export class DeviceAgent {
     const address = config?.broker.inner[0]
     if (!this.#tunnel || !config || address === undefined) throw new Error('the tunnel has no configuration')
     return this.#tunnel.core.netstack.connect({ address, port: config.broker.mqttPort }).setNoDelay(true)
-  }
-
-  /** Another broker on the default port shall not cost the tunnel: only a place that a person named must be free. */
-  async #listenForReadings(mqtt: DeviceConfig['mqtt']): Promise<void> {
-    if (mqtt === 'off' || this.#closed) return
-    try {
-      this.#mqtt = await LocalMqtt.listen(mqtt.listen, this.#store, this.#options.log)
-      this.#mqttError = undefined
-    } catch (error) {
-      const problem = toAditError(error)
-      if (mqtt.explicit) throw problem
-      if (this.#mqttError === undefined) this.#options.log.warn({ code: problem.code }, `${problem.message} ${problem.mend}`)
-      this.#mqttError = problem.message
-      this.#listenAgain = this.#options.timers.setTimer(LISTEN_AGAIN_AFTER, () => void this.#listenForReadings(mqtt))
-    }
-  }
-
-  async #reportVitals(): Promise<void> {
-    const { config, identity, timers } = this.#options
-    if (config.vitalsEvery === undefined || this.#closed) return
-    const { time } = identity.floors
-    try {
-      const quality = time.isUnsure ? Quality.clockUnsure : Quality.good
-      await this.#store.append(await readVitalSigns(linuxSources(identity.folder.path), Math.round(time.now()), quality))
-    } catch {
-      // The storage has said so already; the next round tries again.
-    }
-    const isSparing = this.#tunnel?.care?.status.mode !== 'normal'
-    const every = isSparing ? milliseconds(Math.max(config.vitalsEvery, SPARING_VITALS_EVERY)) : config.vitalsEvery
-    if (!this.#closed) this.#vitals = timers.setTimer(every, () => void this.#reportVitals())
   }
 
   #say(event: DeviceEvent['event'], fields: Record<string, unknown>): void {

@@ -1,3 +1,4 @@
+import type { Finding } from '#agent/doctor/finding.ts'
 import type { SelfDiagnosis as Told } from '#agent/doctor/report.ts'
 import { toAditError } from '#shared/errors.ts'
 import type { Log } from '#shared/platform/log.ts'
@@ -26,7 +27,7 @@ const FIRST_LOOK = seconds(30)
 const SETTLED_AFTER = seconds(30)
 
 /** Codes of findings that a look at this machine alone confirms or takes back. */
-const here = new Set(['service-down', 'disk-full', 'storage-degraded', 'outbox-shed'])
+const here = new Set(['service-down', 'disk-full', 'storage-degraded', 'outbox-shed', 'nat64'])
 
 /**
  * The device's own doctor, as `adit why` hears of it from afar. It is told when its verdict changes, by the API, which may be reached where
@@ -39,8 +40,8 @@ export class SelfDiagnosis {
   #whole: Timer | undefined
   #look: Timer | undefined
   #seen: Told = { verdict: 'ok', findings: [] }
-  /** Codes that the broker has been told; a fresh start counts as well. */
-  #told = ''
+  /** What the broker has been told; a fresh start counts as well. */
+  #told: readonly Finding[] = []
   #closed = false
 
   constructor(options: SelfDiagnosisOptions) {
@@ -58,7 +59,8 @@ export class SelfDiagnosis {
     this.#whole?.clear()
     this.#whole = undefined
     // What was found while it was down is to be taken back.
-    if (!up || this.#told !== '' || this.#seen.findings.length > 0) this.#examineAfter(up ? SETTLED_AFTER : EXAMINE_AFTER)
+    const isUnwell = [...this.#told, ...this.#seen.findings].some(({ state }) => state !== 'ok')
+    if (!up || isUnwell) this.#examineAfter(up ? SETTLED_AFTER : EXAMINE_AFTER)
   }
 
   close(): void {
@@ -87,7 +89,7 @@ export class SelfDiagnosis {
         const { findings } = await this.#options.examineHere()
         const lasting = this.#seen.findings.filter(({ code }) => !here.has(code))
         const all = [...lasting, ...findings.filter(({ code }) => here.has(code))]
-        const worst = all.find(({ state }) => state === 'broken') ?? all[0]
+        const worst = all.find(({ state }) => state === 'broken') ?? all.find(({ state }) => state === 'warn')
         this.#seen = { verdict: worst?.code ?? 'ok', findings: all }
       })
       this.#lookAfter(LOOK_EVERY)
@@ -98,12 +100,14 @@ export class SelfDiagnosis {
   async #attempt(look: () => Promise<void>): Promise<void> {
     try {
       await look()
-      const codes = this.#seen.findings.map(({ code, state }) => `${code} ${state}`).join()
-      if (this.#closed || codes === this.#told) return
-      await this.#options.tell(this.#seen)
-      this.#told = codes
+      const seen = this.#seen
+      if (this.#closed || codesOf(seen.findings) === codesOf(this.#told)) return
+      await this.#options.tell(seen)
+      this.#told = seen.findings
     } catch (error) {
       this.#options.log.debug({ code: toAditError(error).code }, 'the self-diagnosis was not told')
     }
   }
 }
+
+const codesOf = (findings: readonly Finding[]): string => findings.map(({ code, state }) => `${code} ${state}`).join()

@@ -15,18 +15,22 @@ import type { Endpoint, SuiteName } from '#shared/tunnel/association.ts'
 import { type Carrier, carrierOf, endpointText } from '#shared/wire/endpoint.ts'
 import type { StorageStatus } from './reading-store.ts'
 import type { ServiceStatus } from './service-host.ts'
+import type { Standing } from './standing.ts'
 
 /** What `adit-agent status --json` prints: stable fields. Ages and spans in seconds. */
 export interface DeviceStatus {
   readonly name: string
   readonly version: string
   readonly uptimeSeconds: number
+  readonly standing: Standing
   readonly tunnel: {
     readonly state: string
     readonly sinceSeconds: number
     readonly suite: SuiteName | null
     /** Of a stream its URL, and the proxy that it goes through. */
     readonly endpoint: string | null
+    /** The prefix of the NAT64 that leads there, where the network has no IPv4. */
+    readonly nat64: string | null
     /** What bears the datagrams. */
     readonly carrier: 'udp' | Carrier | null
     /** Age of the last authentic packet from the broker: what `state` rests on. */
@@ -47,6 +51,9 @@ export interface DeviceStatus {
     readonly sentBytes: number
     readonly receivedBytes: number
     readonly handshakes: number
+    /** What moves packets, and the kernel's interface in the tunnel, if there is one: its name, and why it is not as it should be. */
+    readonly engine: 'portable' | 'linux'
+    readonly interface: { readonly name: string; readonly problem: string | null } | null
   }
   /** What the tunnel's data costs. Bytes at the interface, with IP and UDP headers, since the start. */
   readonly data: {
@@ -103,6 +110,7 @@ export interface StatusParts {
   readonly wall: WallTime
   readonly startedAt: Instant
   readonly identity: Identity
+  readonly standing: Standing
   readonly tunnel: Tunnel | undefined
   readonly services: readonly ServiceStatus[]
   readonly storage: StorageStatus
@@ -126,11 +134,13 @@ export function statusOf(parts: StatusParts): DeviceStatus {
     name: identity.record.name,
     version,
     uptimeSeconds: age(startedAt) ?? 0,
+    standing: parts.standing,
     tunnel: {
       state: tunnel?.core.state ?? 'starting',
       sinceSeconds: age(tunnel?.core.since) ?? 0,
       suite: association?.suite ?? null,
       endpoint: (association?.endpoint && tunnel?.outer?.describe(association.endpoint)) ?? null,
+      nat64: tunnel?.nat64 ?? null,
       carrier: association?.endpoint ? (carrierOf(association.endpoint) ?? 'udp') : null,
       evidenceAgeSeconds: age(association?.lastAuthentic),
       health: health
@@ -147,6 +157,8 @@ export function statusOf(parts: StatusParts): DeviceStatus {
       sentBytes: association?.counters.outerSent ?? 0,
       receivedBytes: association?.counters.outerReceived ?? 0,
       handshakes: association?.counters.handshakes ?? 0,
+      engine: tunnel?.kernel ? 'linux' : 'portable',
+      interface: tunnel?.kernel ?? null,
     },
     data: dataOf(tunnel),
     findings: (tunnel?.outer?.findings ?? []).map(({ at, ...finding }) => ({

@@ -1,4 +1,4 @@
-import type { DirectOptions } from '#agent/core/direct/direct-peers.ts'
+import type { DirectOptions } from '#agent/core/direct/direct-host.ts'
 import type { FleetTrust } from '#agent/core/fleet-trust.ts'
 import type { Log } from '#shared/platform/log.ts'
 import type { WallTime } from '#shared/time/instant.ts'
@@ -14,20 +14,25 @@ interface DirectSurroundings {
   local(): Endpoint | undefined
   /** Ports of the gateways that lead to it. */
   mapped?(): readonly Endpoint[]
+  /** Others meet this end through the broker alone. */
+  readonly relayOnly?: boolean
+  /** The tunnel's own interface, if there is one. */
+  readonly tun?: string | undefined
   readonly log: Log
 }
 
 /** What an agent of either role needs to meet others directly on a real machine. */
 export function directOptions(
   role: DirectOptions['role'],
-  { trust, time, local, mapped, log }: DirectSurroundings,
+  { trust, time, local, mapped, relayOnly, tun, log }: DirectSurroundings,
 ): DirectOptions {
   return {
     role,
     time,
+    ...(relayOnly && { relayOnly }),
     judge: (statement) => trust.judge(statement),
     places: () => [
-      ...lanCandidates(local()?.port),
+      ...lanCandidates(local()?.port, tun),
       ...(mapped?.() ?? []).map((endpoint) => ({ kind: 'mapped', endpoint }) as const),
     ],
     // Under a pinned key nothing that a broker could have made is taken for another end's.

@@ -1,6 +1,7 @@
 import { lookup } from 'node:dns/promises'
 import { splitHostPort } from '#agent/core/agent-config.ts'
 import type { Timers } from '#shared/platform/timers.ts'
+import { within } from '#shared/platform/within.ts'
 import { seconds } from '#shared/time/instant.ts'
 import type { Endpoint } from '#shared/tunnel/association.ts'
 import { tryParseAddress } from '#shared/wire/ip-address.ts'
@@ -82,14 +83,10 @@ const systemLookup: Lookup = (host) => {
 /** A dead resolver holds a thread for ten seconds and more: the same question is not put a second time meanwhile. */
 const underWay = new Map<string, Promise<readonly string[]>>()
 
-function patient(answer: Promise<readonly string[]>, timers: Timers): Promise<readonly string[]> {
-  return new Promise((resolve) => {
-    const timer = timers.setTimer(LOOKUP_PATIENCE, () => resolve([]))
-    answer
-      .catch(() => [])
-      .then((addresses) => {
-        timer.clear()
-        resolve(addresses)
-      })
-  })
-}
+const patient = (answer: Promise<readonly string[]>, timers: Timers): Promise<readonly string[]> =>
+  within(
+    timers,
+    LOOKUP_PATIENCE,
+    answer.catch(() => []),
+    () => [],
+  )

@@ -4,6 +4,8 @@ import { equalPublic } from '#shared/bytes/equal.ts'
 import type { Suite } from '#shared/crypto/suite.ts'
 import { AditError, toAditError } from '#shared/errors.ts'
 import { FLEET_KEY_LENGTH, keyFingerprint } from '#shared/fleet/key-fingerprint.ts'
+import { parseCertificate } from '#shared/pki/certificate.ts'
+import { fleetIdOf } from '#shared/pki/fleet-id.ts'
 import { decodePem } from '#shared/pki/pem.ts'
 import { readIfPresent, readSecret } from '#shared/platform/files.ts'
 import type { Log } from '#shared/platform/log.ts'
@@ -56,7 +58,10 @@ export class FleetKeeper {
       digest: stored?.digest ?? '',
       ledger: { ...stored, statements: (stored?.statements ?? []).map(fromText), versions: stored?.versions ?? {} },
     }
-    const trust = new FleetTrust({ suite, fleet: suite.hash('sha256', root), tunnelKey, time: () => time.now() }, record)
+    const trust = new FleetTrust(
+      { suite, fleet: fleetIdOf(parseCertificate(root), suite), tunnelKey, time: () => time.now() },
+      record,
+    )
     return new FleetKeeper(options, trust)
   }
 

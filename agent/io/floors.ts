@@ -82,6 +82,12 @@ export class Floors {
     if (this.time.floor - this.#stored.time >= WRITE_STEP) this.#write({ ...this.#stored, time: this.time.floor })
   }
 
+  /** Authenticated word that it is `ms` now: a floor, and what our clock is measured by. */
+  tellTime(ms: number): void {
+    this.time.tell(ms)
+    this.raiseTime(ms)
+  }
+
   /** Synchronous, as the timestamp must be safe before it is used; some 100 bytes, about once an hour of handshakes. */
   #write(stored: Stored): void {
     this.#stored = stored

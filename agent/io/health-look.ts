@@ -1,4 +1,5 @@
 import type { AgentCore } from '#agent/core/agent-core.ts'
+import { pause } from '#shared/platform/pause.ts'
 import type { Timer, Timers } from '#shared/platform/timers.ts'
 import { type Clock, elapsed, milliseconds, seconds } from '#shared/time/instant.ts'
 
@@ -32,8 +33,7 @@ export class HealthLook {
     this.#watching?.clear()
     this.#watching = timers.setTimer(watchedFor, () => this.close())
     const until = clock.now() + patience
-    while (core.state === 'up' && this.#isOld() && clock.now() < until)
-      await new Promise<void>((resolve) => void timers.setTimer(pollEvery, resolve))
+    while (core.state === 'up' && this.#isOld() && clock.now() < until) await pause(timers, pollEvery)
   }
 
   close(): void {

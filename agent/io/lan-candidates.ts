@@ -6,11 +6,11 @@ const ownLinks = /^(docker|br-|veth|virbr|vnet|lxc|lxd|cni|flannel|cali|podman|t
 /** More addresses than a machine in one place has. */
 const addressLimit = 6
 
-/** Where this machine may be met on the networks that it is in, at the UDP port that it listens on. */
-export function lanCandidates(port: number | undefined): Candidate[] {
+/** Where this machine may be met on the networks that it is in, at the UDP port that it listens on. `tun`: the tunnel's own interface. */
+export function lanCandidates(port: number | undefined, tun?: string): Candidate[] {
   if (port === undefined) return []
   const addresses = Object.entries(networkInterfaces())
-    .filter(([name]) => !ownLinks.test(name))
+    .filter(([name]) => name !== tun && !ownLinks.test(name))
     .flatMap(([, all = []]) => all.filter(({ internal }) => !internal).map(({ address }) => address))
   return addresses
     .map((address): Candidate => ({ kind: 'host', endpoint: { address, port } }))

@@ -1,4 +1,5 @@
 import type { Suite } from '#shared/crypto/suite.ts'
+import type { LinuxLane } from '#shared/platform/linux-engine/linux-lane.ts'
 import type { Log } from '#shared/platform/log.ts'
 import type { Timers } from '#shared/platform/timers.ts'
 import type { Clock, WallTime } from '#shared/time/instant.ts'
@@ -21,6 +22,8 @@ export interface OuterWaysOptions {
   resolve(host: string): Promise<readonly string[]>
   /** `datagram` belongs to the callee. */
   onDatagram(datagram: Uint8Array, from: Endpoint): void
+  /** The fast road, whose port is used; it hands over what comes there by itself. */
+  readonly lane?: LinuxLane | undefined
   /** The UDP port is another one. */
   onRebound?(): void
   /** A stream that broke is open again. */
@@ -54,8 +57,8 @@ export class OuterWays {
   }
 
   static async open(options: OuterWaysOptions): Promise<OuterWays> {
-    const { timers, onDatagram, onRebound } = options
-    return new OuterWays(options, await OuterUdp.open(timers, onDatagram, onRebound))
+    const { timers, onDatagram, onRebound, lane } = options
+    return new OuterWays(options, await OuterUdp.open(timers, onDatagram, onRebound, lane))
   }
 
   /** What stands in our way now. */

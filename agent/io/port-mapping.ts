@@ -10,6 +10,7 @@ import { UdpSocket } from '#shared/platform/udp.ts'
 import type { Clock } from '#shared/time/instant.ts'
 import type { Endpoint } from '#shared/wire/endpoint.ts'
 import { PCP_CLIENT_PORT } from '#shared/wire/pcp.ts'
+import { UpnpPort } from './upnp-port.ts'
 
 export interface PortMapperOptions {
   readonly suite: Pick<Suite, 'random'>
@@ -28,11 +29,13 @@ interface Lease {
   readonly client: string
   readonly machine: PortMapping
   readonly driven: Driven
+  /** Where the gateway speaks none of the machine's protocols. */
+  upnp?: UpnpPort
   closed?: () => void
 }
 
 /**
- * Ports of the default gateways that lead to the tunnel's port (PCP, NAT-PMP), for as long as it is open. Only gateways
+ * Ports of the default gateways that lead to the tunnel's port (PCP, NAT-PMP, else UPnP), for as long as it is open. Only gateways
  * behind which the tunnel's path lies are asked, so that a broker on this machine or beside a VPN costs the network nothing. Asked from a
  * socket of its own; what gateways announce is listened for where the port for it is free. Nothing here is needed for the tunnel: what
  * fails is logged and left.
@@ -76,13 +79,16 @@ export class PortMapper {
 
   /** For diagnostics: one for each gateway that is asked. */
   get reports(): PortMappingReport[] {
-    return this.#leases.map(({ machine }) => machine.report)
+    return this.#leases.map(({ machine, upnp }) => upnp?.report ?? machine.report)
   }
 
   /** The tunnel has another socket. */
   setInternalPort(port: number): void {
     this.#internalPort = port
-    for (const lease of this.#leases) this.#tell(lease, { kind: 'internal-port', port })
+    for (const lease of this.#leases) {
+      this.#tell(lease, { kind: 'internal-port', port })
+      lease.upnp?.setInternalPort(port)
+    }
   }
 
   /** The tunnel is up, by this literal address of the broker. */
@@ -152,11 +158,10 @@ export class PortMapper {
     return lease
   }
 
-  #leave(lease: Lease): Promise<void> {
-    return new Promise((resolve) => {
-      lease.closed = resolve
-      this.#tell(lease, { kind: 'stop' })
-    })
+  async #leave(lease: Lease): Promise<void> {
+    const left = new Promise<void>((resolve) => (lease.closed = resolve))
+    this.#tell(lease, { kind: 'stop' })
+    await Promise.all([left, lease.upnp?.close()])
   }
 
   #receive(datagram: Uint8Array, from: Endpoint): void {
@@ -180,6 +185,24 @@ export class PortMapper {
         this.#driver.remove(lease.driven)
         lease.closed?.()
       }
+    }
+    this.#tryUpnp(lease)
+  }
+
+  /** IPv6 has no NAT that it knows of. */
+  #tryUpnp(lease: Lease): void {
+    const { machine, gateway, client } = lease
+    const { external, refused } = machine.report
+    if (external !== undefined) {
+      void lease.upnp?.close()
+      delete lease.upnp
+    } else if (refused !== undefined && lease.upnp === undefined && lease.closed === undefined && !gateway.includes(':')) {
+      const { suite, timers } = this.#options
+      const onChange = (): void => {
+        this.#options.log.debug({ gateway, external: lease.upnp?.report?.external }, 'port of the gateway, by UPnP')
+        this.#options.onChange?.()
+      }
+      lease.upnp = new UpnpPort({ suite, timers, gateway, client, internalPort: this.#internalPort, onChange })
     }
   }
 }

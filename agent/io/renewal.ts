@@ -26,8 +26,11 @@ export class Renewal {
   readonly #options: RenewalOptions
   readonly #backoff: Backoff
   #part: number
+  /** When the broker wants another certificate here, ms since 1970. */
+  #hurried: number | undefined
   #timer: Timer | undefined
-  #busy = false
+  #looking: Promise<void> | undefined
+  #renewals = 0
   #stopped = false
 
   constructor(options: RenewalOptions) {
@@ -40,16 +43,35 @@ export class Renewal {
   /** When the certificate is due, ms since 1970. */
   get dueAt(): number {
     const { notBefore, notAfter } = this.#options.identity.leaf
-    return notBefore + (notAfter - notBefore) * this.#part
+    return Math.min(notBefore + (notAfter - notBefore) * this.#part, this.#hurried ?? Number.POSITIVE_INFINITY)
   }
 
   start(): void {
     void this.#look()
   }
 
-  /** The broker is in reach: whatever failed may work now. */
-  hint(): void {
+  /** The CA of our certificate issues no more: it is due at a moment within so long, chosen once, unless it is due before. */
+  hurry(withinSeconds: number): void {
+    const { suite, identity } = this.#options
+    const span = withinSeconds * 1_000 * uniform((length) => suite.random(length))()
+    this.#hurried ??= identity.floors.time.now() + span
     void this.#look()
+  }
+
+  /**
+   * The broker lets our certificate do nothing. It may be that it may renew all the same, since its CA was retired while we slept: one try, and
+   * whoever is refused in that too waits until it is refused again. True where a new certificate came of it.
+   */
+  async refused(): Promise<boolean> {
+    const before = this.#renewals
+    this.#hurried = this.#options.identity.floors.time.now()
+    await this.#look()
+    return this.#renewals !== before
+  }
+
+  /** The broker is in reach, or has said the time: what failed, or was not due, may be now. Resolves when that is done. */
+  hint(): Promise<void> {
+    return this.#look()
   }
 
   stop(): void {
@@ -57,14 +79,27 @@ export class Renewal {
     this.#timer?.clear()
   }
 
-  async #look(): Promise<void> {
-    if (this.#busy || this.#stopped) return
-    this.#busy = true
+  #look(): Promise<void> {
+    this.#looking ??= this.#lookOnce().finally(() => {
+      this.#looking = undefined
+    })
+    return this.#looking
+  }
+
+  async #lookOnce(): Promise<void> {
+    if (this.#stopped) return
     this.#timer?.clear()
-    const left = this.dueAt - this.#options.identity.floors.time.now()
-    const wait = left > 0 ? milliseconds(Math.min(left, LOOK_EVERY)) : await this.#renew()
-    this.#busy = false
+    const wait = this.#left > 0 ? this.#untilDue : await this.#renew()
     if (!this.#stopped) this.#timer = this.#options.timers.setTimer(wait, () => void this.#look())
+  }
+
+  /** Until it is due, ms. */
+  get #left(): number {
+    return this.dueAt - this.#options.identity.floors.time.now()
+  }
+
+  get #untilDue(): Duration {
+    return milliseconds(Math.min(this.#left, LOOK_EVERY))
   }
 
   /** Returns how long to wait before the next look. */
@@ -72,14 +107,17 @@ export class Renewal {
     const { identity, log, suite } = this.#options
     try {
       await identity.renew()
+      this.#renewals += 1
       this.#backoff.reset()
+      this.#hurried = undefined
       this.#part = EARLIEST + SPREAD * uniform((length) => suite.random(length))()
       log.info({ notAfter: new Date(identity.leaf.notAfter).toISOString() }, 'certificate renewed')
       this.#options.onRenewed(identity.leaf.notAfter)
       return LOOK_EVERY
     } catch (error) {
       const { code, message } = toAditError(error)
-      const wait = this.#backoff.next()
+      if (code === 'certificate-refused') this.#hurried = undefined
+      const wait = this.#left > 0 ? this.#untilDue : this.#backoff.next()
       log.warn({ code, message, againInSeconds: Math.round(wait / 1000) }, 'the certificate could not be renewed')
       return wait
     }

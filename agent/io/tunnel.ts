@@ -1,7 +1,7 @@
 import type { AgentConfig } from '#agent/core/agent-config.ts'
 import { AgentCore, type AgentEvent } from '#agent/core/agent-core.ts'
 import type { DataWishes } from '#agent/core/data-keeper.ts'
-import type { DirectOptions } from '#agent/core/direct/direct-peers.ts'
+import type { DirectOptions } from '#agent/core/direct/direct-host.ts'
 import type { EspHub, IkeIdentity } from '#agent/core/esp-hub.ts'
 import type { Suite } from '#shared/crypto/suite.ts'
 import { toAditError } from '#shared/errors.ts'
@@ -9,25 +9,30 @@ import type { NegotiationFailure } from '#shared/ikev2/negotiation-failure.ts'
 import type { NetstackLimits } from '#shared/netstack/options.ts'
 import { Driver } from '#shared/platform/driver.ts'
 import type { Log } from '#shared/platform/log.ts'
+import type { Nat64 } from '#shared/platform/nat64.ts'
 import { NetworkWatch } from '#shared/platform/network-watch.ts'
-import { resolveHost } from '#shared/platform/resolve-host.ts'
-import { backgroundTimers, type Timer, type Timers } from '#shared/platform/timers.ts'
-import { Backoff, uniform } from '#shared/time/backoff.ts'
-import { type Clock, type Duration, days, hours, milliseconds, seconds } from '#shared/time/instant.ts'
+import { backgroundTimers, type Timers } from '#shared/platform/timers.ts'
+import type { Clock, Duration } from '#shared/time/instant.ts'
 import { type EndpointPorts, type SuiteName, sameEndpoint } from '#shared/tunnel/association.ts'
+import type { DataLane } from '#shared/tunnel/data-lane.ts'
 import { type Endpoint, isCarried } from '#shared/wire/endpoint.ts'
 import type { BrokerApi } from './broker-api.ts'
+import { BrokerPlaces } from './broker-places.ts'
+import { ConfigRefresh } from './config-refresh.ts'
 import { DataCare } from './data-care.ts'
-import { addressesOf, knownEndpoints, type Lookup, proveAddress, resolveHosts } from './endpoint-resolver.ts'
+import type { Lookup } from './endpoint-resolver.ts'
+import { FastRoad, type FastRoadMeter, type TunWishes } from './fast-road.ts'
 import type { Floors } from './floors.ts'
 import { HealthLook } from './health-look.ts'
 import type { Finding } from './outer-finding.ts'
 import type { FindProxy } from './outer-proxy.ts'
 import { OuterWays } from './outer-ways.ts'
+import { outsideAddresses } from './outside-addresses.ts'
 import { PortMapper } from './port-mapping.ts'
+import { RecordKeeper } from './record-keeper.ts'
 import type { AgentKeys, AgentRecord, StateFolder } from './state-folder.ts'
 
-type HubMaker = (ports: EndpointPorts, onFailure: (failure: NegotiationFailure) => void) => EspHub
+type HubMaker = (ports: EndpointPorts, onFailure: (failure: NegotiationFailure) => void, lane: DataLane | undefined) => EspHub
 
 export interface TunnelOptions {
   readonly suite: Suite
@@ -52,25 +57,27 @@ export interface TunnelOptions {
   ike?(): IkeIdentity
   /** Associations with other ends (DESIGN D6); `local`: the UDP port of the moment. None unless given. */
   direct?(local: () => Endpoint | undefined, mapped: () => readonly Endpoint[]): DirectOptions
+  /** The kernel's part in the tunnel, by a TUN of this name; undefined: none. */
+  readonly tun?: TunWishes | undefined
   /** Whether gateways on the way are asked for a port that leads to ours. */
   readonly portMapping?: boolean
   onEvent?(event: AgentEvent): void
+  /** The broker's word has come, new or not: it may be about our certificate, or the fleet's roots. True: to be told what came of it. */
+  heard?(config: AgentConfig): Promise<boolean>
+  /** The broker lets our certificate do nothing. True: it is another one by now, and the broker is to be asked again. */
+  refused?(): Promise<boolean>
   /** Something on the way was met that a person may want to know of. */
   onFinding?(finding: Finding): void
   /** How often the broker will hear of us from now on, at the least. */
   onPace?(pace: Duration): void
+  /** One came from outside, true or not, or goes there. */
+  onDatagram?(): void
   /** Where the netstack's defaults are too large. */
   limits?: Partial<NetstackLimits>
   /** For tests. */
-  lookup?: Lookup
+  readonly lookup?: Lookup
+  readonly nat64?: Nat64
 }
-
-/** How often an agent that is up asks whether its configuration has changed; jittered. */
-const REFRESH_EVERY = hours(6)
-/** Likewise where the broker says by itself that it has: a TLS connection four times a day costs more than the tunnel. */
-const REFRESH_TOLD_EVERY = days(3)
-/** How often DNS is asked again while the broker does not answer. */
-const RESOLVE_EVERY = seconds(30)
 
 /**
  * An AgentCore with its ways to the outside, timers and a memory: what both roles run. The tunnel starts from what the state folder knows, and
@@ -81,44 +88,55 @@ export class Tunnel {
   readonly #look: HealthLook
   readonly #options: TunnelOptions
   readonly #driver: Driver
-  readonly #backoff: Backoff
+  readonly #road: FastRoad | undefined
   #hub: EspHub | undefined
   #refusal: NegotiationFailure | undefined
   #outer: OuterWays | undefined
   #network: NetworkWatch | undefined
   #care: DataCare | undefined
   #portMapping: PortMapper | undefined
-  #record: AgentRecord
-  #refresh: Timer | undefined
-  #resolve: Timer | undefined
-  #refreshing = false
-  #saving: Promise<void> = Promise.resolve()
-  #closed = false
+  readonly #keeper: RecordKeeper
+  readonly #places: BrokerPlaces
+  readonly #refresh: ConfigRefresh
 
-  private constructor(options: TunnelOptions, hub: HubMaker | undefined) {
+  private constructor(options: TunnelOptions, hub: HubMaker | undefined, road: FastRoad | undefined) {
     const { suite, clock, timers, keys, record, floors, limits } = options
-    // Beside a hub of the esp suite streams were seen to break off as they changed over: there all goes through the hub.
-    const wishes = options.speaks === 'esp' ? undefined : options.direct
-    const direct = wishes?.(
+    const direct = options.direct?.(
       () => this.#outer?.local,
       () => this.#portMapping?.externals ?? [],
     )
     this.#options = options
-    this.#record = record
+    this.#road = road
+    this.#keeper = new RecordKeeper(record, options.folder, options.log)
+    this.#places = new BrokerPlaces({
+      ...{ keeper: this.#keeper, timers, nat64: options.nat64, lookup: options.lookup },
+      isUp: () => this.core.state === 'up' && this.core.health.state === 'up',
+      onChange: (config) => this.#placesChanged(config),
+    })
     this.#driver = new Driver(clock, timers)
-    this.#backoff = new Backoff(
-      { base: seconds(1), cap: seconds(60) },
-      uniform((length) => suite.random(length)),
-    )
+    this.#refresh = new ConfigRefresh({
+      ...{ suite, timers, floors, log: options.log, keeper: this.#keeper },
+      api: () => options.api(),
+      heard: async (config) => options.heard?.(config),
+      refused: async () => options.refused?.(),
+      proven: () => this.#places.proven(options.provenAddresses?.().values() ?? []),
+      onChange: (config) => {
+        // DNS comes after: what it says is taken up when it is there.
+        this.#configure(config)
+        this.#places.ask()
+      },
+    })
     this.core = new AgentCore({
       suite,
       clock,
       tunnelKey: keys.tunnel,
       netstack: { defer: (task) => setImmediate(task), ...(limits && { limits }) },
-      ...(hub && { hub: (tunnel) => (this.#hub = hub(tunnel, (failure) => this.#refused(failure))) }),
-      ...(direct && { direct }),
+      ...(hub && { hub: (tunnel) => (this.#hub = hub(tunnel, (failure) => this.#refused(failure), road?.sessions)) }),
+      ...(direct && { direct: { ...direct, wayTo: (place: Endpoint) => this.#places.wayTo(place) } }),
+      ...(road && { kernel: road.kernel(() => this.core.netstack) }),
       ports: {
         send: (datagram, to) => {
+          options.onDatagram?.()
           if (this.#outer?.send(datagram, to)) this.#care?.meter.countSent(datagram.length, to)
         },
         rebind: () => this.#outer?.rebind(),
@@ -132,10 +150,12 @@ export class Tunnel {
 
   /** Begins at once, and without waiting for anything: `onEvent` tells when it is up. */
   static async open(options: TunnelOptions): Promise<Tunnel> {
-    const tunnel = new Tunnel(options, options.speaks === 'esp' ? await espHub(options) : undefined)
+    const { suite, clock, timers, log, folder, data, onPace, tun } = options
+    const road = tun && (await FastRoad.open({ clock, timers, log, tun, folder: folder.path }))
+    const tunnel = new Tunnel(options, options.speaks === 'esp' ? await espHub(options) : undefined, road)
     tunnel.#outer = await tunnel.#openWays()
     tunnel.#driver.add(tunnel.core)
-    const { suite, clock, timers, log, folder, data, onPace } = options
+    road?.start(tunnel.core, tunnel.#meter)
     if (options.portMapping) {
       const internalPort = tunnel.#outer.local.port
       // Whoever cannot have a socket for it does without.
@@ -145,16 +165,20 @@ export class Tunnel {
       ...{ suite, clock, timers, log, folder, core: tunnel.core, own: data },
       ...(onPace && { onPace }),
     })
-    tunnel.#network = new NetworkWatch({ timers: backgroundTimers, onChange: () => tunnel.#networkChanged() })
+    tunnel.#network = new NetworkWatch({
+      timers: backgroundTimers,
+      onChange: () => tunnel.#networkChanged(),
+      ...(road && { own: { name: road.name, onChange: () => road.renew() } }),
+    })
     const { config } = options.record
     if (config) tunnel.#configure(config)
-    void tunnel.#resolveHosts()
-    void tunnel.#refreshConfig()
+    tunnel.#places.ask()
+    void tunnel.#refresh.ask()
     return tunnel
   }
 
   get config(): AgentConfig | undefined {
-    return this.#record.config
+    return this.#keeper.record.config
   }
 
   /** What the tunnel's data costs and may cost. */
@@ -165,6 +189,17 @@ export class Tunnel {
   /** The ways to the broker, and what was met on them. */
   get outer(): OuterWays | undefined {
     return this.#outer
+  }
+
+  /** The prefix of the NAT64 through which the broker is reached, if it is. */
+  get nat64(): string | undefined {
+    const endpoint = this.core.association?.endpoint
+    return endpoint && this.#places.nat64Of(endpoint)
+  }
+
+  /** The kernel's interface in the tunnel, if there is one. */
+  get kernel(): { name: string; problem: string | null } | undefined {
+    return this.#road && { name: this.#road.name, problem: this.#road.problem ?? null }
   }
 
   /** The gateway's port that leads to ours, where one was given. */
@@ -178,7 +213,7 @@ export class Tunnel {
   }
 
   get record(): AgentRecord {
-    return this.#record
+    return this.#keeper.record
   }
 
   /** Somebody is about to be shown `core.health`: see `HealthLook`. */
@@ -188,7 +223,7 @@ export class Tunnel {
 
   /** The broker says that the configuration has changed. */
   refresh(): void {
-    void this.#refreshConfig()
+    this.#refresh.changed()
   }
 
   /** The certificate was renewed: what is negotiated from now on is signed by it. */
@@ -198,41 +233,51 @@ export class Tunnel {
   }
 
   async close(): Promise<void> {
-    this.#closed = true
-    this.#refresh?.clear()
-    this.#resolve?.clear()
+    this.#refresh.close()
+    this.#places.close()
     this.#network?.close()
     this.#look.close()
     this.core.stop()
     this.#driver.close()
     await this.#care?.close()
     await this.#portMapping?.close()
+    await this.#road?.undo()
     await this.#outer?.close()
-    await this.#saving
+    await this.#road?.close()
+    await this.#keeper.saved()
   }
 
   #configure(config: AgentConfig): void {
-    this.core.configure(config, this.#known(config), this.#record.lastEndpoint)
+    this.core.configure(config, this.#known(config), this.#places.last)
+    this.#configureRoad(config)
     this.#care?.configured(config)
+  }
+
+  #placesChanged(config: AgentConfig): void {
+    this.core.setEndpoints(this.#known(config), this.#places.last)
+    this.#configureRoad(config)
+  }
+
+  #configureRoad(config: AgentConfig): void {
+    const outside = outsideAddresses(this.#keeper.record, this.#options.proxy)
+    this.#road?.configure(config, [...this.#places.through(outside)])
   }
 
   /** Streams after UDP: they are for where it is blocked. */
   #known(config: AgentConfig): Endpoint[] {
     const streams = this.#outer?.setStreams(config.broker.streams ?? []) ?? []
-    return [...knownEndpoints(config.broker.endpoints, this.#record), ...streams]
+    return [...this.#places.endpoints(config), ...streams]
   }
 
   async #openWays(): Promise<OuterWays> {
-    const { suite, clock, timers, log, root, proxy, floors, onFinding, lookup } = this.#options
+    const { suite, clock, timers, log, root, proxy, floors, onFinding } = this.#options
     return OuterWays.open({
       ...{ suite, clock, timers, log, proxy },
+      lane: this.#road?.lane,
       root: () => root,
       time: () => floors.time.floor,
-      resolve: (host) => resolveHost(host, { lastGood: addressesOf(host, this.#record), ...(lookup && { lookup }) }),
-      onDatagram: (datagram, from) => {
-        this.#care?.meter.countReceived(datagram.length, from)
-        this.core.receive(datagram, from)
-      },
+      resolve: (host) => this.#places.resolve(host),
+      onDatagram: (datagram, from) => this.#received(datagram, from),
       onRebound: () => this.#portMapping?.setInternalPort(this.#outer!.local.port),
       onReopened: (endpoint) => this.#showOurselves(endpoint),
       onReleased: () => this.core.nudge(),
@@ -251,24 +296,41 @@ export class Tunnel {
     this.#driver.kick()
   }
 
+  /** What the fast road tells. */
+  get #meter(): FastRoadMeter {
+    return {
+      received: (datagram, from) => this.#received(datagram, from),
+      countReceived: (bytes, from, datagrams) => this.#care?.meter.countReceived(bytes, from, datagrams),
+      countSent: (bytes, to, datagrams) => this.#care?.meter.countSent(bytes, to, datagrams),
+    }
+  }
+
+  #received(datagram: Uint8Array, from: Endpoint): void {
+    this.#options.onDatagram?.()
+    this.#care?.meter.countReceived(datagram.length, from)
+    this.core.receive(datagram, from)
+  }
+
   #networkChanged(): void {
+    this.#road?.renew()
     this.#outer?.networkChanged()
     void this.#portMapping?.networkChanged()
     this.core.networkChanged()
+    this.#places.networkChanged()
   }
 
   #event(event: AgentEvent): void {
     if (event.kind === 'up' || event.kind === 'roamed') {
-      this.#backoff.reset()
+      this.#refresh.reached()
       // What a stream is called means nothing at the next start.
       if (!isCarried(event.endpoint)) {
         this.#outer?.answeredByUdp()
-        this.#remember({ lastEndpoint: event.endpoint, ...this.#proven([event.endpoint.address]) })
+        this.#places.answered(event.endpoint)
         void this.#portMapping?.setPath(event.endpoint.address)
       }
     }
     this.#care?.event(event)
-    if (event.kind === 'connecting') void this.#resolveHosts()
+    if (event.kind === 'connecting') this.#places.ask()
     if (event.kind === 'ask-timestamp') void this.#askTimestamp()
     this.#options.onEvent?.(event)
   }
@@ -278,71 +340,11 @@ export class Tunnel {
     try {
       const last = await this.#options.api().timestamp()
       if (last) this.#options.floors.raiseTimestamp(last)
-      await this.#refreshConfig()
+      await this.#refresh.ask()
       this.core.nudge()
     } catch (error) {
       this.#options.log.debug({ code: toAditError(error).code }, 'the API does not answer either')
     }
-  }
-
-  async #refreshConfig(): Promise<void> {
-    if (this.#refreshing || this.#closed) return
-    this.#refreshing = true
-    this.#refresh?.clear()
-    try {
-      const config = await this.#options.api().config()
-      if (this.#closed) return
-      this.#options.floors.raiseTime(config.time)
-      const changed = JSON.stringify({ ...config, time: 0 }) !== JSON.stringify({ ...this.#record.config, time: 0 })
-      this.#remember(this.#proven(this.#options.provenAddresses?.().values() ?? []))
-      if (changed) {
-        this.#remember({ config, name: config.name })
-        // DNS comes after: what it says is taken up when it is there.
-        this.#configure(config)
-        void this.#resolveHosts()
-      }
-      const every = this.#record.config?.data === undefined ? REFRESH_EVERY : REFRESH_TOLD_EVERY
-      this.#schedule(milliseconds(every * (0.75 + this.#options.suite.random(1)[0]! / 510)))
-    } catch (error) {
-      const { code, message } = toAditError(error)
-      this.#options.log.debug({ code, message }, 'the configuration could not be refreshed')
-      // With a configuration there is no hurry: what it holds has worked.
-      this.#schedule(this.#record.config ? milliseconds(REFRESH_EVERY / 12) : this.#backoff.next())
-    } finally {
-      this.#refreshing = false
-    }
-  }
-
-  #schedule(delay: Parameters<Timers['setTimer']>[0]): void {
-    if (!this.#closed) this.#refresh = this.#options.timers.setTimer(delay, () => void this.#refreshConfig())
-  }
-
-  async #resolveHosts(): Promise<void> {
-    this.#resolve?.clear()
-    const { config } = this.#record
-    if (!config) return
-    const before = this.#record.addresses ?? {}
-    const addresses = await resolveHosts(this.#names(config), before, this.#options.timers, this.#options.lookup)
-    if (this.#closed) return
-    if (JSON.stringify(addresses) !== JSON.stringify(before)) {
-      this.#remember({ addresses })
-      this.core.setEndpoints(this.#known(config), this.#record.lastEndpoint)
-    }
-    if (this.core.state !== 'up') this.#resolve = this.#options.timers.setTimer(RESOLVE_EVERY, () => void this.#resolveHosts())
-  }
-
-  /** The API's names too: their last good addresses serve it while DNS is dead. */
-  #names(config: AgentConfig): string[] {
-    return [...config.broker.endpoints, ...this.#record.api.map((url) => `${new URL(url).hostname}:443`)]
-  }
-
-  /** The broker itself has answered from there. */
-  #proven(answered: Iterable<string>): Pick<AgentRecord, 'proven'> {
-    const { config } = this.#record
-    if (config === undefined) return {}
-    let known: Pick<AgentRecord, 'addresses' | 'proven'> = this.#record
-    for (const address of answered) known = { ...known, proven: proveAddress(this.#names(config), address, known) }
-    return known.proven && Object.keys(known.proven).length > 0 ? { proven: known.proven } : {}
   }
 
   #refused(failure: NegotiationFailure): void {
@@ -350,29 +352,20 @@ export class Tunnel {
     const { code, message, mendHere } = failure
     this.#options.log.warn({ code }, `${message} ${mendHere}`)
   }
-
-  /** Saved in the background, one write after the other; a disk that refuses costs only the memory. */
-  #remember(change: Partial<AgentRecord>): void {
-    const before = JSON.stringify(this.#record)
-    this.#record = { ...this.#record, ...change }
-    if (JSON.stringify(this.#record) === before) return
-    const record = this.#record
-    this.#saving = this.#saving
-      .then(() => this.#options.folder.saveRecord(record))
-      .catch((error) => this.#options.log.warn({ code: toAditError(error).code }, 'the state folder cannot be written'))
-  }
 }
 
 /** Loaded only where it is spoken: agents are counted in megabytes. */
 async function espHub({ suite, ike, floors }: TunnelOptions): Promise<HubMaker> {
   if (ike === undefined) throw new TypeError('the esp suite needs an identity')
   const { EspHub } = await import('#agent/core/esp-hub.ts')
-  return (ports, onFailure) =>
+  return (ports, onFailure, lane) =>
     new EspHub({
       suite,
       ports,
+      lane,
       identity: ike(),
-      time: () => floors.time.now(),
+      // Never the clock: one that stands in 2099 would have every broker's certificate expired.
+      time: () => floors.time.floor,
       onFailure,
     })
 }

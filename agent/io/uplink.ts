@@ -5,6 +5,7 @@ import { type Position, positionOf, UplinkWindow } from '#agent/core/uplink-wind
 import type { Suite } from '#shared/crypto/suite.ts'
 import { decodePart, StatementAssembly } from '#shared/fleet/statement-parts.ts'
 import type { Log } from '#shared/platform/log.ts'
+import { pause } from '#shared/platform/pause.ts'
 import type { Timer, Timers } from '#shared/platform/timers.ts'
 import { CborError, encodeCbor } from '#shared/telemetry/cbor.ts'
 import { type Outbox, type OutboxRow, refusedSample } from '#shared/telemetry/outbox.ts'
@@ -35,6 +36,8 @@ export interface UplinkOptions {
 
 /** No PUBACK for so long after a publish: the connection is as good as dead. */
 const ACK_PATIENCE = seconds(30)
+/** What a connection says first is acknowledged by now, or has ended it: one that lives so long is no reason for the next to wait. */
+const SOUND_AFTER = seconds(40)
 const RETRY_BASE = seconds(1)
 const RETRY_CAP = seconds(30)
 
@@ -61,6 +64,7 @@ export class Uplink {
   #skipping = false
   #retry: Timer | undefined
   #patience: Timer | undefined
+  #sound: Timer | undefined
   /** Readings that the broker has acknowledged since the start. */
   delivered = 0
   /** Readings that the broker would not take; for each there is a record of the gap. */
@@ -122,7 +126,7 @@ export class Uplink {
       client.publish(deviceTopic(this.#options.name, 'goodbye'), '', { qos: 0 })
       await Promise.race([
         new Promise<void>((resolve) => client.end(false, {}, () => resolve())),
-        new Promise<void>((resolve) => this.#options.timers.setTimer(seconds(1), resolve)),
+        pause(this.#options.timers, seconds(1)),
       ])
     }
     this.#drop()
@@ -153,6 +157,7 @@ export class Uplink {
   #opened(client: MqttClient): void {
     if (client !== this.#client) return
     this.#connected = true
+    this.#sound = this.#options.timers.setTimer(SOUND_AFTER, () => this.#backoff.reset())
     this.#options.log.debug('the uplink stands')
     this.#sendPace()
     this.#sendHostKeys()
@@ -176,8 +181,7 @@ export class Uplink {
     const client = this.#client
     this.#client = undefined
     this.#connected = false
-    this.#retry?.clear()
-    this.#patience?.clear()
+    for (const timer of [this.#retry, this.#patience, this.#sound]) timer?.clear()
     this.#probe = undefined
     this.#window.rewind()
     client?.end(true)

@@ -1,17 +1,25 @@
 import { join, resolve } from 'node:path'
 import { AgentSocketClient } from '#agent/io/agent-socket.ts'
 import { isEnrolledFolder, notEnrolled, stateFiles, stateFolderPath } from '#agent/io/state-folder.ts'
+import { describeStanding, type Standing, standingIn } from '../standing.ts'
 import type { DeviceStatus } from '../status.ts'
 
-/** `adit-agent status`: asks the running agent through its socket. */
+/** `adit-agent status`: asks the running agent through its socket. What comes before and after an agent's work the folder says by itself. */
 export async function statusVerb(flags: { state?: string; json?: boolean }): Promise<void> {
   const folder = resolve(stateFolderPath(flags.state, 'adit-agent'))
-  const client = await AgentSocketClient.connect(join(folder, stateFiles.socket)).catch((error) => {
-    throw isEnrolledFolder(folder) ? error : notEnrolled(folder)
-  })
-  const status = (await client.request({ op: 'status' })) as DeviceStatus
-  client.close()
-  process.stdout.write(flags.json ? `${JSON.stringify(status)}\n` : `${describe(status).join('\n')}\n`)
+  const standing = await standingIn(folder)
+  const print = (document: object, lines: readonly string[]): void =>
+    void process.stdout.write(`${flags.json ? JSON.stringify(document) : lines.join('\n')}\n`)
+  try {
+    const client = await AgentSocketClient.connect(join(folder, stateFiles.socket))
+    const found = (await client.request({ op: 'status' })) as DeviceStatus
+    client.close()
+    const status = standing === undefined ? found : { ...found, standing }
+    print(status, describe(status))
+  } catch (error) {
+    if (standing !== undefined) print({ standing }, standingLines(standing))
+    else throw isEnrolledFolder(folder) ? error : notEnrolled(folder)
+  }
 }
 
 function describe(status: DeviceStatus): string[] {
@@ -20,9 +28,11 @@ function describe(status: DeviceStatus): string[] {
   const waiting = storage.outbox === null ? '' : `, ${storage.outbox.rows} readings wait`
   return [
     `${status.name}  adit-agent ${status.version}, running for ${status.uptimeSeconds} s`,
-    `tunnel       ${tunnel.state} for ${tunnel.sinceSeconds} s, broker ${tunnel.endpoint ?? 'unknown'} ${evidence}`,
+    ...standingLines(status.standing),
+    `tunnel       ${tunnel.state} for ${tunnel.sinceSeconds} s, broker ${tunnel.endpoint ?? 'unknown'}${tunnel.nat64 ? ` through the NAT64 ${tunnel.nat64}` : ''} ${evidence}`,
     `path         ${describePath(tunnel)}`,
     `addresses    ${tunnel.addresses.join(' ') || 'none yet'}`,
+    ...(tunnel.interface ? [`interface    ${tunnel.interface.name}, fast engine${problemOf(tunnel.interface.problem)}`] : []),
     `data         ${describeData(status.data)}`,
     `certificate  until ${status.certificate.notAfter}${status.certificate.expired ? ' (expired, renewing)' : ''}`,
     `storage      ${storage.state === 'degraded' ? 'storage degraded' : storage.state}${waiting}${storage.error ? `: ${storage.error}` : ''}`,
@@ -37,6 +47,13 @@ function describe(status: DeviceStatus): string[] {
     ),
   ]
 }
+
+function standingLines(standing: Standing): string[] {
+  const text = describeStanding(standing)
+  return text === undefined ? [] : [`standing     ${text}`]
+}
+
+const problemOf = (problem: string | null): string => (problem === null ? '' : `: ${problem}`)
 
 function describeData(data: DeviceStatus['data']): string {
   const pace =
