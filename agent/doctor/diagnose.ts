@@ -1,6 +1,7 @@
 import { localMachine } from './checks/local-machine.ts'
 import { localNetwork } from './checks/local-network.ts'
 import { names } from './checks/names.ts'
+import { nat64 } from './checks/nat64.ts'
 import { path } from './checks/path.ts'
 import { proxy } from './checks/proxy.ts'
 import { reach } from './checks/reach.ts'
@@ -17,6 +18,7 @@ import type { Diagnosis, Finding, FindingState } from './finding.ts'
 const checks: readonly ((evidence: Evidence) => Finding[])[] = [
   localNetwork,
   names,
+  nat64,
   proxy,
   reach,
   trust,

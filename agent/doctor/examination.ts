@@ -1,7 +1,8 @@
 import { splitHostPort } from '#agent/core/agent-config.ts'
 import type { Service } from '#agent/core/service.ts'
+import { type Nat64View, withNat64 } from '#shared/nat/nat64-prefix.ts'
 import { type Endpoint, endpointText } from '#shared/wire/endpoint.ts'
-import { tryParseAddress } from '#shared/wire/ip-address.ts'
+import { formatCidr, tryParseAddress } from '#shared/wire/ip-address.ts'
 import type { DoorFact, Facts, NameFact, PlainHttpFact, ProxyFact, Reached, RouteFacts, UdpFact } from './facts.ts'
 
 /** What is examined: where the broker should be, by what the state folder or the command line says. */
@@ -30,6 +31,8 @@ export interface Door {
 /** The examination's hands. Each ends by itself within seconds; one that rejects leaves its fact out. */
 export interface Probes {
   resolve(host: string): Promise<Pick<NameFact, 'outcome' | 'tookMs' | 'addresses'>>
+  /** How the first of these is reached that is of IPv4; undefined: by IPv4, or nobody knows. */
+  nat64?(addresses: readonly string[]): Promise<Nat64View | undefined>
   udp(endpoint: Endpoint): Promise<UdpFact>
   door(door: Door): Promise<DoorFact>
   plainHttp(host: string, endpoint: Endpoint): Promise<PlainHttpFact>
@@ -63,11 +66,17 @@ export async function examine(subject: Subject, probes: Probes): Promise<Facts> 
       subject.services.map(async ({ name, target }) => ({ name, target, reached: await probes.service(target) })),
     ),
   })
-  const names = await namesOf(subject, probes)
+  const said = await namesOf(subject, probes)
+  const nat64 = await nat64Of(subject, said, probes)
+  const names = said.map((name) => ({
+    ...name,
+    addresses: reachable(name.addresses, nat64),
+    known: reachable(name.known, nat64),
+  }))
   const addresses = new Map(
-    names.map(({ host, addresses: said, known }) => [host, [...new Set([...known, ...said])].slice(0, mostAddresses)]),
+    names.map(({ host, addresses: own, known }) => [host, [...new Set([...known, ...own])].slice(0, mostAddresses)]),
   )
-  const places = (host: string): readonly string[] => (isLiteral(host) ? [host] : (addresses.get(host) ?? []))
+  const places = (host: string): readonly string[] => (isLiteral(host) ? reachable([host], nat64) : (addresses.get(host) ?? []))
   const doors = doorsOf(subject, places)
   const apiDoors = doors.filter(({ kind }) => kind === 'api')
   const far = await all({
@@ -84,7 +93,25 @@ export async function examine(subject: Subject, probes: Probes): Promise<Facts> 
   })
   const towards = [...new Set([...(far.udp ?? []), ...(far.api ?? [])].map(({ endpoint }) => endpoint.address))]
   const routes = await probes.routes(towards).catch(() => undefined)
-  return { ...(await near), ...far, names, ...(routes && { routes }) }
+  const translated = nat64 && { how: nat64.how, prefixes: nat64.prefixes.map(formatCidr) }
+  return { ...(await near), ...far, names, ...(translated && { nat64: translated }), ...(routes && { routes }) }
+}
+
+/** Asked with every address that is known of the broker. */
+function nat64Of(subject: Subject, names: readonly NameFact[], probes: Probes): Promise<Nat64View | undefined> {
+  const texts = subject.endpoints.flatMap((text) => splitHostPort(text)?.address ?? [])
+  const literals = [...texts, ...[...subject.api, ...subject.streams].map(hostOf)].filter(isLiteral)
+  const all = [...literals, ...names.flatMap(({ known, addresses }) => [...known, ...addresses])]
+  return probes.nat64?.(all).catch(() => undefined) ?? Promise.resolve(undefined)
+}
+
+/** In place of IPv4 addresses what a NAT64 gives: here there is no other way to them. */
+function reachable(addresses: readonly string[], nat64: Nat64View | undefined): readonly string[] {
+  const ways = addresses.flatMap((address) => {
+    const made = withNat64([address], nat64).filter((way) => way !== address)
+    return made.length > 0 ? made : [address]
+  })
+  return [...new Set(ways)]
 }
 
 /** DNS is asked for every name of the broker, once each. */

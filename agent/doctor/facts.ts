@@ -13,6 +13,11 @@ export interface Facts {
   readonly interfaces?: readonly InterfaceFact[]
   readonly routes?: RouteFacts
   readonly names?: readonly NameFact[]
+  /**
+   * The network has no IPv4: by which prefixes its NAT64 is to lead there, and how they are known (`Nat64View`). Every IPv4 address of the other
+   * facts is then what it gives.
+   */
+  readonly nat64?: { readonly how: 'discovered' | 'remembered' | 'guessed'; readonly prefixes: readonly string[] }
   /** Each address of the broker's tunnel port. */
   readonly udp?: readonly UdpFact[]
   /** Each address of the broker's API. */
@@ -144,6 +149,8 @@ export type AgentFact =
       readonly suite: SuiteName
       readonly carrier?: string
       readonly endpoint?: string
+      /** The prefix of the NAT64 that leads there. */
+      readonly nat64?: string
       /** Of the last authentic packet. */
       readonly evidenceAgeSeconds?: number
       /** `one-way`, `small-packets-only`, `control-only` … */

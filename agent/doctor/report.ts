@@ -14,7 +14,7 @@ function linesOf({ state, code, text, mend }: Finding, width: number): string[] 
   return mend === '' ? [line] : [line, `    ${' '.repeat(width)}  -> ${printable(mend)}`]
 }
 
-/** What an agent tells its broker of itself: a few lines, bounded, without what is well. */
+/** What an agent tells its broker of itself: a few lines, bounded, without what is well; but by what it gets there the broker cannot see. */
 export interface SelfDiagnosis {
   readonly verdict: string
   readonly findings: readonly Finding[]
@@ -22,9 +22,10 @@ export interface SelfDiagnosis {
 
 const mostFindings = 8
 const longestText = 400
+const toldWhereWell = new Set(['nat64'])
 
 export function summaryOf({ verdict, findings }: Diagnosis): SelfDiagnosis {
   const cut = (text: string): string => (text.length > longestText ? `${text.slice(0, longestText - 1)}…` : text)
-  const unwell = findings.filter(({ state }) => state !== 'ok').slice(0, mostFindings)
+  const unwell = findings.filter(({ state, code }) => state !== 'ok' || toldWhereWell.has(code)).slice(0, mostFindings)
   return { verdict, findings: unwell.map((finding) => ({ ...finding, text: cut(finding.text), mend: cut(finding.mend) })) }
 }

@@ -24,6 +24,7 @@ export function believedDevice(device: Device, believer: Believer): Device {
   if (peer === undefined) throw failures[0] ?? doubtful(name, 'nothing that the fleet key has signed speaks of it')
   const difference = differenceOf(device, peer)
   if (difference !== undefined) throw doubtful(name, difference)
+  if (device.stock && peer.tunnelKey !== undefined) throw unsealable(name)
   return { ...device, hostKeys: signedHostKeys(device, peer, ledger, failures), hostKeysSigned: true }
 }
 
@@ -69,6 +70,17 @@ function failureOf(text: string, believer: Believer): AditError[] {
     throw error
   }
 }
+
+/**
+ * A stock WireGuard peer answers no introduction, so that nothing would ever be said to it. One without a tunnel key, an IPsec router, is
+ * spoken to through the hub: that it has none is what was signed.
+ */
+const unsealable = (name: string): AditError =>
+  new AditError(
+    'forbidden',
+    `${name} is a stock WireGuard peer, which holds no association end to end, and this machine has pinned a fleet key.`,
+    `Install adit-agent on ${name}, or reach it from a machine that has pinned none.`,
+  )
 
 const doubtful = (name: string, why: string): AditError =>
   new AditError(

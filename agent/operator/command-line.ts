@@ -1,7 +1,8 @@
 import type { CommanderError } from 'commander'
 import type { OperatorContext } from '#agent/operator/context.ts'
 import { operatorContext, printError } from '#agent/operator/io/operator-context.ts'
-import { AditError, toAditError } from '#shared/errors.ts'
+import { type AditError, toAditError } from '#shared/errors.ts'
+import { type CommandNames, usageError } from '#shared/terminal/usage-error.ts'
 
 interface GlobalOptions {
   state?: string
@@ -14,15 +15,20 @@ export async function runOperator(words: readonly string[]): Promise<void> {
   // `adit … | head` closes our output: that is no failure.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1))
   const leading = leadingOptions(words)
+  let adit: CommandNames | undefined
   try {
     const verb = plainVerb(leading.rest)
     if (verb !== undefined) {
       const own = leadingOptions(leading.rest.slice(1))
       const context = operatorContext({ ...leading.options, ...own.options })
       process.exitCode = await verb(context, own.rest)
-    } else await (await import('#agent/operator/program.ts')).program().parseAsync([...words], { from: 'user' })
+    } else {
+      const program = (await import('#agent/operator/program.ts')).program()
+      adit = program
+      await program.parseAsync([...words], { from: 'user' })
+    }
   } catch (error) {
-    process.exitCode = endWith(error, words)
+    process.exitCode = endWith(error, adit, words)
   }
 }
 
@@ -64,17 +70,10 @@ function leadingOptions(words: readonly string[]): { options: GlobalOptions; res
 }
 
 /** Says what went wrong, and returns the exit status. */
-function endWith(error: unknown, words: readonly string[]): number {
-  if (isCommanderError(error)) {
-    // Help that was asked for ends well; commander has printed it.
-    if (error.exitCode === 0) return 0
-    const why =
-      error.message === '(outputHelp)'
-        ? 'A verb is missing.'
-        : `${error.message.replace(/^error: /, '').replace(/\s+/g, ' ')}.`.replace(/\.\.$/, '.')
-    return tell(new AditError('usage', why, 'See: adit --help.'), words)
-  }
-  return tell(toAditError(error), words)
+function endWith(error: unknown, adit: CommandNames | undefined, words: readonly string[]): number {
+  if (adit === undefined || !isCommanderError(error)) return tell(toAditError(error), words)
+  // Help that was asked for ends well; commander has printed it.
+  return error.exitCode === 0 ? 0 : tell(usageError(error, adit, words), words)
 }
 
 const isCommanderError = (error: unknown): error is CommanderError =>

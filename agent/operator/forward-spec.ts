@@ -1,3 +1,4 @@
+import { hostSuffix } from '#agent/operator/ssh-arguments.ts'
 import { escapeText } from '#shared/enrolment/name.ts'
 import { AditError } from '#shared/errors.ts'
 
@@ -26,6 +27,26 @@ export function parseForward(text: string): ForwardSpec {
   if (host !== undefined && !ownHosts.includes(host.toLowerCase()))
     throw usage(text, `${escapeText(host)} lies beyond the device, and grants open ports of devices only`)
   return { bind: bindAddresses[bind] ?? bind, port: local, hostPort }
+}
+
+/** One `-D`: `[BIND:]PORT`, a local SOCKS server, as ssh -D. */
+export function parseDynamic(text: string): Pick<ForwardSpec, 'bind' | 'port'> {
+  const parts = split(text)
+  if (parts.length > 2) throw usage(text, 'it is not [BIND:]PORT')
+  const local = port(text, parts.pop()!, 0)
+  const bind = parts.pop() ?? '127.0.0.1'
+  return { bind: bindAddresses[bind] ?? bind, port: local }
+}
+
+/** Whether a SOCKS client that asks for `host` means the device: by its name, as it calls itself, or by an inner address. */
+export function isDeviceHost(host: string, device: { readonly name: string; readonly addresses: readonly string[] }): boolean {
+  const wanted = host.toLowerCase().replace(/\.$/, '')
+  const names = [
+    device.name.toLowerCase(),
+    `${device.name.toLowerCase()}${hostSuffix}`,
+    ...ownHosts.filter((name) => name !== ''),
+  ]
+  return names.includes(wanted) || device.addresses.includes(wanted)
 }
 
 /** How the device is called from its own point of view. */

@@ -1,6 +1,7 @@
 import { hostSuffix } from '#agent/operator/ssh-arguments.ts'
 import { type HostKeyTrust, hostKeyOptions, proxyCommand, type SshSurroundings } from '#agent/operator/ssh-command.ts'
 import { AditError } from '#shared/errors.ts'
+import { sentence } from '#shared/terminal/sentence.ts'
 
 /** Letters of scp(1) that take a value. */
 const withValue = 'cDFiJloPSX'
@@ -55,4 +56,4 @@ function translate(word: string): { word: string; device: string | undefined } {
 }
 
 const usage = (why: string): AditError =>
-  new AditError('usage', `adit cp: ${why}.`, 'Type it as: adit cp FILE DEVICE:PATH, or adit cp DEVICE:PATH FILE.')
+  new AditError('usage', sentence(why), 'Type it as: adit cp FILE DEVICE:PATH, or adit cp DEVICE:PATH FILE.')

@@ -1,4 +1,5 @@
 import { AditError } from '#shared/errors.ts'
+import { sentence } from '#shared/terminal/sentence.ts'
 
 /**
  * The words after `adit ssh`, split as OpenSSH's own getopt(3) would split them, so that the destination is found among ssh's flags:
@@ -106,4 +107,4 @@ function portOf(flags: readonly string[]): number | undefined {
 }
 
 const usage = (why: string): AditError =>
-  new AditError('usage', `adit ssh: ${why}.`, 'Type it as: adit ssh [ssh flags] DEVICE [-- COMMAND…].')
+  new AditError('usage', sentence(why), 'Type it as: adit ssh [ssh flags] DEVICE [-- COMMAND…].')

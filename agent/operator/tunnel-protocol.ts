@@ -14,6 +14,8 @@ export type TunnelRequest =
   | { op: 'open'; device: string; port: number; path?: PathWish }
   /** Only look: what is known of it, and its pinned keys written to `known_hosts`. */
   | { op: 'device'; device: string; path?: PathWish }
+  /** Whether the right to reach it has ended of late: a connection that closes tells nobody why. */
+  | { op: 'parting'; device: string }
   /** Stay while this connection lasts. */
   | { op: 'hold' }
   | { op: 'status' }
@@ -32,6 +34,7 @@ export function parseRequest(line: string): TunnelRequest {
   const { op, device, port, path: text } = parseObject(line)
   const path = isPathWish(text) ? { path: text } : {}
   if (op === 'hold' || op === 'status' || op === 'stop') return { op }
+  if (op === 'parting' && typeof device === 'string') return { op, device }
   if (op === 'device' && typeof device === 'string') return { op, device, ...path }
   if (op === 'open' && typeof device === 'string' && isPort(port)) return { op, device, port, ...path }
   throw new AditError(

@@ -2,6 +2,7 @@ import { endpointText } from '#shared/wire/endpoint.ts'
 import { type Evidence, familyOf } from '../evidence.ts'
 import type { DoorFact, Family, UdpFact } from '../facts.ts'
 import { broken, type Finding, ok, warn } from '../finding.ts'
+import { isNat64ToBlame } from './nat64.ts'
 import { portal } from './portal.ts'
 
 const openUdp =
@@ -9,6 +10,7 @@ const openUdp =
 
 /** Which ways to the broker are open: UDP, the API, the WebSocket. */
 export function reach(evidence: Evidence): Finding[] {
+  if (isNat64ToBlame(evidence)) return []
   if (!evidence.asked) return noAddress(evidence)
   const captive = portal(evidence)
   if (captive) return [captive]

@@ -3,7 +3,6 @@ import type { ServiceFact } from '#agent/doctor/facts.ts'
 import type { Identity } from '#agent/io/identity.ts'
 import { proxyFinder } from '#agent/io/outer-proxy.ts'
 import type { Suite } from '#shared/crypto/suite.ts'
-import { decodePem } from '#shared/pki/pem.ts'
 import { buildTime } from '#shared/platform/version.ts'
 import type { Clock } from '#shared/time/instant.ts'
 import type { Patient } from './system-probes.ts'
@@ -25,7 +24,7 @@ export function enrolledPatient(identity: Identity, { suite, clock, services = [
     streams: record.config?.broker.streams ?? [],
     stun: record.config?.broker.stun ?? [],
     known: record,
-    trust: { rootDer: decodePem('CERTIFICATE', identity.rootPem)[0]! },
+    trust: { roots: identity.roots },
     floor: identity.floors.time.floor,
     certificate: { notBefore: leaf.notBefore, notAfter: leaf.notAfter } as NonNullable<Patient['certificate']>,
     folder: folder.path,

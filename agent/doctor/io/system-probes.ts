@@ -7,8 +7,10 @@ import type { FindProxy } from '#agent/io/outer-proxy.ts'
 import type { Suite } from '#shared/crypto/suite.ts'
 import { isAditError } from '#shared/errors.ts'
 import type { Trust } from '#shared/pki/server-trust.ts'
+import { machineNat64 } from '#shared/platform/nat64.ts'
 import type { Clock, WallTime } from '#shared/time/instant.ts'
 import { endpointText } from '#shared/wire/endpoint.ts'
+import { isIpv4 } from '#shared/wire/ip-address.ts'
 import { probeDoor } from './door-probe.ts'
 import { readDisk, readInterfaces, readRoutes } from './local-facts.ts'
 import { probeName } from './name-probe.ts'
@@ -48,6 +50,10 @@ function probesOf(patient: Patient): Probes {
   const judge = { suite, trust, floor }
   return {
     resolve: probeName,
+    nat64: async (addresses) => {
+      const ipv4 = addresses.find(isIpv4)
+      return ipv4 === undefined ? undefined : machineNat64.look(ipv4)
+    },
     udp: probeUdp,
     async door(door) {
       const direct = await probeDoor(door, judge)

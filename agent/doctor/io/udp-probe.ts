@@ -76,9 +76,11 @@ class Probe {
         resolve(false)
       }
       this.#socket.once('error', failed)
-      this.#socket.connect(port, address, () => {
+      // A refusal comes here, whatever the types say.
+      this.#socket.connect(port, address, (error?: NodeJS.ErrnoException) => {
         this.#socket.off('error', failed)
-        resolve(true)
+        if (error) failed(error)
+        else resolve(true)
       })
     })
   }

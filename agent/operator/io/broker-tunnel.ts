@@ -128,6 +128,10 @@ export class BrokerTunnel implements OperatorTunnel {
     )
   }
 
+  parting(name: string): AditError | undefined {
+    return this.#options.direct.parting(name)
+  }
+
   async status(): Promise<object> {
     const { tunnel, clock } = this.#options
     await tunnel.look()
@@ -140,6 +144,7 @@ export class BrokerTunnel implements OperatorTunnel {
       state: core.state,
       pid: process.pid,
       endpoint: endpoint === undefined ? null : (outer?.describe(endpoint) ?? endpointText(endpoint)),
+      nat64: tunnel.nat64 ?? null,
       carrier: endpoint === undefined ? null : (carrierOf(endpoint) ?? 'udp'),
       suite: association?.suite ?? null,
       health: {

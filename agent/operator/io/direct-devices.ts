@@ -1,16 +1,19 @@
+import type { DirectEvent, PartingReason } from '#agent/core/direct/direct-host.ts'
 import type { PathWish } from '#agent/core/direct/direct-peer.ts'
-import type { DirectEvent } from '#agent/core/direct/direct-peers.ts'
 import type { DirectStatus } from '#agent/core/direct/direct-status.ts'
 import { directTarget } from '#agent/core/direct/direct-target.ts'
 import type { FleetTrust } from '#agent/core/fleet-trust.ts'
 import type { Tunnel } from '#agent/io/tunnel.ts'
 import type { KnownDevice, KnownDevices } from '#agent/operator/io/known-devices.ts'
 import type { Device } from '#agent/operator/operator-api.ts'
-import { toAditError } from '#shared/errors.ts'
+import { AditError, toAditError } from '#shared/errors.ts'
 import type { Log } from '#shared/platform/log.ts'
 import type { Timers } from '#shared/platform/timers.ts'
-import type { Duration } from '#shared/time/instant.ts'
+import { type Clock, type Duration, elapsed, type Instant, seconds } from '#shared/time/instant.ts'
 import { isCarried } from '#shared/wire/endpoint.ts'
+
+/** Who asks why a connection has closed asks at once. */
+const partingLife = seconds(10)
 
 interface DirectDevicesOptions {
   readonly tunnel: Tunnel
@@ -19,6 +22,7 @@ interface DirectDevicesOptions {
   readonly tunnelKey: Uint8Array
   readonly known: KnownDevices
   readonly timers: Timers
+  readonly clock: Pick<Clock, 'now'>
   readonly log: Log
 }
 
@@ -26,6 +30,8 @@ interface DirectDevicesOptions {
 export class DirectDevices {
   readonly #options: DirectDevicesOptions
   readonly #waiting = new Set<() => void>()
+  /** Whose right to be reached has ended: by name. */
+  readonly #partings = new Map<string, { why: PartingReason; at: Instant }>()
   /** Why a device cannot be sought: by name. */
   readonly #refusals = new Map<string, string>()
 
@@ -58,7 +64,9 @@ export class DirectDevices {
   }
 
   event(event: DirectEvent): void {
-    const { tunnel, known } = this.#options
+    const { tunnel, known, clock } = this.#options
+    if (event.kind === 'closed' && event.why !== 'left') this.#partings.set(event.name, { why: event.why, at: clock.now() })
+    if (event.kind === 'established') this.#partings.delete(event.name)
     if (event.kind === 'introduced') {
       for (const peer of tunnel.core.direct?.peers() ?? []) if (peer.name === event.name) known.met(event.name, [...peer.places])
     }
@@ -97,6 +105,16 @@ export class DirectDevices {
     const { direct } = this.#options.tunnel.core
     if (direct === undefined) return []
     return [...direct.peers()].flatMap(({ name }) => direct.status(name) ?? [])
+  }
+
+  /** Why the device may be reached no more, where that has ended of late. */
+  parting(name: string): AditError | undefined {
+    const parting = this.#partings.get(name)
+    if (parting === undefined || elapsed(parting.at, this.#options.clock.now()) > partingLife) return undefined
+    const what =
+      parting.why === 'expired' ? 'Your right to reach NAME has come to its end' : 'Your right to reach NAME was withdrawn'
+    const mend = `Ask an administrator: adit-broker grant add. See what is known: adit why ${name}.`
+    return new AditError('forbidden', `${what.replace('NAME', name)}: its connections were closed.`, mend)
   }
 
   /** Why there is no association with a device that was asked for. */

@@ -1,35 +1,20 @@
-import { createCipheriv, createPrivateKey, pbkdf2Sync } from 'node:crypto'
 import { constants } from 'node:fs'
 import { dirname } from 'node:path'
 import { nativeSuite } from '#shared/crypto/native.ts'
 import type { KeyPair } from '#shared/crypto/suite.ts'
 import { AditError } from '#shared/errors.ts'
-import { element, octetString, oid, sequence, unsignedInteger } from '#shared/pki/der-writer.ts'
-import { decodePem, encodePem } from '#shared/pki/pem.ts'
-import { encodePrivateKey } from '#shared/pki/private-key.ts'
+import { encryptPrivateKey, openPrivateKey } from '#shared/pki/encrypted-key.ts'
+import { decodePrivateKey, encodePrivateKey } from '#shared/pki/private-key.ts'
 import { makePrivateDirectory, nodeFiles, readSecret, storageError, syncDirectory, writeDurably } from '#shared/platform/files.ts'
 
-/**
- * The fleet key on the administrator's machine: PKCS#8 in PEM (RFC 8410), under a passphrase by PBES2 (RFC 8018) with PBKDF2-HMAC-SHA256
- * and AES-256-CBC, which `openssl pkey` reads. Node's own export stops at 2048 rounds, so that this is written here.
- */
-
-/** OWASP's figure for PBKDF2-HMAC-SHA256: half a second here, as much for each guess. */
-const rounds = 600_000
-
-const oids = {
-  pbes2: '1.2.840.113549.1.5.13',
-  pbkdf2: '1.2.840.113549.1.5.12',
-  hmacWithSha256: '1.2.840.113549.2.9',
-  aes256Cbc: '2.16.840.1.101.3.4.1.42',
-} as const
+/** The fleet key on the administrator's machine: PKCS#8 in PEM (RFC 8410), in the clear or under a passphrase. */
 
 /** Makes a key at `path`, where nothing may be yet: 0600 in a folder of 0700. Throws AditError. */
 export async function makeFleetKey(path: string, passphrase: string | undefined): Promise<KeyPair> {
   const pair = nativeSuite.ed25519.generate()
   const plain = encodePrivateKey('ed25519', pair)
   await makePrivateDirectory(dirname(path))
-  await createFile(path, passphrase === undefined ? plain : encrypted(plain, passphrase))
+  await createFile(path, passphrase === undefined ? plain : encryptPrivateKey(plain, passphrase, nativeSuite))
   await writeDurably(publicPath(path), `${Buffer.from(pair.publicKey).toString('base64')}\n`)
   return pair
 }
@@ -38,14 +23,12 @@ export async function makeFleetKey(path: string, passphrase: string | undefined)
 export async function readFleetKey(path: string, passphrase: () => Promise<string>): Promise<KeyPair> {
   const bytes = await readSecret(path)
   if (bytes === undefined) throw noKey(path)
-  const pem = Buffer.from(bytes).toString('latin1')
-  const secret = pem.includes('ENCRYPTED PRIVATE KEY') ? await passphrase() : undefined
+  const plain = await openPrivateKey(Buffer.from(bytes).toString('latin1'), passphrase)
+  if (plain === undefined) throw wrongPassphrase(path)
   try {
-    const key = createPrivateKey({ key: pem, format: 'pem', ...(secret !== undefined && { passphrase: secret }) })
-    if (key.asymmetricKeyType !== 'ed25519') throw new TypeError('no Ed25519 key')
-    return nativeSuite.ed25519.pair(Uint8Array.from(Buffer.from(key.export({ format: 'jwk' }).d ?? '', 'base64url')))
+    return decodePrivateKey('ed25519', plain, nativeSuite)
   } catch {
-    throw secret === undefined ? damaged(path) : wrongPassphrase(path)
+    throw damaged(path)
   }
 }
 
@@ -96,28 +79,6 @@ async function createFile(path: string, text: string): Promise<void> {
     throw storageError(error, 'make', path)
   }
 }
-
-/** EncryptedPrivateKeyInfo (RFC 5958 §3). */
-function encrypted(plainPem: string, passphrase: string): string {
-  const [plain] = decodePem('PRIVATE KEY', plainPem)
-  const salt = nativeSuite.random(16)
-  const iv = nativeSuite.random(16)
-  const key = pbkdf2Sync(passphrase.normalize('NFC'), salt, rounds, 32, 'sha256')
-  const cipher = createCipheriv('aes-256-cbc', key, iv)
-  const sealed = Buffer.concat([cipher.update(plain!), cipher.final()])
-  key.fill(0)
-  const noParameters = element(0x05)
-  const derivation = sequence(
-    oid(oids.pbkdf2),
-    sequence(octetString(salt), unsignedInteger(bigEndian(rounds)), sequence(oid(oids.hmacWithSha256), noParameters)),
-  )
-  const scheme = sequence(oid(oids.aes256Cbc), octetString(iv))
-  const algorithm = sequence(oid(oids.pbes2), sequence(derivation, scheme))
-  return encodePem('ENCRYPTED PRIVATE KEY', sequence(algorithm, octetString(sealed)))
-}
-
-const bigEndian = (value: number): Uint8Array =>
-  Uint8Array.of(value >>> 24, (value >>> 16) & 0xff, (value >>> 8) & 0xff, value & 0xff)
 
 const exists = (path: string): AditError =>
   new AditError(

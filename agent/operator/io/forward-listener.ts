@@ -3,11 +3,16 @@ import { joinStreams } from '#agent/io/join-streams.ts'
 import type { ForwardSpec } from '#agent/operator/forward-spec.ts'
 import { AditError } from '#shared/errors.ts'
 
-interface ForwardListenerOptions {
+/** A local place to listen at. */
+export type ListenPlace = Pick<ForwardSpec, 'bind' | 'port'>
+
+interface ForwardOptions {
   /** A stream to the far end, connected. */
   open(): Promise<Socket>
   /** One connection could not be made; the listener goes on. */
   onFailure(error: unknown): void
+  /** A connection has ended. */
+  onEnd(): void
 }
 
 interface ForwardListener {
@@ -16,25 +21,29 @@ interface ForwardListener {
   close(): void
 }
 
-/** Listens locally and joins each connection to a new far end. Throws AditError `port-in-use` or `usage`. */
-export function listenForward(spec: ForwardSpec, { open, onFailure }: ForwardListenerOptions): Promise<ForwardListener> {
+/** Joins a local connection, paused, to a new far end. */
+export async function carryForward(local: Socket, { open, onFailure, onEnd }: ForwardOptions): Promise<void> {
+  try {
+    const far = await open()
+    if (local.destroyed) return void far.destroy()
+    far.once('close', onEnd)
+    joinStreams(local, far)
+  } catch (error) {
+    // A reset, as a refused connection would look to the program that asked.
+    local.resetAndDestroy()
+    onFailure(error)
+  }
+}
+
+/** Listens locally and hands over each connection, paused. Throws AditError `port-in-use` or `usage`. */
+export function listenForward(place: ListenPlace, serve: (local: Socket) => void): Promise<ForwardListener> {
   const server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true }, (local) => {
     local.on('error', () => local.destroy())
-    open().then(
-      (far) => {
-        if (local.destroyed) far.destroy()
-        else joinStreams(local, far)
-      },
-      (error: unknown) => {
-        // A reset, as a refused connection would look to the program that asked.
-        local.resetAndDestroy()
-        onFailure(error)
-      },
-    )
+    serve(local)
   })
   return new Promise((resolve, reject) => {
-    server.once('error', (error: NodeJS.ErrnoException) => reject(listenError(error, spec)))
-    server.listen({ host: spec.bind, port: spec.port }, () => {
+    server.once('error', (error: NodeJS.ErrnoException) => reject(listenError(error, place)))
+    server.listen({ host: place.bind, port: place.port }, () => {
       const address = server.address()
       if (typeof address === 'object' && address !== null) {
         resolve({ address: address.address, port: address.port, close: () => server.close() })
@@ -43,7 +52,7 @@ export function listenForward(spec: ForwardSpec, { open, onFailure }: ForwardLis
   })
 }
 
-function listenError(error: NodeJS.ErrnoException, { bind, port }: ForwardSpec): AditError {
+function listenError(error: NodeJS.ErrnoException, { bind, port }: ListenPlace): AditError {
   if (error.code === 'EADDRINUSE')
     return new AditError(
       'port-in-use',

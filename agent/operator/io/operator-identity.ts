@@ -1,6 +1,7 @@
 import type { FloorsRole } from '#agent/io/floors.ts'
 import { Identity } from '#agent/io/identity.ts'
 import { StateFolder } from '#agent/io/state-folder.ts'
+import { notLoggedIn } from '#agent/operator/not-logged-in.ts'
 import { nativeSuite } from '#shared/crypto/native.ts'
 import { AditError } from '#shared/errors.ts'
 import { systemClock } from '#shared/platform/clock.ts'
@@ -12,12 +13,7 @@ export const operatorPorts = (log: Log = quiet) => ({ suite: nativeSuite, clock:
 /** The operator whose keys and certificate lie in a state folder, which the tunnel process alone writes to. Throws AditError `not-enrolled` where nobody has logged in. */
 export async function openOperator(path: string, log?: Log, role: FloorsRole = 'reader'): Promise<Identity> {
   const identity = await Identity.load(await StateFolder.open(path), operatorPorts(log), role)
-  if (identity === undefined)
-    throw new AditError(
-      'not-enrolled',
-      `Nobody is logged in with the state folder ${path}.`,
-      'Log in with a claim: adit login --claim TOKEN.',
-    )
+  if (identity === undefined) throw notLoggedIn(path)
   if (identity.record.role !== 'operator')
     throw new AditError(
       'not-enrolled',

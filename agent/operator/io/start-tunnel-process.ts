@@ -1,7 +1,9 @@
 import { spawn } from 'node:child_process'
 import { open, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import { notLoggedIn } from '#agent/operator/not-logged-in.ts'
 import { errorFrom } from '#agent/operator/tunnel-protocol.ts'
+import { storageError } from '#shared/platform/files.ts'
 
 interface StartOptions {
   stateFolder: string
@@ -14,11 +16,11 @@ const staleMs = 20_000
 /**
  * Starts the tunnel process, detached, and waits until it listens or says why it cannot. Returns false where another command is just
  * doing the same: twenty commands at once then start one process, not twenty. The marker that tells them so is a courtesy; what
- * allows but one tunnel is the lock that the process itself takes.
+ * allows but one tunnel is the lock that the process itself takes. Throws AditError `not-enrolled` where there is no state folder.
  */
 export async function startTunnelProcess({ stateFolder, program }: StartOptions): Promise<boolean> {
   const marker = join(stateFolder, 'tunnel.starting')
-  if (!(await mark(marker))) return false
+  if (!(await mark(marker, stateFolder))) return false
   try {
     await launch(stateFolder, program)
     return true
@@ -27,12 +29,14 @@ export async function startTunnelProcess({ stateFolder, program }: StartOptions)
   }
 }
 
-async function mark(path: string): Promise<boolean> {
+async function mark(path: string, stateFolder: string): Promise<boolean> {
   try {
     await (await open(path, 'wx', 0o600)).close()
     return true
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'ENOENT') throw notLoggedIn(stateFolder)
+    if (code !== 'EEXIST') throw storageError(error, 'write', path)
   }
   const age = Date.now() - ((await stat(path).catch(() => undefined))?.mtimeMs ?? Date.now())
   if (age > staleMs) await rm(path, { force: true })

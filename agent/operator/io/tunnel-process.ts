@@ -12,6 +12,7 @@ import { OperatorApi } from '#agent/operator/operator-api.ts'
 import { nativeSuite } from '#shared/crypto/native.ts'
 import { toAditError } from '#shared/errors.ts'
 import { systemClock } from '#shared/platform/clock.ts'
+import { fastSuite } from '#shared/platform/fast-suite.ts'
 import { makePrivateDirectory } from '#shared/platform/files.ts'
 import { lockFolder } from '#shared/platform/lock.ts'
 import { createLog } from '#shared/platform/log.ts'
@@ -37,6 +38,7 @@ export async function runTunnelProcess(stateFolder: string): Promise<void> {
 
 async function serve(stateFolder: string): Promise<void> {
   const log = createLog('info', 'adit')
+  const suite = fastSuite(nativeSuite, log)
   await makePrivateDirectory(stateFolder)
   // Before the floor is read: the process that leaves may still raise it.
   const lock = await lockFolder(stateFolder, 'the tunnel')
@@ -58,7 +60,7 @@ async function serve(stateFolder: string): Promise<void> {
   const onRenewed = (): void => tunnel.renewed()
   const renewal = new Renewal({ suite: nativeSuite, timers: backgroundTimers, log, identity: operator, onRenewed })
   const tunnel: Tunnel = await Tunnel.open({
-    suite: nativeSuite,
+    suite: await suite,
     clock: systemClock,
     timers: systemTimers,
     log,
@@ -73,6 +75,13 @@ async function serve(stateFolder: string): Promise<void> {
     speaks: operator.record.suite ?? 'noise',
     ike: () => operator.ike(),
     portMapping: true,
+    heard: async (config) => {
+      if (config.certificate.renewWithinSeconds !== undefined) renewal.hurry(config.certificate.renewWithinSeconds)
+      const moved = await operator.followRoots(config)
+      if (moved) tunnel.renewed()
+      return moved
+    },
+    refused: () => renewal.refused(),
     direct: (local, mapped) => {
       const time = (): WallTime => floors.time.now()
       const options = directOptions('operator', { trust: fleet.trust, time, local, mapped, log })
@@ -92,7 +101,7 @@ async function serve(stateFolder: string): Promise<void> {
     },
   })
   const { publicKey: tunnelKey } = keys.tunnel
-  direct = new DirectDevices({ tunnel, trust: fleet.trust, tunnelKey, known, timers: systemTimers, log })
+  direct = new DirectDevices({ tunnel, trust: fleet.trust, tunnelKey, known, timers: systemTimers, clock: systemClock, log })
   face = new BrokerTunnel({
     tunnel,
     fleet,

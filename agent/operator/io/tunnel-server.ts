@@ -6,7 +6,7 @@ import { joinStreams } from '#agent/io/join-streams.ts'
 import { watchClient } from '#agent/operator/io/client-watch.ts'
 import { readFirstLine } from '#agent/operator/io/line-socket.ts'
 import { encodeLine, parseRequest, type TunnelRequest } from '#agent/operator/tunnel-protocol.ts'
-import { toAditError } from '#shared/errors.ts'
+import { type AditError, toAditError } from '#shared/errors.ts'
 import { removeDurably } from '#shared/platform/files.ts'
 import type { Timer, Timers } from '#shared/platform/timers.ts'
 import type { Duration } from '#shared/time/instant.ts'
@@ -17,6 +17,8 @@ export interface OperatorTunnel {
   open(device: string, port: number, path?: PathWish): Promise<{ stream: Duplex; device: object }>
   /** What the broker knows of the device; its pinned host keys are in `known_hosts` when this resolves. Throws AditError. */
   device(name: string, path?: PathWish): Promise<object>
+  /** Why the device may be reached no more, where that has ended of late. */
+  parting(name: string): AditError | undefined
   status(): Promise<object>
 }
 
@@ -98,6 +100,8 @@ export class TunnelServer {
       }
       case 'device':
         return this.#finish(socket, { ok: true, device: await tunnel.device(request.device, request.path) })
+      case 'parting':
+        return this.#finish(socket, { ok: true, refusal: tunnel.parting(request.device)?.toJSON() ?? null })
       case 'status':
         return this.#finish(socket, { ok: true, users: this.#users - 1, ...(await tunnel.status()) })
       case 'hold':

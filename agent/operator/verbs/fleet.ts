@@ -1,11 +1,10 @@
-import { readFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
-import { text } from 'node:stream/consumers'
 import { alreadyPinned, readPin, savePin } from '#agent/io/fleet-keeper.ts'
 import { StateFolder } from '#agent/io/state-folder.ts'
 import type { OperatorContext } from '#agent/operator/context.ts'
-import { askPassphrase, askYesNo } from '#agent/operator/io/ask-person.ts'
+import { askYesNo } from '#agent/operator/io/ask-person.ts'
 import { makeFleetKey, readFleetKey, readPublicHalf, replaceFleetKey } from '#agent/operator/io/fleet-key-file.ts'
+import { readPendingFile, writeSignedFile } from '#agent/operator/io/signing-files.ts'
 import { readSigningRecord, writeSigningRecord } from '#agent/operator/io/signing-record.ts'
 import type { PendingStatements } from '#agent/operator/operator-api.ts'
 import { draftsIn, StatementSigning } from '#agent/operator/statement-signing.ts'
@@ -16,8 +15,10 @@ import { AditError } from '#shared/errors.ts'
 import { keyFingerprint, parseFleetKey } from '#shared/fleet/key-fingerprint.ts'
 import type { Statement } from '#shared/fleet/statement.ts'
 import { statementWords } from '#shared/fleet/statement-words.ts'
+import { parseCertificate } from '#shared/pki/certificate.ts'
+import { fleetIdOf } from '#shared/pki/fleet-id.ts'
 import { decodePem } from '#shared/pki/pem.ts'
-import { writeDurably } from '#shared/platform/files.ts'
+import { askPassphrase } from '#shared/platform/ask-passphrase.ts'
 import { days } from '#shared/time/instant.ts'
 
 export interface FleetKeyOptions {
@@ -100,7 +101,7 @@ export async function fleetSign(context: OperatorContext, options: FleetSignOpti
     throw new AditError('usage', '--in and --out go together.', 'Without them, the broker is asked and answered.')
   const pair = await pairOf(context, options)
   if (options.in !== undefined) {
-    const document = await readDocument(options.in)
+    const document = await readPendingFile(options.in)
     return signFile(context, document, pair, options as FleetSignOptions & { out: string })
   }
   const api = await context.api()
@@ -164,12 +165,16 @@ async function signFile(
   pair: KeyPair,
   options: FleetSignOptions & { out: string },
 ): Promise<void> {
+  // What is no such document says so before whose key it wants.
+  draftsIn(document)
+  requireKey(document as PendingStatements, pair)
   const { chosen, skipped, signing } = await choose(context, document, pair, options)
   const statements = chosen.map((draft) => toText(signing.sign(draft)))
   await remember(context, document, signing)
   const signed = `${JSON.stringify({ statements })}\n`
   if (options.out === '-') await context.write(signed)
-  else await writeDurably(resolve(options.out), signed)
+  else await writeSignedFile(options.out, signed)
+  if (context.json && options.out !== '-') return report(context, { signed: statements.length, skipped })
   context.note(`${statements.length} statements signed, ${skipped} left out. At the broker: adit-broker fleet import FILE`)
 }
 
@@ -181,7 +186,7 @@ async function choose(context: OperatorContext, document: unknown, pair: KeyPair
   for (const { reason, draft } of drafts) {
     const words = `${reason.padEnd(9)}  ${statementWords(draft, suite)}`
     if (options.yes && !context.json) context.note(words)
-    if (options.yes || (await askYesNo(`${words}\nSign this?`))) chosen.push(draft)
+    if (options.yes || (await askYesNo(words, 'Sign this?'))) chosen.push(draft)
   }
   return { chosen, skipped: drafts.length - chosen.length, signing }
 }
@@ -192,7 +197,7 @@ async function signingOptions(context: OperatorContext, document: unknown, optio
   const record = await readSigningRecord(context.stateFolder)
   const folder = await StateFolder.open(context.stateFolder)
   const [root] = decodePem('CERTIFICATE', (await folder.certificates())?.root ?? '')
-  const own = root === undefined ? record.fleet : toText(suite.hash('sha256', root))
+  const own = root === undefined ? record.fleet : toText(fleetIdOf(parseCertificate(root), suite))
   if (own !== undefined && own !== toText(fleet))
     throw new AditError(
       'statement-refused',
@@ -248,16 +253,6 @@ const pairOf = (context: OperatorContext, options: FleetKeyOptions): Promise<Key
 
 async function publicKeyOf(context: OperatorContext, options: FleetKeyOptions): Promise<Uint8Array | undefined> {
   return readPublicHalf(keyPath(context, options))
-}
-
-async function readDocument(file: string): Promise<unknown> {
-  try {
-    return JSON.parse(file === '-' ? await text(process.stdin) : await readFile(file, 'utf8'))
-  } catch (cause) {
-    throw new AditError('usage', `${file} is no list of statements to sign.`, 'Make it with: adit-broker fleet pending --json.', {
-      cause,
-    })
-  }
 }
 
 const keyPath = ({ stateFolder }: OperatorContext, { key }: FleetKeyOptions): string =>

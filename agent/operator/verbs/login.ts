@@ -1,4 +1,4 @@
-import { enrol } from '#agent/io/identity.ts'
+import { enrol } from '#agent/io/enrol.ts'
 import { readToken } from '#agent/io/read-token.ts'
 import { StateFolder } from '#agent/io/state-folder.ts'
 import type { OperatorContext } from '#agent/operator/context.ts'

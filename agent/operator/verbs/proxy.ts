@@ -1,5 +1,6 @@
 import type { OperatorContext } from '#agent/operator/context.ts'
 import { carrySsh } from '#agent/operator/io/carry-ssh.ts'
+import { partedFrom } from '#agent/operator/parted-device.ts'
 import { hostSuffix } from '#agent/operator/ssh-arguments.ts'
 import { wished } from '#agent/operator/ssh-surroundings.ts'
 import { checkName } from '#shared/enrolment/name.ts'
@@ -16,6 +17,8 @@ export async function proxy(context: OperatorContext, [host = '', portText = '']
     process,
     async () => (await tunnel.request({ op: 'open', device: name, port, ...wished(context) })).socket,
   )
+  const parted = await partedFrom(tunnel, name)
+  if (parted) throw parted
   if (!answered) {
     const message = `Nothing answered at port ${port} of ${name}: the connection was closed without a word.`
     throw new AditError(

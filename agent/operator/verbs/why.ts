@@ -41,10 +41,13 @@ async function askBroker(context: OperatorContext, name: string, port: number): 
 async function ownTunnel(context: OperatorContext): Promise<Finding | undefined> {
   const status = await context.tunnel().requestIfRunning({ op: 'status' })
   if (status === undefined) return undefined
-  if (status.state === 'up') return ok('own-tunnel', `Your own tunnel to the broker is up (${String(status.endpoint)}).`)
+  if (status.state === 'up')
+    return ok('own-tunnel', `Your own tunnel to the broker is up (${String(status.endpoint)}${throughNat64(status.nat64)}).`)
   const mend = 'See below what stands in its way, or ask: adit doctor.'
   return broken('tunnel-unreachable', 'Your own tunnel to the broker gets no answer.', mend)
 }
+
+const throughNat64 = (prefix: unknown): string => (typeof prefix === 'string' ? `, through the NAT64 ${prefix}` : '')
 
 /** This machine's own doctor, before all that lies beyond: its first broken line says more than that the tunnel is down. */
 async function ownMachine(context: OperatorContext, tunnel: Finding | undefined): Promise<Finding[]> {
