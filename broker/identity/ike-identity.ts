@@ -1,6 +1,6 @@
 import { alwaysNamed, namesOf } from '#broker/identity/server-credential.ts'
 import { parseId, sameId } from '#shared/ikev2/identity.ts'
-import { type Certificate, parseCertificate } from '#shared/pki/certificate.ts'
+import { type Certificate, isSelfIssued, parseCertificate } from '#shared/pki/certificate.ts'
 import { valuesOf } from '#shared/pki/distinguished-name.ts'
 import { names } from '#shared/pki/oids.ts'
 import { decodePem } from '#shared/pki/pem.ts'
@@ -15,7 +15,7 @@ export interface IkeIdentity {
   readonly id: string
   /** What we show a peer that asks for none in particular comes first: a host name, an address, or the subject. */
   readonly ids: readonly [IkeId, ...IkeId[]]
-  /** DER, leaf first; without the root, which every peer has. */
+  /** DER, leaf first; without roots, since every peer has one of them, but with what leads from one to another. */
   readonly chain: readonly Uint8Array[]
   readonly certificate: Certificate
   /** PKCS#8 DER. */
@@ -24,7 +24,7 @@ export interface IkeIdentity {
 
 /** `wanted`: the identity of the configuration; it is one of the certificate's names. Throws PkiError. */
 export function ikeIdentity(pem: { key: string; cert: string }, wanted: string | undefined): IkeIdentity {
-  const chain = decodePem('CERTIFICATE', pem.cert).slice(0, -1)
+  const chain = decodePem('CERTIFICATE', pem.cert).filter((der) => !isRoot(parseCertificate(der)))
   const [leaf] = chain
   const [privateKey] = decodePem('PRIVATE KEY', pem.key)
   if (leaf === undefined || privateKey === undefined) throw new PkiError('der-malformed', 'no certificate or key in PEM')
@@ -45,3 +45,7 @@ export function ikeIdentity(pem: { key: string; cert: string }, wanted: string |
     privateKey,
   }
 }
+
+/** A link between roots names the key that signed it. */
+const isRoot = (certificate: Certificate): boolean =>
+  isSelfIssued(certificate) && certificate.extensions.authorityKeyId === undefined

@@ -1,83 +1,33 @@
+import { life } from '#broker/identity/ca-certificates.ts'
 import { toHex } from '#shared/bytes/hex.ts'
-import type { KeyPair, Suite } from '#shared/crypto/suite.ts'
-import { type Certificate, parseCertificate } from '#shared/pki/certificate.ts'
+import type { Suite } from '#shared/crypto/suite.ts'
+import { type Delegation, encodeScope } from '#shared/enrolment/delegation.ts'
 import {
   authorityKeyId,
   caConstraints,
+  delegation,
   hostNames,
   keyIdentifier,
   keyPurposes,
   keyUsage,
+  noHostNames,
+  type PublicPlaces,
+  publicPlaces,
   subjectKeyId,
-  tunnelKey,
-  uriName,
   writeCertificate,
 } from '#shared/pki/certificate-writer.ts'
 import { commonName } from '#shared/pki/distinguished-name.ts'
 import { KeyUsage } from '#shared/pki/extensions.ts'
 import { purposes, rolePurposes } from '#shared/pki/oids.ts'
-import { p256Spki } from '#shared/pki/public-key.ts'
-import { type PeerRole, type Role, subjectUri } from '#shared/pki/roles.ts'
-import { days, minutes, type WallTime, wallTime } from '#shared/time/instant.ts'
+import { type Ca, newSerial, writePeerLeaf } from '#shared/pki/peer-leaf.ts'
+import type { PeerRole } from '#shared/pki/roles.ts'
+import { minutes, type WallTime, wallTime } from '#shared/time/instant.ts'
 
-/** Root and issuing CAs live this long, in days (20 years): their succession is a rollover, not a renewal. */
-const caDays = 7305
 /** How far before now a certificate begins, so that a peer whose clock is a little late takes it at once. */
 const backDated = minutes(5)
-/** Random bytes of a serial number (RFC 5280 allows 20 with the sign). */
-const serialLength = 16
 
-/** A certificate authority of the fleet with its key: the root, or the issuing CA of one role. */
-export interface Ca {
-  readonly certificate: Certificate
-  readonly pair: KeyPair
-}
-
-export function makeRoot(now: WallTime, suite: Suite): Ca {
-  const pair = suite.ecdsaP256.generate()
-  const spki = p256Spki(pair.publicKey)
-  const name = commonName(`adit root ${toHex(suite.random(4))}`)
-  const der = writeCertificate(
-    {
-      serial: newSerial(suite),
-      issuer: name,
-      subject: name,
-      ...life(now, caDays),
-      spki,
-      extensions: [caConstraints(1), keyUsage(KeyUsage.keyCertSign | KeyUsage.crlSign), subjectKeyId(keyIdentifier(spki, suite))],
-    },
-    pair,
-    suite,
-  )
-  return { certificate: parseCertificate(der), pair }
-}
-
-export function makeIssuingCa(role: Role, root: Ca, now: WallTime, suite: Suite): Ca {
-  const pair = suite.ecdsaP256.generate()
-  const spki = p256Spki(pair.publicKey)
-  const lent = role === 'api' ? [purposes.serverAuth] : [purposes.clientAuth, rolePurposes[role]]
-  // Both kinds of server and every role of peer may also speak IKE.
-  lent.push(purposes.ipsecIke)
-  const der = writeCertificate(
-    {
-      serial: newSerial(suite),
-      issuer: root.certificate.subject,
-      subject: commonName(`adit ${role} CA ${toHex(suite.random(4))}`),
-      ...life(now, caDays),
-      spki,
-      extensions: [
-        caConstraints(0),
-        keyUsage(KeyUsage.keyCertSign | KeyUsage.crlSign),
-        keyPurposes(...lent),
-        subjectKeyId(keyIdentifier(spki, suite)),
-        authorityKeyId(keyIdentifier(root.certificate.spki, suite)),
-      ],
-    },
-    root.pair,
-    suite,
-  )
-  return { certificate: parseCertificate(der), pair }
-}
+export { makeIssuingCa, makeRoot } from '#broker/identity/ca-certificates.ts'
+export type { Ca } from '#shared/pki/peer-leaf.ts'
 
 export interface PeerContent {
   role: PeerRole
@@ -88,25 +38,48 @@ export interface PeerContent {
   days: number
   /** For a stock IPsec peer, which names itself by a host name too: its own name. */
   ipsec?: boolean
+  /** Where outsiders find what is said of it, if anywhere. */
+  places?: PublicPlaces
 }
 
 /** A certificate of a device, operator or station. Nothing of a request but its proven keys comes in here. */
 export function issuePeer(ca: Ca, content: PeerContent, now: WallTime, suite: Suite): Uint8Array {
   const { role, name, spki, ipsec = false } = content
+  const given = { ...(content.tunnelKey && { tunnelKey: content.tunnelKey }), ...(content.places && { places: content.places }) }
+  const own = { role, name, spki, ipsec, ...given }
+  return writePeerLeaf(ca, { ...own, ...life(now, content.days, ca) }, suite)
+}
+
+/**
+ * A station's own CA below the devices': it signs devices, within the scope and for as long as the window is open. `subject`: its Name (DER) of
+ * the certificate in whose place it comes, since what the CA has signed names it by that. `places`: where outsiders find what is said of it; those
+ * of its units lie beside them.
+ */
+export function issueDelegate(
+  ca: Ca,
+  scope: Delegation,
+  spki: Uint8Array,
+  suite: Suite,
+  { subject, places }: { subject?: Uint8Array | undefined; places?: PublicPlaces | undefined } = {},
+): Uint8Array {
   return writeCertificate(
     {
       serial: newSerial(suite),
       issuer: ca.certificate.subject,
-      subject: commonName(name),
-      ...life(now, content.days, ca),
+      subject: subject ?? commonName(`adit station ${scope.station} CA ${toHex(suite.random(4))}`),
+      notBefore: wallTime(Math.max(scope.notBefore - backDated, ca.certificate.notBefore)),
+      notAfter: wallTime(Math.min(scope.notAfter, ca.certificate.notAfter)),
       spki,
       extensions: [
-        keyUsage(KeyUsage.digitalSignature),
-        keyPurposes(purposes.clientAuth, rolePurposes[role], ...(ipsec ? [purposes.ipsecIke] : [])),
-        uriName(subjectUri(role, name), ipsec ? [name] : []),
+        caConstraints(0),
+        keyUsage(KeyUsage.keyCertSign | KeyUsage.crlSign),
+        // It lets the broker answer for it (shared/enrolment/unit-places.ts).
+        keyPurposes(purposes.clientAuth, rolePurposes.device, purposes.ocspSigning),
+        noHostNames(),
         subjectKeyId(keyIdentifier(spki, suite)),
         authorityKeyId(keyIdentifier(ca.certificate.spki, suite)),
-        ...(content.tunnelKey === undefined ? [] : [tunnelKey(content.tunnelKey)]),
+        delegation(encodeScope(scope)),
+        ...(places === undefined ? [] : publicPlaces(places)),
       ],
     },
     ca.pair,
@@ -144,20 +117,4 @@ export function issueServer(ca: Ca, content: ServerContent, spki: Uint8Array, no
     ca.pair,
     suite,
   )
-}
-
-/** Never beyond the life of the CA: a path would end there anyway. */
-function life(now: WallTime, lifeDays: number, ca?: Ca): { notBefore: WallTime; notAfter: WallTime } {
-  const end = now + days(lifeDays)
-  return {
-    notBefore: wallTime(Math.max(now - backDated, ca?.certificate.notBefore ?? 0)),
-    notAfter: wallTime(Math.min(end, ca?.certificate.notAfter ?? end)),
-  }
-}
-
-/** Positive and never short: the first byte lies between 0x40 and 0x7f. */
-function newSerial(suite: Suite): Uint8Array {
-  const serial = suite.random(serialLength)
-  serial[0] = ((serial[0] ?? 0) & 0x3f) | 0x40
-  return serial
 }

@@ -1,3 +1,4 @@
+import type { TrustedIssuers } from '#broker/identity/trusted-issuers.ts'
 import { toHex } from '#shared/bytes/hex.ts'
 import type { Suite } from '#shared/crypto/suite.ts'
 import { checkName } from '#shared/enrolment/name.ts'
@@ -21,20 +22,21 @@ export interface Peer {
   /** SHA-256 of the issuing CA's SPKI. */
   issuerHex: string
   notAfter: WallTime
-  /** True only where `allowExpiredDays` let an expired certificate pass: it may renew, and nothing else. */
+  /** True only where `allowExpiredDays` let one pass that is expired, or by a retired CA: it may renew, and nothing else. */
   expired: boolean
   /** 32 bytes. */
   tunnelKey?: Uint8Array
 }
 
 export interface PeerTrust {
-  root: Certificate
-  /** The issuing CA of each role that stands behind a tunnel. */
-  issuers: ReadonlyMap<PeerRole, Certificate>
+  issuers: TrustedIssuers
   suite: Suite
   /** Leaves that were good the last time; revocation and times are judged anew. */
   known: KnownCertificates
 }
+
+/** CAs between a leaf and the root at most: that of a role, and below it that of a station. */
+const deepest = 2
 
 /**
  * Judges a client's certificate against our own issuing CAs alone: helpers that the client sends are not looked at, so a leaf that plays
@@ -44,23 +46,28 @@ export function judgePeer(chain: readonly Uint8Array[], trust: PeerTrust, now: W
   const [der] = chain
   if (der === undefined) throw new PkiError('certificate-malformed', 'no certificate')
   const leaf = parseCertificate(der)
-  const role = roleOf(leaf, trust.issuers)
-  const issuer = trust.issuers.get(role) as Certificate
-  const expired = now > leaf.notAfter && now <= leaf.notAfter + days(allowExpiredDays)
-  verifyChain(leaf, [issuer], {
-    anchors: [trust.root],
+  const issuer = trust.issuers.of(leaf)
+  if (issuer === undefined) throw new PkiError('issuer-unknown', 'issued by none of this fleet’s authorities')
+  const { role } = issuer
+  // What a retired CA signed is as good as expired: its key was not lost, and who holds such a certificate may ask for another.
+  const isRetired = trust.issuers.wordOf(issuer) !== 'full'
+  if (isRetired && allowExpiredDays <= 0) throw new PkiError('issuer-unknown', 'issued by an authority that is retired')
+  const isOver = now > leaf.notAfter && now <= leaf.notAfter + days(allowExpiredDays)
+  // Roots and CAs that have ended or were followed since certify no more than what our own CA has signed: whom it signed for was ours.
+  verifyChain(leaf, trust.issuers.pathFrom(issuer, isOver || isRetired), {
+    anchors: trust.issuers.anchorsOf(issuer, isOver),
     // In the renew-only lane a certificate is judged at its last moment: everything else about it must still be right.
-    now: expired ? leaf.notAfter : now,
+    now: isOver ? leaf.notAfter : now,
     purposes: [purposes.clientAuth, rolePurposes[role]],
     keyUsage: KeyUsage.digitalSignature,
-    maxDepth: 1,
+    maxDepth: deepest,
   })
   if (leaf.publicKey.kind !== 'p256') throw new PkiError('key-unsupported', 'an identity key that is not of P-256')
   const { tunnelKey } = leaf.extensions
   if (leaf.extensions.subjectAltNames?.names.length !== 1) throw otherNames()
   return {
-    ...peerOf(leaf, issuer, role, trust),
-    expired,
+    ...peerOf(leaf, issuer.certificate, role, trust),
+    expired: isOver || isRetired,
     ...(tunnelKey && { tunnelKey: Uint8Array.from(tunnelKey) }),
   }
 }
@@ -79,17 +86,21 @@ export function judgeIkePeer(
 ): { certificate: Certificate; peer: Peer } {
   const { leaf, intermediates } = parseChain(chain, trust.known.parse)
   const role = lentRole(leaf)
-  const path = verifyChain(leaf, [...trust.issuers.values(), ...intermediates], {
-    anchors: [trust.root],
+  const ours = [...trust.issuers].map(({ certificate }) => certificate)
+  const path = verifyChain(leaf, [...ours, ...intermediates], {
+    anchors: trust.issuers.roots,
     now,
     purposes: [purposes.clientAuth, rolePurposes[role]],
     keyUsage: KeyUsage.digitalSignature,
-    maxDepth: 1,
+    maxDepth: deepest,
     signatureBudget,
   })
   const issuer = path[1] as Certificate
   // The root signs CAs, and nobody else.
-  if (issuer === trust.root) throw new PkiError('issuer-unknown', 'issued by the root itself')
+  if (trust.issuers.roots.includes(issuer)) throw new PkiError('issuer-unknown', 'issued by the root itself')
+  // The peer may have sent what we left out.
+  if (trust.issuers.isClosedTo(leaf) || path.some((certificate) => trust.issuers.isRetired(certificate)))
+    throw new PkiError('issuer-unknown', 'issued by an authority that is retired')
   trust.known.keep(leaf)
   return { certificate: leaf, peer: { ...peerOf(leaf, issuer, role, trust), expired: false } }
 }
@@ -97,9 +108,9 @@ export function judgeIkePeer(
 /** Of a leaf by one of our own issuing CAs that `judgeIkePeer` has found good before; undefined where its time is over. */
 export function judgedIkePeer(leaf: Certificate, trust: PeerTrust, now: WallTime): Peer | undefined {
   const role = lentRole(leaf)
-  const issuer = trust.issuers.get(role)
-  if (issuer?.subjectKey !== leaf.issuerKey || now > leaf.notAfter) return undefined
-  return { ...peerOf(leaf, issuer, role, trust), expired: false }
+  const issuer = trust.issuers.of(leaf)
+  if (issuer?.role !== role || now > leaf.notAfter || trust.issuers.wordOf(issuer) !== 'full') return undefined
+  return { ...peerOf(leaf, issuer.certificate, role, trust), expired: false }
 }
 
 /** The one role among the leaf's key purposes; its issuer then has to lend that one. */
@@ -118,12 +129,6 @@ const peerOf = (leaf: Certificate, issuer: Certificate, role: PeerRole, { suite 
   issuerHex: toHex(suite.hash('sha256', issuer.spki)),
   notAfter: leaf.notAfter,
 })
-
-/** The role is the issuing CA's, by its name; its key and purposes then have to agree. */
-function roleOf(leaf: Certificate, issuers: ReadonlyMap<PeerRole, Certificate>): PeerRole {
-  for (const [role, issuer] of issuers) if (issuer.subjectKey === leaf.issuerKey) return role
-  throw new PkiError('issuer-unknown', 'issued by none of this fleet’s authorities')
-}
 
 /** One common name, and among the alternative names one URI, which must say the same (A-35). */
 function nameOf(leaf: Certificate, role: PeerRole): string {

@@ -1,4 +1,5 @@
 import { type Ca, issueServer, type ServerContent } from '#broker/identity/issuing-ca.ts'
+import { equalPublic } from '#shared/bytes/equal.ts'
 import type { Suite } from '#shared/crypto/suite.ts'
 import { AditError } from '#shared/errors.ts'
 import { type Certificate, parseCertificate } from '#shared/pki/certificate.ts'
@@ -22,8 +23,10 @@ export type ServerWords = (hosts: readonly string[]) => Pick<ServerContent, 'sub
 
 export interface ServerCredentialOptions {
   path: string
-  ca: Ca
-  root: Certificate
+  /** Who issues, at this moment. */
+  ca(): Ca
+  /** What follows the certificate, at this moment: the issuing CA, how former roots lead to its own, and the roots. */
+  tail(): readonly Certificate[]
   words: ServerWords
   suite: Suite
   clock: Clock
@@ -33,7 +36,7 @@ export interface ServerCredentialOptions {
 /** A certificate of the broker itself with its P-256 key, in one file: made where there is none, re-issued in time. */
 export class ServerCredential {
   readonly #options: ServerCredentialOptions
-  /** PEM of the key, and of leaf, issuing CA, root. */
+  /** PEM of the key, and of the leaf and its tail. */
   #pem = { key: '', cert: '' }
 
   /** `names`: host names and literal addresses; undefined: those that it has. Throws AditError `config-invalid`. */
@@ -64,14 +67,17 @@ export class ServerCredential {
 
   /** Whether the certificate is ours, says what it is to say, lives long enough and is for `hosts` (any, where undefined). */
   #fits(hosts: readonly string[] | undefined): boolean {
-    const { ca, root, words, clock } = this.#options
+    const { tail, words, clock } = this.#options
     try {
-      const [der] = decodePem('CERTIFICATE', this.#pem.cert)
+      const [der, ...after] = decodePem('CERTIFICATE', this.#pem.cert)
       if (der === undefined) return false
+      const wanted = tail()
+      if (after.length !== wanted.length || !wanted.every((one, at) => equalPublic(one.der, after[at]!))) return false
       const leaf = parseCertificate(der)
       const now = clock.wall()
       if (leaf.notAfter - now < days(serverDays) / 3) return false
-      verifyChain(leaf, [ca.certificate], { anchors: [root], now, purposes: [] })
+      const [ca, ...roots] = wanted as readonly [Certificate, ...Certificate[]]
+      verifyChain(leaf, [ca], { anchors: roots, now, purposes: [] })
       const names = namesOf(leaf)
       const { subject, purposes } = words(names)
       const has = leaf.extensions.purposes?.oids ?? []
@@ -94,11 +100,11 @@ export class ServerCredential {
   }
 
   async #issue(hosts: readonly string[]): Promise<void> {
-    const { ca, root, words, suite, clock, path, port } = this.#options
+    const { ca, tail, words, suite, clock, path, port } = this.#options
     const pair = suite.ecdsaP256.generate()
     const full = { ...words(hosts), hosts, days: serverDays }
-    const leaf = issueServer(ca, full, p256Spki(pair.publicKey), clock.wall(), suite)
-    const cert = [leaf, ca.certificate.der, root.der].map((der) => encodePem('CERTIFICATE', der)).join('')
+    const leaf = issueServer(ca(), full, p256Spki(pair.publicKey), clock.wall(), suite)
+    const cert = [leaf, ...tail().map(({ der }) => der)].map((der) => encodePem('CERTIFICATE', der)).join('')
     const key = encodePrivateKey('p256', pair)
     await writeDurably(path, key + cert, {}, port)
     this.#pem = { key, cert }

@@ -1,7 +1,10 @@
+import type { Kysely } from 'kysely'
 import { toHex } from '#shared/bytes/hex.ts'
 import { AditError } from '#shared/errors.ts'
+import { FixedQuery } from '#shared/platform/fixed-query.ts'
 import { type Cidr, contains, formatAddress, parseAddress, parseCidr } from '#shared/wire/ip-address.ts'
 import type { Fleet } from './fleet.ts'
+import type { Tables } from './schema.ts'
 import type { WriteTransaction } from './store-context.ts'
 
 /** The shared address space of RFC 6598 as the fleet's inner IPv4: 4,194,304 addresses. */
@@ -11,6 +14,15 @@ const brokerV4 = ipv4Number('100.64.0.1')
 /** Bytes of the prefix, and of the part that a key's hash fills. */
 const prefixBytes = 6
 const hashBytes = 10
+
+const neighbours = new FixedQuery((db: Kysely<Tables>, { inner6 }: { inner6: string }) =>
+  db.selectNoFrom(({ selectFrom }) => [
+    selectFrom('principals').select('id').where('inner6', '=', inner6).as('holder'),
+    selectFrom('principals')
+      .select(({ fn }) => fn.max('inner4').as('inner4'))
+      .as('greatest'),
+  ]),
+)
 
 /** Who gets which inner address (DESIGN §5). */
 export class AddressPlan {
@@ -32,27 +44,26 @@ export class AddressPlan {
     }
   }
 
-  /** The /48 plus 80 bits of the key's hash: the first ten bytes, or, should those be taken, the next ones of the 32. */
-  async allocateV6(transaction: WriteTransaction, keyHash: Uint8Array): Promise<string> {
+  /**
+   * `inner6`: the /48 plus 80 bits of the key's hash: the first ten bytes, or, should those be taken, the next ones of the 32. `inner4`:
+   * the lowest number above all that were ever allocated, or null where the pool is used up or lies under this machine's own network.
+   */
+  async allocate(transaction: WriteTransaction, keyHash: Uint8Array): Promise<{ inner6: string; inner4: number | null }> {
     for (let at = 0; at + hashBytes <= keyHash.length; at += 1) {
-      const address = formatAddress(Uint8Array.of(...this.#prefix, ...keyHash.subarray(at, at + hashBytes)))
-      if (this.fleet.broker.includes(address)) continue
-      const holder = await transaction.selectFrom('principals').select('id').where('inner6', '=', address).executeTakeFirst()
-      if (!holder) return address
+      const inner6 = formatAddress(Uint8Array.of(...this.#prefix, ...keyHash.subarray(at, at + hashBytes)))
+      if (this.fleet.broker.includes(inner6)) continue
+      const [found] = await neighbours.execute(transaction, { inner6 })
+      const { holder = null, greatest = null } = found ?? {}
+      if (holder === null) return { inner6, inner4: this.#nextV4(greatest ?? 0) }
     }
     // Twenty-three collisions of 80 bits each: somebody has found a way to choose hashes.
     const message = `No inner address is free for the key ${toHex(keyHash)}.`
     throw new AditError('request-refused', message, 'Make a new key and enrol again.')
   }
 
-  /** The lowest number above all that were ever allocated, or null where the pool is used up or lies under this machine's own network. */
-  async allocateV4(transaction: WriteTransaction): Promise<number | null> {
+  #nextV4(greatest: number): number | null {
     if (!this.#hasV4) return null
-    const row = await transaction
-      .selectFrom('principals')
-      .select(({ fn }) => fn.max('inner4').as('greatest'))
-      .executeTakeFirst()
-    let next = Math.max(row?.greatest ?? 0, brokerV4) + 1
+    let next = Math.max(greatest, brokerV4) + 1
     for (;;) {
       const network = this.#underlay.find((cidr) => contains(cidr, ipv4Bytes(next)))
       if (!network) break

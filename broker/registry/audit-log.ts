@@ -88,19 +88,14 @@ export class AuditLog {
   }
 }
 
-/** A row within the transaction that does what it tells of. */
-export async function writeAudit(transaction: WriteTransaction, at: number, entry: AuditEntry): Promise<void> {
-  await transaction
-    .insertInto('audit')
-    .values({
-      at,
-      actor: entry.actor,
-      action: entry.action,
-      subject: entry.subject,
-      detail: entry.detail === undefined ? null : JSON.stringify(entry.detail),
-      device_id: entry.deviceId ?? null,
-    })
-    .execute()
+/** Rows within the transaction that does what they tell of. */
+export async function writeAudit(transaction: WriteTransaction, at: number, ...entries: readonly AuditEntry[]): Promise<void> {
+  if (entries.length === 0) return
+  const rows = entries.map(({ actor, action, subject, detail, deviceId = null }) => ({
+    ...{ at, actor, action, subject, device_id: deviceId },
+    detail: detail === undefined ? null : JSON.stringify(detail),
+  }))
+  await transaction.insertInto('audit').values(rows).execute()
 }
 
 const toAuditRow = (row: Selectable<AuditTableRow>): AuditRow => ({

@@ -1,7 +1,9 @@
 import type { Selectable } from 'kysely'
 import { AditError } from '#shared/errors.ts'
+import { type RevocationReason, tryParseReason } from '#shared/pki/revocation-reason.ts'
 import { writeAudit } from './audit-log.ts'
 import { bindKeys } from './enlist.ts'
+import type { Lane } from './lane-rows.ts'
 import type { Principal } from './principal.ts'
 import { loadPrincipal } from './principal-rows.ts'
 import type { CertificateRow } from './schema.ts'
@@ -20,8 +22,10 @@ export interface CertificateRecord {
   notAfter: number
   /** The tunnel key that it binds, 64 hex digits. Becomes the principal's. */
   tunnelKey?: string
-  /** The claim (16 hex digits) that it was issued for; absent for a renewal. */
-  claimId?: string
+  /** Id of the right that it was issued by (`claim:0123…`); absent for a renewal. */
+  right?: string
+  /** Of a renewal in a lane that is open once: which, and the expired certificate in whose place it comes. */
+  lane?: { readonly name: Lane; readonly from: { readonly issuerHex: string; readonly serialHex: string } }
 }
 
 /** Every certificate that was given out, and which of them are revoked. */
@@ -29,6 +33,7 @@ export class CertificateStore {
   readonly #context: StoreContext
   /** `issuer serial` of certificates revoked one by one; those of a revoked principal are known by their key. */
   readonly #revoked: Set<string>
+  #revision = 0
 
   private constructor(context: StoreContext, revoked: Set<string>) {
     this.#context = context
@@ -45,7 +50,7 @@ export class CertificateStore {
   }
 
   /**
-   * Durable before it resolves. Returns the DER that holds: where a certificate for the same (claim, key) was recorded first, that
+   * Durable before it resolves. Returns the DER that holds: where a certificate for the same (right, key) was recorded first, that
    * one, and the offered one is forgotten (A-46, P-19). Extends the principal's `expiresAt`, binds new keys to it. Throws AditError
    * `revoked` where the principal was revoked meanwhile, `request-refused` or `already-enrolled` where a key belongs to another.
    */
@@ -56,18 +61,19 @@ export class CertificateStore {
       if (before.revokedAt !== undefined) {
         throw new AditError('revoked', `${before.name} was revoked.`, 'Make new keys and enrol with a new claim.')
       }
-      if (certificate.claimId !== undefined) {
+      if (certificate.right !== undefined) {
         const earlier = await transaction
           .selectFrom('certificates')
           .select('der')
-          .where('claim_id', '=', certificate.claimId)
+          .where('right_id', '=', certificate.right)
           .where('spki', '=', certificate.spkiSha256Hex)
           .executeTakeFirst()
         if (earlier) return { der: Uint8Array.from(earlier.der) }
       }
       const { spkiSha256Hex: spkiSha256, tunnelKey } = certificate
       await bindKeys(this.#context, transaction, before.id, { spkiSha256, tunnelKey })
-      await insertCertificate(transaction, certificate, clock.wall())
+      await insertCertificates(transaction, [certificate], clock.wall())
+      if (certificate.lane) await insertLaneRenewal(transaction, certificate, certificate.lane, clock.wall())
       await transaction
         .updateTable('principals')
         .set({ expires_at: Math.max(certificate.notAfter, before.expiresAt ?? 0) })
@@ -75,8 +81,8 @@ export class CertificateStore {
         .execute()
       const subject = `${before.kind}:${before.name}`
       await writeAudit(transaction, clock.wall(), {
-        actor: certificate.claimId === undefined ? subject : `claim:${certificate.claimId}`,
-        action: certificate.claimId === undefined ? 'certificate.renew' : 'certificate.issue',
+        actor: certificate.right ?? subject,
+        action: certificate.right === undefined ? 'certificate.renew' : 'certificate.issue',
         subject,
         detail: { serial: certificate.serialHex, notAfter: certificate.notAfter },
         ...(before.kind === 'device' ? { deviceId: before.id } : {}),
@@ -104,14 +110,59 @@ export class CertificateStore {
     return rows.map(toRecord)
   }
 
+  /** Another number after each revocation, of a certificate, a principal or a station. */
+  get revision(): number {
+    return this.#revision
+  }
+
+  /** A principal with all its certificates has been revoked, or a station with its CA. */
+  revokedWithPrincipal(): void {
+    this.#revision++
+  }
+
+  /** What is said of a certificate to whoever asks; undefined: none such was given out. */
+  async statusOf(issuerHex: string, serialHex: string): Promise<{ revokedAt?: number; reason?: RevocationReason } | undefined> {
+    const row = await this.#context.db
+      .selectFrom('certificates')
+      .select(['principal_id', 'revoked_at', 'revoke_reason'])
+      .where('issuer', '=', issuerHex)
+      .where('serial', '=', serialHex)
+      .executeTakeFirst()
+    if (row === undefined) return undefined
+    const revokedAt = row.revoked_at ?? this.#context.directory.byId(row.principal_id)?.revokedAt
+    const reason = tryParseReason(row.revoke_reason)
+    return { ...(revokedAt !== undefined && { revokedAt }), ...(reason && { reason }) }
+  }
+
+  /** Certificates of the issuer that are revoked and not yet expired at `now`, the newest revocations first. */
+  async revokedOf(
+    issuerHex: string,
+    now: number,
+    limit: number,
+  ): Promise<{ serialHex: string; at: number; reason?: RevocationReason }[]> {
+    const rows = await this.#context.db
+      .selectFrom('certificates')
+      .select(['serial', 'revoked_at', 'revoke_reason'])
+      .where('issuer', '=', issuerHex)
+      .where('revoked_at', 'is not', null)
+      .where('not_after', '>=', now)
+      .orderBy('revoked_at', 'desc')
+      .limit(limit)
+      .execute()
+    return rows.map(({ serial, revoked_at, revoke_reason }) => {
+      const reason = tryParseReason(revoke_reason)
+      return { serialHex: serial, at: revoked_at as number, ...(reason && { reason }) }
+    })
+  }
+
   /** One certificate alone; its principal stays. Throws AditError `not-found`. */
-  async revoke(issuerHex: string, serialHex: string, actor = 'broker'): Promise<void> {
+  async revoke(issuerHex: string, serialHex: string, actor = 'broker', reason?: RevocationReason): Promise<void> {
     const { db, clock } = this.#context
     const principal = await db.transaction().execute(async (transaction): Promise<Principal> => {
       const now = clock.wall()
       const row = await transaction
         .updateTable('certificates')
-        .set({ revoked_at: now })
+        .set({ revoked_at: now, revoke_reason: reason ?? null })
         .where('issuer', '=', issuerHex)
         .where('serial', '=', serialHex)
         .returning('principal_id')
@@ -125,6 +176,7 @@ export class CertificateStore {
       return owner
     })
     this.#revoked.add(`${issuerHex} ${serialHex}`)
+    this.#revision++
     this.#context.changed({ kind: 'changed', principal })
   }
 
@@ -144,13 +196,26 @@ export class CertificateStore {
   }
 }
 
-/** The row alone, within the transaction that makes its principal. */
-export async function insertCertificate(
+/** The rows alone, within the transaction that makes their principals. */
+export async function insertCertificates(
   transaction: WriteTransaction,
-  certificate: CertificateRecord,
+  certificates: readonly CertificateRecord[],
   now: number,
 ): Promise<void> {
-  await transaction.insertInto('certificates').values(toRow(certificate, now)).execute()
+  if (certificates.length === 0) return
+  const rows = certificates.map((certificate) => toRow(certificate, now))
+  await transaction.insertInto('certificates').values(rows).execute()
+}
+
+async function insertLaneRenewal(
+  transaction: WriteTransaction,
+  { issuerHex: issuer, serialHex: serial, principalId: principal_id }: CertificateRecord,
+  { name, from }: NonNullable<CertificateRecord['lane']>,
+  at: number,
+): Promise<void> {
+  const before = { from_issuer: from.issuerHex, from_serial: from.serialHex }
+  const row = { issuer, serial, principal_id, lane: name, ...before, at, shown_at: null }
+  await transaction.insertInto('lane_renewals').values(row).execute()
 }
 
 const toRow = (certificate: CertificateRecord, now: number): CertificateRow => ({
@@ -162,8 +227,9 @@ const toRow = (certificate: CertificateRecord, now: number): CertificateRow => (
   not_before: certificate.notBefore,
   not_after: certificate.notAfter,
   recorded_at: now,
-  claim_id: certificate.claimId ?? null,
+  right_id: certificate.right ?? null,
   revoked_at: null,
+  revoke_reason: null,
 })
 
 const toRecord = (row: Selectable<CertificateRow>): CertificateRecord & { revokedAt?: number } => ({
@@ -174,6 +240,6 @@ const toRecord = (row: Selectable<CertificateRow>): CertificateRecord & { revoke
   der: Uint8Array.from(row.der),
   notBefore: row.not_before,
   notAfter: row.not_after,
-  ...(row.claim_id === null ? {} : { claimId: row.claim_id }),
+  ...(row.right_id === null ? {} : { right: row.right_id }),
   ...(row.revoked_at === null ? {} : { revokedAt: row.revoked_at }),
 })

@@ -15,6 +15,8 @@ export class Directory {
   readonly #byIdentity = new Map<string, Principal>()
   /** Few among many: every negotiation of IPsec asks for all of them. */
   readonly #sites = new Map<number, Principal>()
+  /** Two hold the keys of each of these, and it is not known whose tunnel a tunnel would be. */
+  readonly #suspended = new Set<number>()
 
   byId(id: number): Principal | undefined {
     return this.#byId.get(id)
@@ -66,10 +68,19 @@ export class Directory {
     for (const principal of this.#byId.values()) if (kind === undefined || principal.kind === kind) yield principal
   }
 
-  /** Whether its tunnel may live at `nowWall` (ms): not revoked, and its certificate or registration not over. */
+  /** Whether its tunnel may live at `nowWall` (ms): not revoked nor contested, and its certificate or registration not over. */
   isAdmitted(principal: Principal, nowWall: number): boolean {
-    if (principal.revokedAt !== undefined) return false
+    if (principal.revokedAt !== undefined || this.#suspended.has(principal.id)) return false
     return principal.expiresAt === undefined || nowWall < principal.expiresAt
+  }
+
+  /** Until `resume` nobody is admitted as this principal; whoever calls tells the registry's listeners. */
+  suspend(id: number): void {
+    this.#suspended.add(id)
+  }
+
+  resume(id: number): void {
+    this.#suspended.delete(id)
   }
 
   /** The owner's: adds a principal or replaces the one of the same id. */

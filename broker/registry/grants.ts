@@ -105,6 +105,26 @@ export async function withdrawSubject(
   return touched
 }
 
+/** Takes a device's name out of every grant to it, whose name another may have next; one that was to nothing else is revoked. */
+export async function withdrawTarget(transaction: WriteTransaction, name: string, now: number): Promise<number> {
+  const rows = await transaction.selectFrom('grants').selectAll().where('revoked_at', 'is', null).execute()
+  let touched = 0
+  for (const grant of rows.map(toGrant)) {
+    const { devices, tags, to } = grant
+    if (!devices.includes(name) && !to.includes(name)) continue
+    const left = { devices: devices.filter((other) => other !== name), to: to.filter((other) => other !== name) }
+    const isOver = left.devices.length + left.to.length + tags.length === 0
+    const fewer = { devices: JSON.stringify(left.devices), sites: JSON.stringify(left.to) }
+    await transaction
+      .updateTable('grants')
+      .set(isOver ? { revoked_at: now } : fewer)
+      .where('id', '=', grant.id)
+      .execute()
+    touched += 1
+  }
+  return touched
+}
+
 function checked(grant: NewGrant): NewGrant {
   const { from = [], to = [] } = grant
   const people = grant.operators.length + grant.groups.length

@@ -3,7 +3,7 @@ import { checkName, escapeText } from '#shared/enrolment/name.ts'
 import { AditError } from '#shared/errors.ts'
 import { tryParseAddress } from '#shared/wire/ip-address.ts'
 import { writeAudit } from './audit-log.ts'
-import { type CertificateRecord, insertCertificate } from './certificates.ts'
+import { type CertificateRecord, insertCertificates } from './certificates.ts'
 import { enlist } from './enlist.ts'
 import { checkLabels } from './label.ts'
 import type { Ppk } from './peer-secrets.ts'
@@ -71,7 +71,7 @@ export class IpsecPeerStore {
         stock: true,
         expiresAt: certificate?.notAfter ?? peer.expiresAt ?? null,
       })
-      if (certificate) await insertCertificate(transaction, { ...certificate, principalId: id }, clock.wall())
+      if (certificate) await insertCertificates(transaction, [{ ...certificate, principalId: id }], clock.wall())
       const row = {
         principal_id: id,
         identity,

@@ -42,7 +42,7 @@ export async function loadPrincipals(db: Reader): Promise<Principal[]> {
     const own = parts.get(facts.principal_id)
     if (own) own.ipsec = facts
   }
-  return rows.map((row) => toPrincipal(row, parts.get(row.id) ?? { keys: [], tags: [], groups: [], subnets: none }))
+  return rows.map((row) => principalOf(row, parts.get(row.id) ?? { keys: [], tags: [], groups: [], subnets: none }))
 }
 
 /** One principal as it stands inside the transaction. */
@@ -59,7 +59,7 @@ export async function loadPrincipal(db: Reader, id: number): Promise<Principal> 
   const groups = await db.selectFrom('groups').select('name').where('principal_id', '=', id).orderBy('name').execute()
   const subnets = await db.selectFrom('subnets').select('cidr').where('principal_id', '=', id).orderBy('cidr').execute()
   const facts = await db.selectFrom('ipsec_peers').select(factColumns).where('principal_id', '=', id).executeTakeFirst()
-  return toPrincipal(row, {
+  return principalOf(row, {
     keys,
     tags: tags.map(({ tag }) => tag),
     groups: groups.map(({ name }) => name),
@@ -68,7 +68,8 @@ export async function loadPrincipal(db: Reader, id: number): Promise<Principal> 
   })
 }
 
-function toPrincipal(row: Selectable<Tables['principals']>, { keys, tags, groups, subnets, ipsec }: Parts): Principal {
+/** A row with what belongs to it: keys in the order of their making, tags, groups and subnets in that of the alphabet. */
+export function principalOf(row: Selectable<Tables['principals']>, { keys, tags, groups, subnets, ipsec }: Parts): Principal {
   const tunnel = keys.find(({ kind, retired_at }) => kind === 'tunnel' && retired_at === null)
   return {
     id: row.id,

@@ -64,5 +64,8 @@ export const peerKeysOf = ({ tunnelKey, identityKeys, ipsec }: Principal): reado
 
 export type PrincipalKind = 'device' | 'operator' | 'station'
 
-/** How long an expired certificate may still renew itself, in days (DESIGN D4). */
+/** How long an expired certificate may still renew itself, in days, where the configuration says nothing else (DESIGN D4). */
 export const RENEWAL_GRACE_DAYS = 400
+
+/** Likewise where it is the only one that its device ever had: eleven years, since what lay ten years on a shelf may lie in a drawer too. */
+export const SHELF_DAYS = 4_000

@@ -1,5 +1,6 @@
 import { checkName, escapeText } from '#shared/enrolment/name.ts'
 import { AditError } from '#shared/errors.ts'
+import type { RevocationReason } from '#shared/pki/revocation-reason.ts'
 import { writeAudit } from './audit-log.ts'
 import { enlist } from './enlist.ts'
 import { type GrantStore, withdrawSubject } from './grants.ts'
@@ -7,6 +8,7 @@ import { checkLabels } from './label.ts'
 import { eraseSecrets } from './peer-secrets.ts'
 import type { DataPlan, Principal } from './principal.ts'
 import { loadPrincipal } from './principal-rows.ts'
+import { revokePrincipal } from './revoke-principal.ts'
 import type { StoreContext } from './store-context.ts'
 
 export interface NewWireguardPeer {
@@ -68,30 +70,20 @@ export class PrincipalStore {
   }
 
   /** For ever: its keys and secrets, its certificates, and the grants to an operator or site of that name. A second time changes nothing. */
-  async revoke(name: string, actor = 'broker'): Promise<Principal> {
+  async revoke(name: string, actor = 'broker', reason?: RevocationReason): Promise<Principal> {
     const { db, clock, secrets } = this.#context
     const { id, revokedAt } = this.get(name)
     if (revokedAt !== undefined) return this.get(name)
     const now = clock.wall()
     const { principal, grants } = await db.transaction().execute(async (transaction) => {
-      await transaction
-        .updateTable('principals')
-        .set({ revoked_at: now })
-        .where('id', '=', id)
-        .where('revoked_at', 'is', null)
-        .execute()
-      await transaction
-        .updateTable('certificates')
-        .set({ revoked_at: now })
-        .where('principal_id', '=', id)
-        .where('revoked_at', 'is', null)
-        .execute()
+      await revokePrincipal(transaction, id, now, reason)
       await eraseSecrets(transaction, id)
       const revoked = await loadPrincipal(transaction, id)
       // A later one of the same name must not inherit what this one was granted.
       const withdrawn = await withdrawSubject(transaction, this.#kind, revoked.name, now)
       const subject = `${this.#kind}:${revoked.name}`
-      await writeAudit(transaction, now, { actor, action: `${this.#kind}.revoke`, subject, ...this.#about(revoked) })
+      const why = reason === undefined ? {} : { detail: { reason } }
+      await writeAudit(transaction, now, { actor, action: `${this.#kind}.revoke`, subject, ...why, ...this.#about(revoked) })
       return { principal: revoked, grants: withdrawn }
     })
     secrets.forget(id)

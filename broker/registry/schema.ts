@@ -1,8 +1,14 @@
 import type { Generated } from 'kysely'
+import type { DelegationRow, StationConflictRow, StationUnitRow } from '#broker/registry/station-rows.ts'
 import type { SuiteName } from '#shared/tunnel/association.ts'
+import type { EnrolmentRow, RightUseRow } from './enrolment-row.ts'
+import type { FactoryRow, VoucherRow } from './factory-rows.ts'
+import type { LaneTables } from './lane-rows.ts'
+import type { OrderRow } from './orders.ts'
+import type { RatchetTables } from './ratchet-rows.ts'
 
 /** The tables of DATA/adit.db as the query layer sees them. Times are wall-clock ms; keys, serials and hashes lower-case hex. */
-export interface Tables {
+export interface Tables extends RatchetTables, LaneTables {
   settings: { key: string; value: string }
   principals: PrincipalRow
   keys: KeyRow
@@ -13,7 +19,8 @@ export interface Tables {
   negotiations: NegotiationRow
   certificates: CertificateRow
   claims: ClaimRow
-  claim_uses: { claim_id: string; spki: string; tunnel_key: string | null; principal_id: number; at: number }
+  right_uses: RightUseRow
+  enrolments: EnrolmentRow
   grants: GrantRow
   audit: AuditTableRow
   host_keys: HostKeyRow
@@ -24,6 +31,13 @@ export interface Tables {
   telemetry: TelemetryRow
   arrivals: ArrivalRow
   statements: StatementRow
+  trusted_roots: { principal_id: number; roots: string; at: number }
+  orders: OrderRow
+  factories: FactoryRow
+  vouchers: VoucherRow
+  delegations: DelegationRow
+  station_units: StationUnitRow
+  station_conflicts: StationConflictRow
 }
 
 export interface PrincipalRow {
@@ -92,15 +106,21 @@ export interface CertificateRow {
   not_before: number
   not_after: number
   recorded_at: number
-  claim_id: string | null
+  /** `claim:0123…`; null for a renewal. */
+  right_id: string | null
   revoked_at: number | null
+  /** A RevocationReason. */
+  revoke_reason: string | null
 }
 
 export interface ClaimRow {
   id: string
   /** SHA-256 of the secret: the secret itself is nowhere. */
   secret_hash: Uint8Array
+  /** `device` for a station, too, which `station` tells. */
   role: 'device' | 'operator'
+  /** 0 or 1: a station's, whatever the role says. */
+  station: number
   name: string | null
   /** The last number that the name's counter has taken. */
   counter: number
@@ -110,6 +130,12 @@ export interface ClaimRow {
   tags: string
   groups: string
   admin: number
+  /** 0 or 1: a person must say yes to each request. */
+  approval: number
+  /** JSON array of serial numbers; null: any unit. */
+  serials: string | null
+  /** `10/m`. */
+  rate: string | null
   created_at: number
   expires_at: number
   revoked_at: number | null

@@ -141,6 +141,44 @@ export class TelemetryStore {
     return removed
   }
 
+  /** Removes a device's oldest arrivals with their readings, at most `arrivals`. Returns how many readings went; undefined: none are left. */
+  async forget(deviceId: number, arrivals: number): Promise<number | undefined> {
+    const { db } = this.#context
+    const removed = await db.transaction().execute(async (transaction) => {
+      const going = await transaction
+        .selectFrom('arrivals')
+        .selectAll()
+        .where('device', '=', deviceId)
+        .orderBy('id')
+        .limit(arrivals)
+        .execute()
+      if (going.length === 0) {
+        // What an arrival that is gone may have left.
+        await transaction.deleteFrom('telemetry').where('device', '=', deviceId).execute()
+        return undefined
+      }
+      for (const { boot, first_seq, last_seq } of going) {
+        await transaction
+          .deleteFrom('telemetry')
+          .where('device', '=', deviceId)
+          .where('boot', '=', boot)
+          .where('seq', '>=', first_seq)
+          .where('seq', '<=', last_seq)
+          .execute()
+      }
+      const ids = going.map(({ id }) => id)
+      await transaction.deleteFrom('arrivals').where('id', 'in', ids).execute()
+      const last = String(Math.max(...ids))
+      // Numbers of arrivals are never used again, or a follower's cursor would skip new readings.
+      await sql`INSERT INTO settings (key, value) VALUES (${lastPrunedKey}, ${last})
+        ON CONFLICT (key) DO UPDATE SET value = excluded.value
+        WHERE CAST(excluded.value AS INTEGER) > CAST(settings.value AS INTEGER)`.execute(transaction)
+      return going.reduce((sum, { readings }) => sum + readings, 0)
+    })
+    this.#stored -= removed ?? 0
+    return removed
+  }
+
   drained(): Promise<void> {
     return this.#batcher.drained()
   }

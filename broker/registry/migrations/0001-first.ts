@@ -1,20 +1,8 @@
-import { type Kysely, type Migration, type MigrationProvider, Migrator, sql } from 'kysely'
-import { AditError } from '#shared/errors.ts'
-
-/**
- * The schema's history, in the order of the names. A migration that has been released is never changed: a new one is added below it.
- * Each runs in one transaction, so that a power cut leaves the schema before it or after it.
- */
-const migrations: Record<string, Migration> = {
-  '0001-first': { up: (db) => runAll(db, first) },
-  '0002-ipsec': { up: (db) => runAll(db, ipsec) },
-  '0003-statements': { up: (db) => runAll(db, statements) },
-  '0004-diagnoses': { up: (db) => runAll(db, diagnoses) },
-  '0005-data': { up: (db) => runAll(db, data) },
-}
+import { sql } from 'kysely'
+import type { Statements } from './migrate.ts'
 
 /** Tables that share nothing with telemetry keep foreign keys; readings do without, since principals are revoked, never deleted. */
-const first: readonly ReturnType<typeof sql>[] = [
+export const first: Statements = [
   sql`CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID`,
   sql`CREATE TABLE principals (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -146,85 +134,3 @@ const first: readonly ReturnType<typeof sql>[] = [
   ) STRICT`,
   sql`CREATE INDEX arrivals_device ON arrivals (device, id)`,
 ]
-
-/** Stock IPsec peers, the networks behind peers, grants between sites, and negotiations that came to nothing. */
-const ipsec: readonly ReturnType<typeof sql>[] = [
-  sql`CREATE TABLE ipsec_peers (
-    principal_id INTEGER PRIMARY KEY REFERENCES principals (id),
-    identity TEXT NOT NULL,
-    psk_key TEXT UNIQUE,
-    psk BLOB,
-    ppk_id TEXT,
-    ppk BLOB,
-    ike_proposals TEXT NOT NULL,
-    esp_proposals TEXT NOT NULL
-  ) STRICT`,
-  sql`CREATE TABLE subnets (
-    principal_id INTEGER NOT NULL REFERENCES principals (id), cidr TEXT NOT NULL, PRIMARY KEY (principal_id, cidr)
-  ) STRICT, WITHOUT ROWID`,
-  sql`ALTER TABLE grants ADD COLUMN sources TEXT NOT NULL DEFAULT '[]'`,
-  sql`ALTER TABLE grants ADD COLUMN sites TEXT NOT NULL DEFAULT '[]'`,
-  sql`CREATE TABLE negotiations (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    at INTEGER NOT NULL,
-    principal_id INTEGER REFERENCES principals (id),
-    source TEXT,
-    times INTEGER NOT NULL,
-    failure TEXT NOT NULL
-  ) STRICT`,
-  sql`CREATE INDEX negotiations_principal ON negotiations (principal_id, id)`,
-  sql`ALTER TABLE endpoints ADD COLUMN suite TEXT NOT NULL DEFAULT 'noise'`,
-]
-
-/** What the administrator's key has signed, one statement a subject. */
-const statements: readonly ReturnType<typeof sql>[] = [
-  sql`CREATE TABLE statements (
-    subject TEXT PRIMARY KEY,
-    signer TEXT NOT NULL,
-    version INTEGER NOT NULL,
-    not_after INTEGER NOT NULL,
-    bytes BLOB NOT NULL
-  ) STRICT, WITHOUT ROWID`,
-]
-
-/** What devices say of themselves, the last word of each. */
-const diagnoses: readonly ReturnType<typeof sql>[] = [
-  sql`CREATE TABLE diagnoses (
-    principal_id INTEGER PRIMARY KEY REFERENCES principals (id),
-    at INTEGER NOT NULL,
-    verdict TEXT NOT NULL,
-    findings TEXT NOT NULL
-  ) STRICT`,
-]
-
-/** What each principal's data may cost, and what it has cost day by day (days since 1970, UTC; octets at the interface). */
-const data: readonly ReturnType<typeof sql>[] = [
-  sql`ALTER TABLE principals ADD COLUMN data_plan TEXT`,
-  sql`CREATE TABLE data_use (
-    principal_id INTEGER NOT NULL REFERENCES principals (id),
-    day INTEGER NOT NULL,
-    received INTEGER NOT NULL,
-    sent INTEGER NOT NULL,
-    estimated INTEGER NOT NULL,
-    PRIMARY KEY (principal_id, day)
-  ) STRICT, WITHOUT ROWID`,
-]
-
-async function runAll(db: Kysely<unknown>, statements: readonly ReturnType<typeof sql>[]): Promise<void> {
-  for (const statement of statements) await statement.execute(db)
-}
-
-const provider: MigrationProvider = { getMigrations: async () => migrations }
-
-/** Brings the schema up to this program's; throws AditError `storage-failed` where a younger program has been here. */
-export async function migrate<Tables>(db: Kysely<Tables>): Promise<void> {
-  const { error } = await new Migrator({ db, provider }).migrateToLatest()
-  if (error === undefined) return
-  if (error instanceof AditError) throw error
-  const reason = error instanceof Error ? error.message : String(error)
-  throw new AditError('storage-failed', `The registry's schema cannot be brought up to date: ${reason}.`, newerProgram, {
-    cause: error,
-  })
-}
-
-const newerProgram = 'Use the newest adit-broker that this data folder has seen, or restore a backup from before it.'
