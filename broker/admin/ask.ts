@@ -1,13 +1,14 @@
 import type { Config } from '#broker/config.ts'
 import { isAditError } from '#shared/errors.ts'
 import { systemClock } from '#shared/platform/clock.ts'
+import { pause } from '#shared/platform/pause.ts'
 import { systemTimers } from '#shared/platform/timers.ts'
 import { milliseconds, seconds } from '#shared/time/instant.ts'
 import { askBroker } from './io/admin-client.ts'
 
 /** How long a command waits for a folder that is held without anybody answering on its socket: a broker that starts or ends. */
 const patience = seconds(10)
-const pause = milliseconds(100)
+const between = milliseconds(100)
 
 /**
  * Does what an administrator asks: inside the broker that runs on `dataDir`, else here. The registry's code is loaded only where no
@@ -24,7 +25,7 @@ export async function ask(dataDir: string, config: () => Promise<Config>, verb: 
       return await performHere(dataDir, await config(), createLog('warn', 'adit-broker'), verb, args)
     } catch (error) {
       if (!isAditError(error) || error.code !== 'state-locked' || systemClock.now() >= giveUp) throw error
-      await new Promise<void>((resolve) => systemTimers.setTimer(pause, resolve))
+      await pause(systemTimers, between)
     }
   }
 }

@@ -1,11 +1,14 @@
 import { userInfo } from 'node:os'
+import { join } from 'node:path'
+import { parseRestored, restoredName } from '#broker/backup/incarnation.ts'
 import type { Config } from '#broker/config.ts'
 import { Authority, type AuthorityOptions } from '#broker/identity/authority.ts'
 import type { Principal } from '#broker/registry/principal.ts'
 import { Registry } from '#broker/registry/registry.ts'
 import { nativeSuite } from '#shared/crypto/native.ts'
+import { AditError } from '#shared/errors.ts'
 import { systemClock } from '#shared/platform/clock.ts'
-import { makePrivateDirectory } from '#shared/platform/files.ts'
+import { makePrivateDirectory, readIfPresent, removeDurably } from '#shared/platform/files.ts'
 import { type FolderLock, lockFolder } from '#shared/platform/lock.ts'
 import type { Log } from '#shared/platform/log.ts'
 import { version } from '#shared/platform/version.ts'
@@ -39,14 +42,31 @@ export async function openFolder(dataDir: string, config: Config, log: Log, opti
   let registry: Registry | undefined
   try {
     const ports = { suite: nativeSuite, clock: systemClock }
-    const authority = await Authority.openOrCreate(dataDir, ports, { ikeId: config.ipsec.id, ...namesOf(config, options.serve) })
+    const authority = await Authority.openOrCreate(dataDir, ports, {
+      ikeId: config.ipsec.id,
+      pkiUrl: config.pki.url,
+      ...namesOf(config, options.serve),
+    })
     registry = await Registry.open(dataDir, { ...ports, log }, { underlay: [...machineNetworks(), ...config.avoidNetworks] })
+    await beginRestoredLife(dataDir, registry)
     return folder(dataDir, registry, authority, lock)
   } catch (error) {
     await registry?.close()
     await lock.release()
     throw error
   }
+}
+
+/** The first program that opens a restored folder makes another broker of it than the one that was copied. */
+async function beginRestoredLife(dataDir: string, registry: Registry): Promise<void> {
+  const path = join(dataDir, restoredName)
+  const bytes = await readIfPresent(path)
+  if (bytes === undefined) return
+  const note = parseRestored(bytes)
+  if (note === undefined)
+    throw new AditError('storage-failed', `${path} is damaged.`, 'Restore the folder from its backup again.')
+  await registry.incarnation.begin(note, registry.claims)
+  await removeDurably(path)
 }
 
 /** Only who serves may renew the broker's certificates for new names: a command beside a config of its own must not. */
@@ -95,7 +115,9 @@ function folder(dataDir: string, registry: Registry, authority: Authority, lock:
       async reach() {
         const kept = live ? undefined : await registry.settings.get(listeningKey)
         const listening = live?.listening ?? (kept === undefined ? undefined : (JSON.parse(kept) as Listening))
-        return reachOf(config, listening, machineAddresses())
+        // Inside the tunnels nobody finds a tunnel.
+        const outer = machineAddresses().filter((address) => !registry.fleet.broker.includes(address))
+        return reachOf(config, listening, outer)
       },
       liveStatus: () => live?.status(),
       liveTunnel: (principal) => live?.tunnel(principal),

@@ -9,6 +9,7 @@ export const document = (principal: Principal, now: number): object => ({
   kind: principal.kind,
   state: stateOf(principal, now),
   addresses: principal.addresses,
+  keys: principal.identityKeys,
   tags: principal.tags,
   ...(principal.kind === 'operator' ? { groups: principal.groups, admin: principal.admin } : {}),
   suite: principal.ipsec === undefined ? 'noise' : 'esp',

@@ -22,7 +22,11 @@ import { healthRoute } from '#broker/api/routes/health.ts'
 import { metricsRoute } from '#broker/api/routes/metrics.ts'
 import { negotiationsRoute } from '#broker/api/routes/negotiations.ts'
 import { operatorRoute } from '#broker/api/routes/operator.ts'
+import { orderRoute } from '#broker/api/routes/order.ts'
+import { pairRoute } from '#broker/api/routes/pair.ts'
 import { telemetryRoute } from '#broker/api/routes/telemetry.ts'
+import { timeRoute } from '#broker/api/routes/time.ts'
+import { transitionsRoute } from '#broker/api/routes/transitions.ts'
 import {
   type ApiSettings,
   bodyLimit,
@@ -31,11 +35,19 @@ import {
   requestTimeoutMs,
   socketIdleMs,
 } from '#broker/api/settings.ts'
+import { ratchetRoute } from '#broker/clones/ratchet-route.ts'
+import type { Enrolment } from '#broker/enrolment/enrolment.ts'
 import { estRoutes } from '#broker/enrolment/est-routes.ts'
+import type { LastWord } from '#broker/enrolment/last-word.ts'
+import { brskiRoutes } from '#broker/factory/brski-routes.ts'
 import type { StatementSource } from '#broker/fleet/statement-source.ts'
 import type { GatewayView } from '#broker/gateway/view.ts'
 import type { AuthorityFace } from '#broker/identity/authority.ts'
+import type { OutsiderDesk } from '#broker/outsiders/outsider-desk.ts'
+import { outsiderRoutes } from '#broker/outsiders/outsider-routes.ts'
 import type { Registry } from '#broker/registry/registry.ts'
+import { FirstContact } from '#broker/stations/first-contact.ts'
+import { stationRoutes } from '#broker/stations/station-routes.ts'
 import type { Suite } from '#shared/crypto/suite.ts'
 import type { Log } from '#shared/platform/log.ts'
 import type { Clock } from '#shared/time/instant.ts'
@@ -50,6 +62,12 @@ export interface ApiParts {
   clock: Clock
   log: Log
   waiting: LongPolls
+  /** Makes certificates of rights. */
+  enrolment: Enrolment
+  /** The hook's, on whoever comes in by another way than a right. */
+  lastWord: LastWord
+  /** What strangers may ask of our certificates. */
+  outsiders: OutsiderDesk
   /** What agents are told of one another. */
   statements: StatementSource
 }
@@ -86,7 +104,11 @@ export async function buildApiServer(parts: ApiParts): Promise<ApiServer> {
   app.setValidatorCompiler(validatorCompiler)
   app.setSerializerCompiler(serializerCompiler)
   answerErrors(app, parts.log)
-  guardRoutes(app, { ...parts, certificates: new PeerCertificates(parts.authority, parts.clock) })
+  guardRoutes(app, {
+    ...parts,
+    certificates: new PeerCertificates(parts.authority, parts.clock, parts.suite),
+    firstContact: new FirstContact(parts),
+  })
   await limitRate(app)
   await app.register(swagger, {
     openapi: {
@@ -104,6 +126,7 @@ export async function buildApiServer(parts: ApiParts): Promise<ApiServer> {
   metricsRoute(app, parts)
   // Outside the others: strongSwan's EST client takes no more than 1024 bytes of headers.
   estRoutes(app, parts)
+  brskiRoutes(app, parts)
   await app.register(async (scope) => {
     await scope.register(helmet, {
       contentSecurityPolicy: { directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] } },
@@ -115,13 +138,20 @@ export async function buildApiServer(parts: ApiParts): Promise<ApiServer> {
 
 function addRoutes(app: ApiServer, parts: ApiParts): void {
   healthRoute(app, parts)
+  transitionsRoute(app, parts)
   agentRoutes(app, parts)
+  ratchetRoute(app, parts)
+  timeRoute(app, parts)
+  outsiderRoutes(app, parts.outsiders)
   diagnosisRoute(app, parts)
+  orderRoute(app, parts)
   operatorRoute(app)
   deviceRoutes(app, parts)
   telemetryRoute(app, parts)
   auditRoute(app, parts)
   fleetRoutes(app, parts)
   negotiationsRoute(app, parts)
+  stationRoutes(app, parts)
+  pairRoute(app, parts)
   app.get('/v1/openapi.json', { config: { access: 'public' }, schema: { hide: true } }, () => app.swagger())
 }

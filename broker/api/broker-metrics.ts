@@ -4,7 +4,7 @@ import type { Registry } from '#broker/registry/registry.ts'
 
 interface Sources {
   gateway: Pick<GatewayView, 'counters'>
-  registry: Pick<Registry, 'directory' | 'dataUse'>
+  registry: Pick<Registry, 'directory' | 'dataUse' | 'clones'>
 }
 
 /** Devices that have a series of their own. */
@@ -36,6 +36,14 @@ export class BrokerMetrics {
       registers,
       collect() {
         for (const kind of ['device', 'operator', 'station'] as const) this.set({ kind }, count(registry.directory.all(kind)))
+      },
+    })
+    new Gauge({
+      name: 'adit_clones_held',
+      help: 'Copies of devices that are held apart and wait for a person',
+      registers,
+      collect() {
+        this.set(registry.clones.open)
       },
     })
     for (const [name, help, read] of gauges) {
@@ -122,8 +130,8 @@ const gauges: readonly [name: string, help: string, read: Read][] = [
 ]
 
 const totals: readonly [name: string, help: string, read: Read][] = [
-  ['adit_outer_received_bytes_total', 'Bytes of outer datagrams received', (c) => c.outerReceived],
-  ['adit_outer_sent_bytes_total', 'Bytes of outer datagrams sent', (c) => c.outerSent],
+  ['adit_outer_received_datagrams_total', 'Outer datagrams received', (c) => c.outerReceived],
+  ['adit_outer_sent_datagrams_total', 'Outer datagrams sent through tunnels', (c) => c.outerSent],
   ['adit_stun_answered_total', 'STUN requests answered', (c) => c.stunAnswered],
   ['adit_handshakes_total', 'Handshakes completed', (c) => c.handshakes],
   ['adit_failed_negotiations_total', 'Negotiations of IKE that came to nothing', (c) => c.failedNegotiations],

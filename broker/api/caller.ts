@@ -1,4 +1,5 @@
 import type { Peer } from '#broker/identity/authority.ts'
+import type { Lane } from '#broker/registry/lane-rows.ts'
 import type { Principal } from '#broker/registry/principal.ts'
 
 /**
@@ -8,17 +9,24 @@ import type { Principal } from '#broker/registry/principal.ts'
 export interface Caller {
   readonly principal: Principal
   readonly peer: Peer
+  /** Its certificate, DER. */
+  readonly certificate: Uint8Array
+  /** In which lane it may renew, where its certificate has expired. */
+  readonly lane?: Lane
 }
 
 /**
  * What a route asks of its caller:
  * - `public`: nothing; a client certificate is not even looked at
  * - `agent`: a device's or operator's valid certificate
- * - `renewal`: a device's or operator's certificate, which may have expired at most 400 days ago
+ * - `renewal`: a device's or operator's certificate, which may have expired as far as a lane goes (`lane-judgement.ts`)
+ * - `ratchet`: a device's likewise, whose key a copy may have too
+ * - `orders`: a device's certificate, which may have expired likewise, and be revoked: orders to forget the fleet reach it still
  * - `operator`: an operator's valid certificate
+ * - `station`: a factory line's valid certificate
  * - `scraper`: a client on this machine, or an administrator
  */
-export type Access = 'public' | 'agent' | 'renewal' | 'operator' | 'scraper'
+export type Access = 'public' | 'agent' | 'renewal' | 'orders' | 'ratchet' | 'operator' | 'station' | 'scraper'
 
 declare module 'fastify' {
   interface FastifyContextConfig {

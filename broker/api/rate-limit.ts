@@ -6,7 +6,7 @@ import { AditError } from '#shared/errors.ts'
 /**
  * One principal's requests a minute. The key is the identity, never the address: five hundred devices behind one NAT must not shut
  * each other out (P-11). Who has no certificate meets only public routes, which cost less than the TLS handshake before them; failed
- * claims are counted where they fail (`broker/enrolment/failed-claims.ts`).
+ * rights are counted where they fail (`broker/enrolment/failed-rights.ts`).
  */
 export async function limitRate(app: FastifyInstance): Promise<void> {
   await app.register(rateLimit, {

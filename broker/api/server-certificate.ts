@@ -6,9 +6,9 @@ import { hours } from '#shared/time/instant.ts'
 
 const lookEvery = hours(12)
 
-/** Keeps the API's own certificate alive in a broker that runs for years: new connections get the new one, old ones stay. */
+/** Keeps the API's own certificate alive in a broker that runs for years: new connections get the new one, old ones stay. The root's list too. */
 export class ServerCertificate {
-  readonly #authority: Pick<AuthorityFace, 'tls' | 'refreshApiCertificate'>
+  readonly #authority: Pick<AuthorityFace, 'tls' | 'refreshApiCertificate' | 'rotation'>
   readonly #timers: Timers
   readonly #log: Log
   readonly #use: (tls: { key: string; cert: string }) => void
@@ -16,7 +16,7 @@ export class ServerCertificate {
   #stopped = false
 
   constructor(
-    authority: Pick<AuthorityFace, 'tls' | 'refreshApiCertificate'>,
+    authority: Pick<AuthorityFace, 'tls' | 'refreshApiCertificate' | 'rotation'>,
     timers: Timers,
     log: Log,
     use: (tls: { key: string; cert: string }) => void,
@@ -46,6 +46,9 @@ export class ServerCertificate {
     } catch (error) {
       this.#log.warn({ code: toAditError(error).code }, "the API's certificate could not be renewed")
     }
+    await this.#authority.rotation.renewLists().catch((error: unknown) => {
+      this.#log.warn({ code: toAditError(error).code }, "the root's list of revoked CAs could not be signed")
+    })
     if (!this.#stopped) this.#timer = this.#again()
   }
 }

@@ -1,3 +1,4 @@
+import type { EnrolmentRules } from '#broker/enrolment/enrolment-rules.ts'
 import type { AdvertisedStreams } from '#broker/gateway/stream-ports.ts'
 
 /** What the API needs to know of the broker's configuration. */
@@ -18,6 +19,12 @@ export interface ApiSettings {
   readonly innerMtu: number
   /** Whether agents may come by the esp suite. */
   readonly ipsec: boolean
+  /** How long an expired certificate may still renew itself, in days. */
+  readonly renewDays: number
+  /** Likewise where it is the only one that its device ever had. */
+  readonly shelfDays: number
+  /** Left out: the standard ones. */
+  readonly enrolment?: EnrolmentRules
 }
 
 /** Largest request body, bytes: a PKCS#10 request in base64 is below 4 KiB. */

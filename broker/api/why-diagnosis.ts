@@ -1,4 +1,4 @@
-import type { Link } from '#broker/api/why-link.ts'
+import { type Link, spanText } from '#broker/api/why-link.ts'
 import type { DiagnosisStore } from '#broker/registry/diagnoses.ts'
 import type { Principal } from '#broker/registry/principal.ts'
 import type { WallTime } from '#shared/time/instant.ts'
@@ -11,6 +11,8 @@ const freshMs = 2 * 3_600_000
 const pointsHere = 'handshake-unanswered'
 /** A device that is heard contradicts most of what it said while it was not. These lie behind the tunnel. */
 const behindTheTunnel = new Set(['service-down', 'disk-full', 'storage-degraded'])
+/** What it said of how it gets here holds for as long as its tunnel is up. */
+const lasting = new Set(['nat64'])
 
 export interface SelfWord {
   /** Lines that name a cause, to be placed before what they explain. */
@@ -25,7 +27,7 @@ export interface SelfWord {
  */
 export async function selfWord(
   device: Principal,
-  { up, lastHeard }: { up: boolean; lastHeard: number | undefined },
+  { up, lastHeard, since }: { up: boolean; lastHeard: number | undefined; since: number | undefined },
   store: Pick<DiagnosisStore, 'of'>,
   now: WallTime,
 ): Promise<SelfWord> {
@@ -33,21 +35,17 @@ export async function selfWord(
   if (said === undefined || said.findings.length === 0) return { causes: [], remarks: [] }
   const ageMs = Math.max(0, now - said.at)
   const isCurrent = up ? ageMs <= freshMs : said.at >= (lastHeard ?? 0) - slackMs
+  const isLasting = ({ code }: { code: string }): boolean =>
+    lasting.has(code) && (isCurrent || (up && said.at >= (since ?? Number.POSITIVE_INFINITY) - slackMs))
   const lines = said.findings
-    .filter(({ state }) => state !== 'ok')
-    .map(({ code, state, text, mend }) => ({ code, state, text: `${device.name} said ${ago(ageMs)} ago: ${text}`, mend }))
+    .filter(({ state, code }) => state !== 'ok' || lasting.has(code))
+    .map(({ code, state, text, mend }) => ({ code, state, text: `${device.name} said ${spanText(ageMs)} ago: ${text}`, mend }))
   const isCause = ({ state, code }: Link): boolean =>
     isCurrent && state === 'broken' && (up ? behindTheTunnel.has(code) : code !== pointsHere)
   // What it has outlived is a remark.
   const remark = (line: Link): Link => (line.state === 'broken' ? { ...line, state: 'warn' } : line)
   return {
     causes: lines.filter(isCause),
-    remarks: isCurrent ? lines.filter((line) => !isCause(line)).map(remark) : [],
+    remarks: lines.filter((line) => (isCurrent || isLasting(line)) && !isCause(line)).map(remark),
   }
-}
-
-function ago(ms: number): string {
-  const seconds = Math.round(ms / 1000)
-  if (seconds < 120) return `${seconds} s`
-  return seconds < 7_200 ? `${Math.round(seconds / 60)} min` : `${Math.round(seconds / 3_600)} h`
 }

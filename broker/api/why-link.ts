@@ -14,3 +14,10 @@ export const link = (code: string, holds: boolean, text: string, mend: string): 
   text,
   mend: holds ? '' : mend,
 })
+
+/** How long, roughly, as people say it. */
+export function spanText(ms: number): string {
+  const seconds = Math.round(ms / 1000)
+  if (seconds < 120) return `${seconds} s`
+  return seconds < 7_200 ? `${Math.round(seconds / 60)} min` : `${Math.round(seconds / 3_600)} h`
+}

@@ -1,6 +1,8 @@
 import { z } from 'zod'
 import { hostKeysOf } from '#broker/api/device-document.ts'
+import { cloneLinks } from '#broker/api/why-clones.ts'
 import { selfWord } from '#broker/api/why-diagnosis.ts'
+import { dropLinks } from '#broker/api/why-drops.ts'
 import { type Link, link } from '#broker/api/why-link.ts'
 import { failedNegotiation } from '#broker/api/why-negotiation.ts'
 import type { GatewayView, Presence } from '#broker/gateway/view.ts'
@@ -33,8 +35,8 @@ interface Question {
 }
 
 interface Sources {
-  registry: Pick<Registry, 'policy' | 'dataUse' | 'hostKeys' | 'directory' | 'negotiations' | 'diagnoses'>
-  gateway: Pick<GatewayView, 'presence' | 'counters'>
+  registry: Pick<Registry, 'policy' | 'dataUse' | 'hostKeys' | 'directory' | 'negotiations' | 'diagnoses' | 'clones'>
+  gateway: Pick<GatewayView, 'presence' | 'counters' | 'drops'>
 }
 
 /** What the broker knows, and what the device said of itself, as an ordered chain: the first link that does not hold is the verdict (DESIGN D15). */
@@ -46,11 +48,12 @@ export async function explain(question: Question, sources: Sources, now: WallTim
   const negotiation = failed ? [link(failed.code, false, failed.text, failed.mend)] : []
   const said = await selfWord(
     question.device,
-    { up: answered || seen.state === 'up', lastHeard: seen.lastAuthentic },
+    { up: answered || seen.state === 'up', lastHeard: seen.lastAuthentic, since: seen.since },
     sources.registry.diagnoses,
     now,
   )
   const links: Link[] = [
+    ...(await cloneLinks(question.device, sources.registry.clones)),
     certificate(question, sources, now),
     // A peer that cannot connect is out of everybody's reach, whatever the grants say; a guess comes after what is known.
     ...(failed?.certain ? negotiation : []),
@@ -61,7 +64,7 @@ export async function explain(question: Question, sources: Sources, now: WallTim
     probe(question),
     ...hostKeys(question, await hostKeysOf(question.device, sources.registry.hostKeys)),
     ...said.remarks,
-    ...drops(sources),
+    ...dropLinks({ device: question.device, operator: question.operator, answered }, sources.gateway, now),
   ]
   const broken = links.find(({ state }) => state === 'broken')
   return {
@@ -173,19 +176,4 @@ function hostKeys({ device, port }: Question, { ssh }: Awaited<ReturnType<typeof
       ),
     ]
   return [link('host-key', true, `The ssh host key of ${device.name} is pinned and unchanged.`, '')]
-}
-
-/** Packets that went no further at the broker, of whomever: rarely the cause, and worth knowing where a big transfer hangs. */
-const tellingDrops: Readonly<Record<string, string>> = {
-  'inner-too-big': 'were too large for the path that they were to take',
-  'stale-timestamp': 'began a handshake with a timestamp that was taken before: a copied state folder, or a clock that went back',
-  'inner-source-refused': 'bore a source address that is not their sender\u2019s',
-}
-
-function drops({ gateway }: Sources): Link[] {
-  return Object.entries(gateway.counters().drops).flatMap(([code, count]) =>
-    count > 0 && tellingDrops[code] !== undefined
-      ? [link(code, true, `Since the broker started, ${count} packets of all peers together ${tellingDrops[code]}.`, '')]
-      : [],
-  )
 }

@@ -2,8 +2,11 @@ import { type Command, InvalidArgumentError } from 'commander'
 import { ask } from '#broker/admin/ask.ts'
 import type { Config } from '#broker/config.ts'
 import { AditError } from '#shared/errors.ts'
+import { examplesText } from '#shared/terminal/examples.ts'
+import { printable } from '#shared/terminal/printable.ts'
 import { tryParseDuration } from '#shared/time/duration-text.ts'
 import type { Duration } from '#shared/time/instant.ts'
+import { isBrokerFolder } from './io/broker-folder.ts'
 import { defaultDataDir, type Terminal } from './terminal.ts'
 
 /** What every verb understands. */
@@ -37,7 +40,7 @@ export function verb(parent: Command, usage: string, summary: string, examples: 
     .option('--data <dir>', 'data folder (default: /var/lib/adit-broker for root, else ~/.local/share/adit-broker)')
     .option('--config <file>', 'configuration file (default: DATA/config.toml)')
     .option('--json', 'JSON on standard output')
-    .addHelpText('after', `\nExamples:\n${examples.map((example) => `  ${example}\n`).join('')}`)
+    .addHelpText('after', examplesText(examples))
 }
 
 /** The desk of a verb whose options were read. */
@@ -59,7 +62,10 @@ export function deskOf(terminal: Terminal, { data, config: configPath, json = fa
     config,
     configFile,
     async ask<Result>(operation: string, args: object) {
-      return (await ask(dataDir, config, operation, args)) as Result
+      const wasThere = isBrokerFolder(dataDir)
+      const result = (await ask(dataDir, config, operation, args)) as Result
+      if (!wasThere && isBrokerFolder(dataDir)) terminal.err(`${printable(madeHere(dataDir))}\n`)
+      return result
     },
     async readInput() {
       if (!terminal.input) throw new AditError('usage', 'There is no standard input to read.', 'Give it by a pipe or a file.')
@@ -70,6 +76,10 @@ export function deskOf(terminal: Terminal, { data, config: configPath, json = fa
     },
   }
 }
+
+/** Whoever mistyped --data must hear that the answer is another broker's. */
+const madeHere = (dataDir: string): string =>
+  `adit-broker: There was no broker in ${dataDir}: one has been made, with a CA of its own. If you meant another one, name its folder: --data DIR.`
 
 /** For options that may be given again and again. */
 export const collect = (value: string, before: readonly string[] = []): string[] => [...before, value]

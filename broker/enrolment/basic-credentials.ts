@@ -1,19 +1,9 @@
-/** A claim as HTTP Basic carries it (RFC 7617): user-id = claim id, password = secret, both in hex. */
-export interface ClaimCredentials {
-  /** 8 bytes in lower-case hex. */
-  readonly id: string
-  /** 16 bytes. */
-  readonly secret: Uint8Array
-}
+import type { ClaimCredentials } from '#broker/registry/claim-right.ts'
+import { toHex } from '#shared/bytes/hex.ts'
+import { decodeBasic } from '#shared/enrolment/basic-credentials.ts'
 
-/**
- * Undefined where the header is missing or is not the form of a claim: then the client is asked for credentials (401), as stock
- * EST clients expect before they send any.
- */
+/** A claim in HTTP Basic. Undefined where there is none: the client is then asked for credentials (401), as stock EST clients expect before they send any. */
 export function readBasic(header: string | undefined): ClaimCredentials | undefined {
-  const encoded = /^Basic +([A-Za-z0-9+/]{1,128}={0,2}) *$/i.exec(header ?? '')?.[1]
-  if (encoded === undefined) return undefined
-  const match = /^([0-9a-f]{16}):([0-9a-f]{32})$/i.exec(Buffer.from(encoded, 'base64').toString('latin1'))
-  if (match === null) return undefined
-  return { id: match[1]!.toLowerCase(), secret: new Uint8Array(Buffer.from(match[2]!, 'hex')) }
+  const claim = decodeBasic(header)
+  return claim && { id: toHex(claim.id), secret: claim.secret }
 }

@@ -10,7 +10,11 @@ export function libreswanConf(sheet: PeerSheet): string {
   const families = [false, true].filter((six) => remoteOf(sheet, six).length > 0 && hasLocal(sheet, six))
   return [
     `# ${sheet.name}: libreswan 4 joins the fleet by this file, put into /etc/ipsec.d.`,
-    ...(sheet.proof.kind === 'certificate' ? importing : ['# Its secret is in ipsec.secrets, which goes into /etc/ipsec.d too.']),
+    ...(sheet.proof.kind === 'certificate'
+      ? sheet.proof.key === 'ed25519'
+        ? [...noEd25519, ...importing]
+        : importing
+      : ['# Its secret is in ipsec.secrets, which goes into /etc/ipsec.d too.']),
     ...families.flatMap((six, at) => [
       '',
       `conn ${at === 0 ? 'adit' : 'adit6'}`,
@@ -29,6 +33,10 @@ export function libreswanSecrets({ proof, ppk, peerId, brokerId }: PeerSheet): s
   ]
   return lines.length === 0 ? undefined : `${lines.join('\n')}\n`
 }
+
+const noEd25519 = [
+  '# libreswan 4 has no signatures of Ed25519, the kind of this key: add the peer anew with --key-type p256, or a request of such a key.',
+]
 
 const importing = [
   '# First, once, in this folder:',
@@ -59,7 +67,6 @@ function connection(sheet: PeerSheet, six: boolean): string[] {
     'mobike=yes',
     'fragmentation=yes',
     `dpddelay=${deadPeerDelay}`,
-    `dpdtimeout=${deadPeerDelay * 4}`,
     'dpdaction=restart',
     '# The broker narrows what is asked for to what it routes.',
     'narrowing=yes',
@@ -68,9 +75,19 @@ function connection(sheet: PeerSheet, six: boolean): string[] {
   ]
 }
 
+/** It signs by the first that it finds here, whatever its key is; the broker's own proof is ECDSA. */
+const signatures = { p256: 'ecdsa', p384: 'ecdsa', ed25519: 'ecdsa', rsa: 'rsasig,ecdsa' } as const
+
 const authentication = ({ proof, peerId, brokerId }: PeerSheet): string[] =>
   proof.kind === 'certificate'
-    ? ['authby=rsasig,ecdsa', 'leftcert=adit', 'leftid=%fromcert', 'leftsendcert=always', `rightid="${brokerId}"`, 'rightca=%any']
+    ? [
+        `authby=${signatures[proof.key]}`,
+        'leftcert=adit',
+        'leftid=%fromcert',
+        'leftsendcert=always',
+        `rightid="${brokerId}"`,
+        'rightca=%any',
+      ]
     : ['authby=secret', `leftid=${idText(peerId)}`, `rightid=${idText(brokerId)}`]
 
 const remoteOf = (sheet: PeerSheet, six: boolean): string[] => sheet.remoteNetworks.filter((network) => isIpv6(network) === six)

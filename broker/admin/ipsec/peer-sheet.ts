@@ -1,3 +1,4 @@
+import type { PublicKey } from '#shared/pki/public-key.ts'
 import type { Proposal } from '#shared/wire/ike-payload/payload.ts'
 
 /** Everything that a stock IPsec peer has to be told: what the files of its folder are made of. */
@@ -11,8 +12,10 @@ export interface PeerSheet {
   readonly brokerId: string
   /** The identity that the peer claims, likewise. */
   readonly peerId: string
-  /** How both prove themselves: certificates of the fleet's CA, or one secret. */
-  readonly proof: { readonly kind: 'certificate' } | { readonly kind: 'psk'; readonly secret: SecretText }
+  /** How both prove themselves: certificates of the fleet's CA, the peer's of a key of that kind, or one secret. */
+  readonly proof:
+    | { readonly kind: 'certificate'; readonly key: PublicKey['kind'] }
+    | { readonly kind: 'psk'; readonly secret: SecretText }
   /** Postquantum pre-shared key (RFC 8784). */
   readonly ppk?: { readonly id: string; readonly secret: SecretText }
   /** What the peer offers, in order of preference, each with one transform of a type. */

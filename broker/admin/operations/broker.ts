@@ -14,8 +14,18 @@ export const brokerOperations: Record<string, Operation> = {
     const live = liveStatus()
     const devices = registry.devices.list().filter(({ revokedAt }) => revokedAt === undefined).length
     const { fleet } = registry
-    const still = { inner: fleet.broker, devices, sessions: 0, version, fleet: fleet.prefix, readings: registry.telemetry.stored }
-    return { running: live !== undefined, ...still, ...live }
+    const still = {
+      inner: fleet.broker,
+      devices,
+      sessions: 0,
+      version,
+      fleet: fleet.prefix,
+      readings: registry.telemetry.stored,
+      clones: registry.clones.open,
+    }
+    const { own, twins } = registry.incarnation
+    const others = twins.map(({ at, ...twin }) => ({ ...twin, at: isoTime(at) }))
+    return { running: live !== undefined, ...still, ...live, incarnation: own, twins: others }
   }),
   /** The newest rows, or with `after` those that follow. */
   audit: operation(auditQuery, async ({ registry }, { after, limit }) => {

@@ -10,7 +10,11 @@ import { nothing, type Operation, operation } from '../operation.ts'
 
 const pin = z.strictObject({ key: z.string(), replace: z.boolean().default(false) })
 /** Several thousand: the command line reads a file that somebody has signed elsewhere. */
-const signed = z.strictObject({ statements: z.array(z.string().max(24_000)).max(100_000) })
+const signed = z.strictObject({
+  statements: z.array(z.string().max(24_000)).max(100_000),
+  /** Only judged: a file of several questions is to be taken whole or not at all. */
+  check: z.boolean().default(false),
+})
 
 /** `adit-broker fleet …`: the broker's side of the administrator's key. */
 export const fleetOperations: Record<string, Operation> = {
@@ -21,7 +25,7 @@ export const fleetOperations: Record<string, Operation> = {
     const stored = [...registry.statements.all()]
     const key = pinned ?? authority.statementKey.publicKey
     return {
-      fleet: toHex(authority.rootFingerprint),
+      fleet: toHex(authority.fleetId),
       pinned: pinned !== undefined,
       key: Buffer.from(key).toString('base64'),
       fingerprint: keyFingerprint(key, suite),
@@ -33,8 +37,9 @@ export const fleetOperations: Record<string, Operation> = {
   'fleet.pending': operation(z.strictObject({ all: z.boolean().default(false) }), async (office, { all }) =>
     pendingDocument(await deskOf(office).pending({ all }), office),
   ),
-  'fleet.import': operation(signed, async (office, { statements }) => {
-    const { taken, key } = await deskOf(office).submit(statements.map(fromText), office.actor)
+  'fleet.import': operation(signed, async (office, { statements, check }) => {
+    const [desk, messages] = [deskOf(office), statements.map(fromText)]
+    const { taken, key } = check ? desk.check(messages) : await desk.submit(messages, office.actor)
     return { taken, fingerprint: keyFingerprint(key, office.suite) }
   }),
   'fleet.pin': operation(pin, async ({ registry, suite, actor }, { key: text, replace }) => {
@@ -47,7 +52,7 @@ export const fleetOperations: Record<string, Operation> = {
 }
 
 const deskOf = ({ registry, authority, suite, clock }: Office): StatementDesk =>
-  new StatementDesk({ registry, fleet: authority.rootFingerprint, suite, clock })
+  new StatementDesk({ registry, fleet: authority.fleetId, suite, clock })
 
 const fromText = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text, 'base64'))
 

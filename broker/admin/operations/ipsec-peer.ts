@@ -1,11 +1,13 @@
 import { z } from 'zod'
-import type { IssuedCertificate } from '#broker/identity/authority.ts'
+import type { IssuedCertificate } from '#broker/identity/issuance.ts'
 import type { NewIpsecPeer } from '#broker/registry/ipsec-peers.ts'
 import type { Principal } from '#broker/registry/principal.ts'
 import { checkName } from '#shared/enrolment/name.ts'
 import { AditError } from '#shared/errors.ts'
+import { parseCertificate } from '#shared/pki/certificate.ts'
 import { decodePem } from '#shared/pki/pem.ts'
 import { PkiError } from '#shared/pki/pki-error.ts'
+import { type PublicKey, parsePublicKey } from '#shared/pki/public-key.ts'
 import { verifyStockRequest } from '#shared/pki/request.ts'
 import { formatCidr, overlaps, parseCidr } from '#shared/wire/ip-address.ts'
 import { peerFiles } from '../ipsec/peer-files.ts'
@@ -80,7 +82,7 @@ export const addIpsecPeer: Operation = operation(ipsecPeer, async (office, wante
     brokerPort: broker.port,
     brokerId: authority.ike.id,
     peerId: device.ipsec?.identity ?? device.name,
-    proof: psk ? { kind: 'psk', secret: psk.text } : { kind: 'certificate' },
+    proof: issued ? { kind: 'certificate', key: keyKindOf(issued) } : { kind: 'psk', secret: (psk as PeerSecret).text },
     ...(ppk && { ppk: { id: ppk.id, secret: ppk.secret.text } }),
     ikeProposals: suites.offeredIke,
     espProposals: suites.offeredEsp,
@@ -96,6 +98,8 @@ export const addIpsecPeer: Operation = operation(ipsecPeer, async (office, wante
     files: peerFiles(sheet, { leaf: issued?.der, issuer, server, root }),
   }
 })
+
+const keyKindOf = ({ der }: IssuedCertificate): PublicKey['kind'] => parsePublicKey(parseCertificate(der).spki).kind
 
 function secretOf(what: string, given: z.output<typeof secret>, { suite }: Office): PeerSecret {
   return given === 'generate' ? makeSecret(suite) : readSecret(what, given.text)

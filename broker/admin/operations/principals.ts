@@ -67,7 +67,7 @@ export const principalOperations: Record<string, Operation> = {
       brokerKey: authority.tunnelKey.publicKey,
       routes: registry.fleet.routes,
       endpoint,
-      mtu: config.innerMtu,
+      mtu: config.innerMtu ?? 1_280,
       keepaliveSeconds,
     })
     return { ...document(device, clock.wall()), config: text }

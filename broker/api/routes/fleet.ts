@@ -36,7 +36,7 @@ const signedBody = z.object({
  * signature is the right; looking needs `--admin`, since the drafts name every device, operator, key and grant there is.
  */
 export function fleetRoutes(app: ApiServer, { registry, authority, suite, clock }: ApiParts): void {
-  const desk = new StatementDesk({ registry, fleet: authority.rootFingerprint, suite, clock })
+  const desk = new StatementDesk({ registry, fleet: authority.fleetId, suite, clock })
 
   app.get(
     '/v1/fleet/pending',

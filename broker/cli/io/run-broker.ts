@@ -4,12 +4,16 @@ import { perform } from '#broker/admin/operations.ts'
 import { type RunningBroker, startBroker } from '#broker/broker.ts'
 import { type Config, trySplitListen } from '#broker/config.ts'
 import { parseEndpointText } from '#broker/endpoint-text.ts'
+import { compressOnVectors } from '#shared/crypto/native/blake2s.ts'
 import { nativeSuite } from '#shared/crypto/native.ts'
 import { systemClock } from '#shared/platform/clock.ts'
+import { fastSuite } from '#shared/platform/fast-suite.ts'
 import { createLog, type Log } from '#shared/platform/log.ts'
 import { backgroundTimers } from '#shared/platform/timers.ts'
+import { TunNetwork } from '#shared/platform/tun-network/tun-network.ts'
 import { version } from '#shared/platform/version.ts'
 import { parseAddress } from '#shared/wire/ip-address.ts'
+import { fastRoad } from './fast-road.ts'
 
 export interface Ready {
   event: 'ready'
@@ -17,6 +21,7 @@ export interface Ready {
   api: string
   websocket?: string
   tcp?: string
+  pki?: string
 }
 
 /**
@@ -28,7 +33,8 @@ export async function runBroker(dataDir: string, config: Config, onReady: (ready
   const stopped = stopSignal()
   const folder = await openFolder(dataDir, config, log, { serve: true })
   try {
-    const broker = await start(folder, config, log)
+    await TunNetwork.recover({ folder: dataDir, log })
+    const broker = await start(folder, config, dataDir, log)
     try {
       await serve(dataDir, folder, config, broker, log, async () => {
         onReady({ event: 'ready', ...broker.ready })
@@ -45,8 +51,10 @@ export async function runBroker(dataDir: string, config: Config, onReady: (ready
   log.info({}, 'stopped')
 }
 
-function start({ registry, authority }: OpenFolder, config: Config, log: Log): Promise<RunningBroker> {
+async function start({ registry, authority }: OpenFolder, config: Config, dataDir: string, log: Log): Promise<RunningBroker> {
   const { ipsec, websocket } = config
+  compressOnVectors()
+  const suite = await fastSuite(nativeSuite, log)
   return startBroker(
     {
       udp: trySplitListen(config.listen) ?? { port: 0 },
@@ -62,12 +70,17 @@ function start({ registry, authority }: OpenFolder, config: Config, log: Log): P
       },
       api: config.api.startsWith(':') ? `[::]${config.api}` : config.api,
       publicEndpoints: config.publicEndpoints,
+      outsiders: trySplitListen(config.pki.http ?? ''),
       mqttPort: config.mqttPort,
       keepaliveSeconds: Math.round(config.keepalive / 1_000),
-      innerMtu: config.innerMtu,
+      innerMtu: config.innerMtu ?? (config.tun === undefined ? 1_280 : 1_420),
+      renewDays: config.renewDays,
+      shelfDays: config.shelfDays,
+      enrolment: config.enrolment,
+      road: fastRoad(config, registry.fleet, dataDir, log),
       version,
     },
-    { registry, authority, suite: nativeSuite, clock: systemClock, log },
+    { registry, authority, suite, clock: systemClock, log },
   )
 }
 

@@ -1,7 +1,8 @@
 import { type Command, Option } from 'commander'
+import { AditError } from '#shared/errors.ts'
 import { printable } from '#shared/terminal/printable.ts'
 import type { Terminal } from '../terminal.ts'
-import { type CommonOptions, collect, count, deskOf, duration, verb } from '../verb.ts'
+import { type CommonOptions, collect, count, type Desk, deskOf, duration, verb } from '../verb.ts'
 
 interface Options extends CommonOptions {
   role: 'device' | 'operator'
@@ -11,6 +12,10 @@ interface Options extends CommonOptions {
   tag?: string[]
   group?: string[]
   admin?: boolean
+  approve?: boolean
+  serial?: string[]
+  serials?: string
+  rate?: string
 }
 
 interface Claim {
@@ -18,6 +23,7 @@ interface Claim {
   id: string
   role: string
   name: string | null
+  approval: boolean
   uses: number
   expires: string
 }
@@ -28,6 +34,8 @@ export function claimCreate(parent: Command, terminal: Terminal): void {
     'adit-broker claim create --name pi-kitchen --tag site:oslo',
     'adit-broker claim create --name pi-### --uses 50 --ttl 7d',
     'adit-broker claim create --role operator --name ann --group field --admin',
+    'adit-broker claim create --name pi-### --uses 50 --approve',
+    'adit-broker claim create --name pi-### --uses 50 --serials batch.txt --rate 10/m',
   ])
     .addOption(new Option('--role <role>', 'who may enrol with it').choices(['device', 'operator']).default('device'))
     .option('--name <name>', 'name, or pattern with a counter: pi-{n}, pi-### (default: made from the key)')
@@ -36,10 +44,25 @@ export function claimCreate(parent: Command, terminal: Terminal): void {
     .option('--tag <tag>', 'tag of what enrols; repeatable', collect)
     .option('--group <group>', 'group of the operator; repeatable', collect)
     .option('--admin', 'the operator sees everything')
+    .option('--approve', 'each request waits for a person: adit-broker enrolments list')
+    .option('--serial <number>', 'only for units that say this serial number, each once; repeatable', collect)
+    .option('--serials <file>', 'likewise, from a file with one number a line; - reads standard input')
+    .option('--rate <pace>', 'how many may enrol in which time, whoever has the claim: 10/m, 100/h')
     .action(async (options: Options) => {
       const desk = deskOf(terminal, options)
-      const { role, name, uses, ttl, tag: tags = [], group: groups = [], admin = false } = options
-      const claim = await desk.ask<Claim>('claim.create', { role, name, uses, ttl, tags, groups, admin })
+      const {
+        role,
+        name,
+        uses,
+        ttl,
+        tag: tags = [],
+        group: groups = [],
+        admin = false,
+        approve: approval = false,
+        rate,
+      } = options
+      const serials = await serialsOf(options, desk)
+      const claim = await desk.ask<Claim>('claim.create', { role, name, uses, ttl, tags, groups, admin, approval, serials, rate })
       desk.print(claim, describe)
       if (!desk.json) terminal.err(hint(claim))
     })
@@ -48,8 +71,25 @@ export function claimCreate(parent: Command, terminal: Terminal): void {
 /** The token alone on standard output, so that it can be piped. */
 const describe = ({ claim }: Claim): string => `${claim}\n`
 
-const hint = ({ role, uses, expires, name }: Claim): string =>
+/** Undefined: for any unit. */
+async function serialsOf({ serial, serials: file }: Options, desk: Desk): Promise<string[] | undefined> {
+  if (file === undefined) return serial
+  const text = file === '-' ? await desk.readInput() : await readText(file)
+  return [...(serial ?? []), ...text.split('\n').map((line) => line.trim())].filter(
+    (line) => line !== '' && !line.startsWith('#'),
+  )
+}
+
+async function readText(path: string): Promise<string> {
+  const { readFile } = await import('node:fs/promises')
+  return readFile(path, 'utf8').catch((cause) => {
+    throw new AditError('usage', `${path} cannot be read.`, 'Name a text file with one serial number a line.', { cause })
+  })
+}
+
+const hint = ({ role, uses, expires, name, approval }: Claim): string =>
   `${printable(
     `For ${uses === 1 ? `one ${role}` : `${uses} ${role}s`}${name === null ? '' : ` (${name})`}, until ${expires}. ` +
+      `${approval ? 'Each request waits for you: adit-broker enrolments list. ' : ''}` +
       `Use it with: ${role === 'device' ? 'adit-agent enrol --claim TOKEN' : 'adit login --claim TOKEN'}`,
   )}\n`

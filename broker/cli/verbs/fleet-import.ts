@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import type { Command } from 'commander'
 import { AditError } from '#shared/errors.ts'
+import { isKeyStatement } from '#shared/fleet/statement.ts'
 import type { Terminal } from '../terminal.ts'
 import { type CommonOptions, type Desk, deskOf, verb } from '../verb.ts'
 
@@ -16,7 +17,11 @@ export function fleetImport(parent: Command, terminal: Terminal): void {
     const desk = deskOf(terminal, options)
     let taken = 0
     let fingerprint = ''
-    for (const statements of batches(await statementsIn(file, desk))) {
+    const all = [...batches(await statementsIn(file, desk))]
+    // The file is taken whole or not at all, but for one that hands over to a new key, under which alone the rest of it counts.
+    const handsOver = all.flat().some((statement) => isKeyStatement(Buffer.from(statement, 'base64')))
+    if (all.length > 1 && !handsOver) for (const statements of all) await desk.ask('fleet.import', { statements, check: true })
+    for (const statements of all) {
       const answer = await desk.ask<{ taken: number; fingerprint: string }>('fleet.import', { statements })
       taken += answer.taken
       fingerprint = answer.fingerprint
@@ -26,11 +31,10 @@ export function fleetImport(parent: Command, terminal: Terminal): void {
 }
 
 async function statementsIn(file: string, desk: Desk): Promise<string[]> {
+  const text = file === '-' ? await desk.readInput() : await readFile(file, 'utf8').catch(unreadable(file))
   try {
-    const text = file === '-' ? await desk.readInput() : await readFile(file, 'utf8')
     const { statements } = JSON.parse(text) as { statements?: unknown }
-    if (Array.isArray(statements) && statements.length > 0 && statements.every((item) => typeof item === 'string'))
-      return statements
+    if (Array.isArray(statements) && statements.every((item) => typeof item === 'string')) return statements
   } catch (cause) {
     throw notSigned(file, cause)
   }
@@ -51,6 +55,19 @@ function* batches(statements: readonly string[]): Generator<string[]> {
   }
   yield batch
 }
+
+const unreadable =
+  (file: string) =>
+  (cause: NodeJS.ErrnoException): never => {
+    throw new AditError(
+      'usage',
+      `${file} cannot be read (${cause.code}).`,
+      'Name the file that adit fleet sign --out has written.',
+      {
+        cause,
+      },
+    )
+  }
 
 const notSigned = (file: string, cause?: unknown): AditError =>
   new AditError('usage', `${file} holds no signed statements.`, 'Make it with: adit fleet sign --in pending.json --out FILE.', {

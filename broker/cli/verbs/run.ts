@@ -11,6 +11,7 @@ interface Options extends CommonOptions {
   port500?: string | true
   stunAlternate?: string[]
   websocket?: string
+  tun?: string | true
   log?: string
 }
 
@@ -27,6 +28,7 @@ export function run(parent: Command, terminal: Terminal): void {
     .option('--port500 [addr:port]', 'take bare IKE on port 500 too, for IPsec peers that begin there (default: :500)')
     .option('--websocket <addr:port>', 'take WebSockets on another port than the API too: 443 gets through most firewalls')
     .option('--stun-alternate <addr:port>', 'second place where STUN is answered, for NAT discovery; repeatable', collect)
+    .option('--tun [name]', "give this host's kernel an interface in the tunnels (default: adit0; root or CAP_NET_ADMIN)")
     .option('--log <level>', 'error, warn, info, debug, trace or silent')
     .action(async (options: Options) => {
       const desk = deskOf(terminal, options)
@@ -41,9 +43,10 @@ const describe = ({ listen, api }: { listen: string; api: string }): string => `
 /** The command line over the file. */
 async function withOptions(
   config: Config,
-  { listen, api, endpoint, apiName, port500, stunAlternate, websocket, log }: Options,
+  { listen, api, endpoint, apiName, port500, stunAlternate, websocket, tun, log }: Options,
 ): Promise<Config> {
   const { trySplitListen } = await import('#broker/config.ts')
+  const { isInterfaceName } = await import('#shared/platform/tun-network/interface-name.ts')
   const { logLevels } = await import('#shared/platform/log.ts')
   const bare = port500 === true ? ':500' : port500
   for (const text of [listen, api, bare, websocket]) {
@@ -52,6 +55,8 @@ async function withOptions(
   const { parseEndpointText } = await import('#broker/endpoint-text.ts')
   for (const text of stunAlternate ?? [])
     if (!parseEndpointText(text)?.port) throw usage(`${text} is no ADDR:PORT or [V6]:PORT.`, 'run')
+  if (typeof tun === 'string' && !isInterfaceName(tun))
+    throw usage(`"${tun}" is no name of an interface: 1 to 15 letters, digits, dots and dashes.`, 'run')
   const logLevel = logLevels.find((level) => level === (log ?? config.logLevel))
   if (logLevel === undefined) throw usage(`${log} is no log level.`, 'run')
   return {
@@ -63,6 +68,7 @@ async function withOptions(
     ipsec: { ...config.ipsec, port500: bare ?? config.ipsec.port500 },
     websocket: { ...config.websocket, listen: websocket ?? config.websocket.listen },
     stunAlternates: stunAlternate ?? config.stunAlternates,
+    tun: tun === true ? (config.tun ?? 'adit0') : (tun ?? config.tun),
     logLevel,
   }
 }
