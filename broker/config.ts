@@ -1,10 +1,14 @@
 import { parse, TomlError } from 'smol-toml'
 import { z } from 'zod'
 import { parseEndpointText } from '#broker/endpoint-text.ts'
+import { type EnrolmentRules, standardRules } from '#broker/enrolment/enrolment-rules.ts'
+import { RENEWAL_GRACE_DAYS, SHELF_DAYS } from '#broker/registry/principal.ts'
 import { AditError, isAditError } from '#shared/errors.ts'
 import { defaultEspProposals, defaultIkeProposals, parseProposals } from '#shared/ikev2/proposal.ts'
 import { isHostName } from '#shared/pki/host-name.ts'
+import { MOST_LANES } from '#shared/platform/linux-engine/steering.ts'
 import { logLevels } from '#shared/platform/log.ts'
+import { isInterfaceName } from '#shared/platform/tun-network/interface-name.ts'
 import { tryParseDuration } from '#shared/time/duration-text.ts'
 import { type Duration, days, seconds } from '#shared/time/instant.ts'
 import { ProtocolId } from '#shared/wire/ike-numbers.ts'
@@ -45,6 +49,17 @@ const streamUrl = z.string().refine((text) => /^wss:\/\/(\[[0-9a-fA-F:.]+\]|[A-Z
   message: 'write wss://HOST:PORT/v1/tunnel',
 })
 
+const publicUrl = z.string().refine((text) => /^https?:\/\/(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(:[1-9]\d{0,4})?\/?$/.test(text), {
+  message: 'write http://HOST or http://HOST:PORT',
+})
+
+const engines = ['auto', 'portable', 'linux'] as const
+
+/** TCP and UDP ports, or all of them. */
+const ports = z
+  .union([z.literal('all'), z.array(z.int().min(1).max(65_535)).max(64)], { message: 'write "all" or a list of ports' })
+  .default([])
+
 const network = z.string().refine(isNetwork, { message: 'write a network as 100.64.0.0/16' })
 
 const proposals = (protocol: number, standard: readonly Proposal[]) =>
@@ -81,7 +96,19 @@ const schema = z.strictObject({
       keepalive: duration
         .refine((span) => span >= seconds(5) && span <= seconds(3_600), { message: 'from 5s to 1h' })
         .default(seconds(25)),
-      mtu: z.int().min(1_280).max(1_420).default(1_280),
+      mtu: z
+        .union([z.literal('auto'), z.int().min(1_280).max(1_420)], { message: 'write "auto" or a number from 1280 to 1420' })
+        .default('auto'),
+      engine: z.enum(engines).default('auto'),
+      lanes: z.int().min(1).max(MOST_LANES).default(1),
+      tun: z
+        .string()
+        .refine((text) => text === '' || isInterfaceName(text), {
+          message: 'write a name of 1 to 15 letters, digits, dots and dashes',
+        })
+        .default(''),
+      'host-to-agents': ports,
+      'agents-to-host': ports,
       'mqtt-port': z.int().min(1).max(65_535).default(1_883),
       'avoid-networks': z.array(network).default([]),
     })
@@ -120,6 +147,24 @@ const schema = z.strictObject({
       'max-readings': z.int().min(0).default(0),
     })
     .prefault({}),
+  pki: z
+    .strictObject({
+      url: z.union([z.literal(''), publicUrl]).default(''),
+      http: z.union([z.literal(''), listenAddress]).default(''),
+    })
+    .prefault({}),
+  enrolment: z
+    .strictObject({
+      'renew-days': z.int().min(0).max(36_525).default(RENEWAL_GRACE_DAYS),
+      'shelf-days': z.int().min(0).max(36_525).default(SHELF_DAYS),
+      hook: z.string().refine(isHookPlace, { message: 'write the absolute path of a program, or https://…' }).default(''),
+      'hook-ca': z.string().refine(isPathOrNone, { message: 'write the absolute path of a PEM file' }).default(''),
+      queue: z.int().min(1).max(100_000).default(standardRules.queue),
+      'retry-after': duration
+        .refine((span) => span >= seconds(5) && span <= seconds(3_600), { message: 'from 5s to 1h' })
+        .default(seconds(standardRules.retryAfter)),
+    })
+    .prefault({}),
   log: z.strictObject({ level: z.enum(logLevels).default('info') }).prefault({}),
 })
 
@@ -137,8 +182,17 @@ export interface Config {
   /** Further names and addresses for the API's certificate. */
   readonly apiNames: readonly string[]
   readonly keepalive: Duration
-  /** Bytes. */
-  readonly innerMtu: number
+  /** Bytes; undefined: 1280, or 1420 where there is a TUN. */
+  readonly innerMtu: number | undefined
+  /** What moves packets: `auto` takes the fast engine where there is a TUN. */
+  readonly engine: (typeof engines)[number]
+  /** Threads of the fast engine among which sessions are divided. */
+  readonly lanes: number
+  /** The kernel's interface in the tunnels; undefined: none. */
+  readonly tun: string | undefined
+  /** Where there is one: which ports of agents this host's kernel may reach, and which of its own agents may. */
+  readonly hostToAgents: OpenPorts
+  readonly agentsToHost: OpenPorts
   readonly mqttPort: number
   /** Networks from which no inner IPv4 address is taken, beside those that this machine is on. */
   readonly avoidNetworks: readonly string[]
@@ -146,10 +200,27 @@ export interface Config {
   readonly websocket: WebsocketConfig
   /** Literal endpoints at which STUN is answered besides (RFC 5780). */
   readonly stunAlternates: readonly string[]
+  readonly pki: PkiConfig
+  /** How long an expired certificate may still renew itself, in days. */
+  readonly renewDays: number
+  /** Likewise where it is the only one that its device ever had; 0: no longer than any other. */
+  readonly shelfDays: number
+  /** Who is asked before somebody enrols. */
+  readonly enrolment: EnrolmentRules
   readonly telemetryKeep: Duration
   /** 0: no limit. */
   readonly telemetryRows: number
   readonly logLevel: (typeof logLevels)[number]
+}
+
+export type OpenPorts = 'all' | readonly number[]
+
+/** What outsiders may know of the fleet's certificates. */
+export interface PkiConfig {
+  /** Under which certificates say that lists and OCSP are found; undefined: they say nothing. */
+  readonly url: string | undefined
+  /** Where these are answered over plain HTTP beside the API; undefined: nowhere. */
+  readonly http: string | undefined
 }
 
 /** Datagrams in WebSockets. The API takes them anyway; this is another port for them. */
@@ -187,7 +258,7 @@ export const configKeys: readonly string[] = keysOf(schema)
 export function parseConfig(text: string, file: string): Config {
   const parsed = schema.safeParse(readToml(text, file))
   if (!parsed.success) throw issueError(parsed.error, text, file)
-  const { tunnel, ipsec, websocket, stun, telemetry, log, ...top } = parsed.data
+  const { tunnel, ipsec, websocket, stun, telemetry, enrolment, log, pki, ...top } = parsed.data
   return {
     listen: top.listen,
     api: top.api,
@@ -196,7 +267,12 @@ export function parseConfig(text: string, file: string): Config {
     publicAddresses: top['public-addresses'],
     apiNames: top['api-names'],
     keepalive: tunnel.keepalive,
-    innerMtu: tunnel.mtu,
+    innerMtu: tunnel.mtu === 'auto' ? undefined : tunnel.mtu,
+    engine: tunnel.engine,
+    lanes: tunnel.lanes,
+    tun: tunnel.tun || undefined,
+    hostToAgents: tunnel['host-to-agents'],
+    agentsToHost: tunnel['agents-to-host'],
     mqttPort: tunnel['mqtt-port'],
     avoidNetworks: tunnel['avoid-networks'],
     ipsec: {
@@ -215,6 +291,14 @@ export function parseConfig(text: string, file: string): Config {
       public: websocket.public,
     },
     stunAlternates: stun.alternate,
+    pki: { url: pki.url || undefined, http: pki.http || undefined },
+    renewDays: enrolment['renew-days'],
+    shelfDays: enrolment['shelf-days'],
+    enrolment: {
+      queue: enrolment.queue,
+      retryAfter: Math.round(enrolment['retry-after'] / 1_000),
+      hook: enrolment.hook === '' ? undefined : { place: enrolment.hook, ca: enrolment['hook-ca'] || undefined },
+    },
     telemetryKeep: telemetry.keep,
     telemetryRows: telemetry['max-readings'],
     logLevel: log.level,
@@ -275,6 +359,17 @@ function keysOf(object: z.ZodObject, prefix = ''): string[] {
     const inner = value instanceof z.ZodPrefault ? value.unwrap() : value
     return inner instanceof z.ZodObject ? keysOf(inner, `${prefix}${key}.`) : [`${prefix}${key}`]
   })
+}
+
+/** A program is named by where it is: nothing is looked for in a PATH. */
+function isHookPlace(text: string): boolean {
+  if (!text.startsWith('https://')) return isPathOrNone(text)
+  const url = URL.canParse(text) ? new URL(text) : undefined
+  return url !== undefined && url.hash === ''
+}
+
+function isPathOrNone(text: string): boolean {
+  return text === '' || text.startsWith('/')
 }
 
 function isNetwork(text: string): boolean {

@@ -11,11 +11,11 @@ export const pendingDocument = (
     registry,
     suite,
   }: Pick<Office, 'suite'> & {
-    authority: Pick<Office['authority'], 'rootFingerprint'>
+    authority: Pick<Office['authority'], 'fleetId'>
     registry: Pick<Office['registry'], 'statements'>
   },
 ) => ({
-  fleet: Buffer.from(authority.rootFingerprint).toString('base64'),
+  fleet: Buffer.from(authority.fleetId).toString('base64'),
   key: registry.statements.pinned === undefined ? null : Buffer.from(registry.statements.pinned).toString('base64'),
   pending: pending.map(({ subject, reason, draft }) => ({
     subject,

@@ -9,10 +9,10 @@ import { followKeys } from '#shared/fleet/fleet-pin.ts'
 import { openStatement, refused, type Statement, signerOf, subjectOf } from '#shared/fleet/statement.ts'
 import { decodeBody, encodeBody } from '#shared/fleet/statement-body.ts'
 import { type Clock, days } from '#shared/time/instant.ts'
-import { contentKey, grantDraft, hostKeysDraft, peerDraft, withdrawalDraft } from './wanted-statements.ts'
+import { contentKey, grantDraft, hostKeysDraft, peerDraft, wipeDraft, withdrawalDraft } from './wanted-statements.ts'
 
 interface DeskParts {
-  registry: Pick<Registry, 'directory' | 'policy' | 'hostKeys' | 'statements'>
+  registry: Pick<Registry, 'directory' | 'policy' | 'hostKeys' | 'statements' | 'orders'>
   /** SHA-256 of the fleet's root certificate. */
   fleet: Uint8Array
   suite: Suite
@@ -65,9 +65,17 @@ export class StatementDesk {
       const subject = subjectOf(entry.statement)
       const { kind, notAfter } = entry.statement
       if (kind === 'key' || kind === 'withdrawal' || wanted.has(subject) || notAfter <= now) continue
+      // The key that an order is for died with it; one that was called off is withdrawn like the rest.
+      if (kind === 'wipe' && (await registry.orders.get(entry.statement.id))?.doneAt !== undefined) continue
       pending.push({ subject, reason: 'gone', draft: withdrawalDraft(fleet, subject) })
     }
     return { pending: pending.sort((a, b) => (a.subject < b.subject ? -1 : 1)), unsayable }
+  }
+
+  /** Whether all of them would be taken, without taking any. Throws as `submit` does. */
+  check(messages: readonly Uint8Array[]): { taken: number; key: Uint8Array } {
+    const { taken, key } = this.#judge(messages)
+    return { taken: taken.length, key }
   }
 
   /**
@@ -75,6 +83,12 @@ export class StatementDesk {
    * Throws AditError `fleet-key-refused` where no key is pinned, and `statement-refused`.
    */
   async submit(messages: readonly Uint8Array[], actor: string): Promise<{ taken: number; key: Uint8Array }> {
+    const { taken, key } = this.#judge(messages)
+    if (taken.length > 0) await this.#parts.registry.statements.put(taken, key, actor)
+    return { taken: taken.length, key }
+  }
+
+  #judge(messages: readonly Uint8Array[]): { taken: StoredStatement[]; key: Uint8Array } {
     const { registry, suite, clock, fleet } = this.#parts
     const { pinned } = registry.statements
     if (pinned === undefined) throw noKey()
@@ -92,12 +106,11 @@ export class StatementDesk {
         )
       return { signer: toHex(signer), bytes: Uint8Array.from(bytes), statement }
     })
-    await registry.statements.put(taken, key, actor)
-    return { taken: taken.length, key }
+    return { taken, key }
   }
 
   async #wanted(): Promise<Map<string, Statement>> {
-    const { registry, fleet, clock } = this.#parts
+    const { registry, fleet, clock, suite } = this.#parts
     const { directory, policy, hostKeys } = registry
     const now = clock.wall()
     const drafts: Statement[] = []
@@ -110,6 +123,10 @@ export class StatementDesk {
     for (const grant of policy.grants) {
       const draft = grantDraft(fleet, grant)
       if (draft !== undefined && now < draft.notAfter) drafts.push(draft)
+    }
+    for (const order of registry.orders.waiting) {
+      const device = directory.byId(order.principalId)
+      if (device) drafts.push(wipeDraft(fleet, order, device, suite))
     }
     return new Map(drafts.map((draft) => [subjectOf(draft), draft]))
   }

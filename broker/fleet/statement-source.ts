@@ -1,5 +1,6 @@
 import type { AuthorityFace } from '#broker/identity/authority.ts'
 import type { Grant } from '#broker/policy/grant.ts'
+import type { Order } from '#broker/registry/orders.ts'
 import type { Principal } from '#broker/registry/principal.ts'
 import type { Registry } from '#broker/registry/registry.ts'
 import type { StoredStatement } from '#broker/registry/statements.ts'
@@ -8,11 +9,11 @@ import type { Suite } from '#shared/crypto/suite.ts'
 import { isAditError } from '#shared/errors.ts'
 import { type Statement, signStatement, subjectOf } from '#shared/fleet/statement.ts'
 import { type Clock, days, hours, wallTime } from '#shared/time/instant.ts'
-import { contentKey, grantDraft, hostKeysDraft, peerDraft } from './wanted-statements.ts'
+import { contentKey, grantDraft, hostKeysDraft, peerDraft, wipeDraft } from './wanted-statements.ts'
 
 interface SourceParts {
-  registry: Pick<Registry, 'directory' | 'policy' | 'hostKeys' | 'statements' | 'settings'>
-  authority: Pick<AuthorityFace, 'rootFingerprint' | 'statementKey'>
+  registry: Pick<Registry, 'directory' | 'policy' | 'hostKeys' | 'statements' | 'settings' | 'orders'>
+  authority: Pick<AuthorityFace, 'fleetId' | 'statementKey'>
   suite: Suite
   clock: Clock
 }
@@ -65,7 +66,7 @@ export class StatementSource {
     return [registry.statements.pinned ?? authority.statementKey.publicKey]
   }
 
-  /** For a device: itself, its grants, and the operators whom they name. */
+  /** For a device: itself, its grants, the operators whom they name, and an order that waits for it. */
   forDevice(device: Principal): StatementSet {
     const { fleet } = this
     const now = this.#parts.clock.wall()
@@ -76,7 +77,29 @@ export class StatementSource {
       ...grants.flatMap((grant) => grantDraft(fleet, grant) ?? []),
       ...[...operators].map((operator) => peerDraft(fleet, operator)),
     ]
+    const order = this.#parts.registry.orders.open(device.id)
+    if (order) drafts.push(wipeDraft(fleet, order, device, this.#parts.suite))
     return this.#set(drafts)
+  }
+
+  /**
+   * The order to forget this fleet that waits for a device, also for one that is revoked, with the links by which a pinned key is followed;
+   * `statements` is empty while nobody whose word counts has signed it.
+   */
+  orderFor(device: Principal): { order: Order; statements: readonly Uint8Array[] } | undefined {
+    const { registry, suite } = this.#parts
+    const order = registry.orders.open(device.id)
+    if (order === undefined) return undefined
+    const draft = wipeDraft(this.fleet, order, device, suite)
+    const { pinned } = registry.statements
+    if (pinned === undefined) {
+      const own = this.#own(draft)
+      return { order, statements: own ? [own.bytes] : [] }
+    }
+    const entry = registry.statements.of(subjectOf(draft))
+    if (entry?.signer !== toHex(pinned) || entry.statement.kind !== 'wipe') return { order, statements: [] }
+    const links = [...registry.statements.all()].filter(({ statement }) => statement.kind === 'key')
+    return { order, statements: [...links, entry].map(({ bytes }) => bytes) }
   }
 
   /** For an operator who looks at a device: the device and its host keys, the operator, and the grants between them. */
@@ -91,9 +114,9 @@ export class StatementSource {
     ])
   }
 
-  /** SHA-256 of the root certificate: what statements call the fleet. */
+  /** What statements call the fleet. */
   get fleet(): Uint8Array {
-    return this.#parts.authority.rootFingerprint
+    return this.#parts.authority.fleetId
   }
 
   #set(drafts: readonly Statement[]): StatementSet {

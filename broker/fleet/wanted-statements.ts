@@ -1,9 +1,17 @@
 import type { Grant } from '#broker/policy/grant.ts'
 import type { HostKeys } from '#broker/registry/host-keys.ts'
+import type { Order } from '#broker/registry/orders.ts'
 import type { Principal } from '#broker/registry/principal.ts'
 import { fromHex, toHex } from '#shared/bytes/hex.ts'
 import type { Suite } from '#shared/crypto/suite.ts'
-import type { GrantStatement, HostKeysStatement, PeerStatement, Statement, WithdrawalStatement } from '#shared/fleet/statement.ts'
+import type {
+  GrantStatement,
+  HostKeysStatement,
+  PeerStatement,
+  Statement,
+  WipeStatement,
+  WithdrawalStatement,
+} from '#shared/fleet/statement.ts'
 import { encodeBody } from '#shared/fleet/statement-body.ts'
 import { wallTime } from '#shared/time/instant.ts'
 
@@ -48,6 +56,21 @@ export function grantDraft(fleet: Uint8Array, grant: Grant): GrantStatement | un
   if (operators.length + groups.length === 0 || devices.length + tags.length === 0 || ports.length === 0) return undefined
   return { ...draftScope(fleet, until), kind: 'grant', id: String(id), operators, groups, devices, tags, ports }
 }
+
+/** The order to forget the fleet that waits for a device. */
+export const wipeDraft = (
+  fleet: Uint8Array,
+  { id, identity, nextClaim }: Order,
+  device: Principal,
+  suite: Pick<Suite, 'hash'>,
+): WipeStatement => ({
+  ...draftScope(fleet),
+  kind: 'wipe',
+  id,
+  device: device.name,
+  identity: fromHex(identity),
+  next: nextClaim === undefined ? undefined : suite.hash('sha256', Buffer.from(nextClaim)),
+})
 
 export const withdrawalDraft = (fleet: Uint8Array, subject: string): WithdrawalStatement => {
   const colon = subject.indexOf(':')

@@ -45,20 +45,20 @@ export class EndpointEvidence {
     this.#placeOf.delete(principalId)
   }
 
-  /** A datagram of so many bytes came. */
-  heard(length: number, from: Endpoint, now: Instant): void {
+  /** `datagrams` of `length` bytes in all came. */
+  heard(length: number, from: Endpoint, now: Instant, datagrams = 1): void {
     const evidence = this.#byAddress.get(from.address)?.get(from.port)
     if (evidence === undefined) return
     evidence.lastHeard = now
-    const octets = octetsAtInterface(length, from)
+    const octets = octetsAtInterface(length / datagrams, from) * datagrams
     evidence.received += octets
     if (isCarried(from)) evidence.estimated += octets
   }
 
-  sent(length: number, to: Endpoint): void {
+  sent(length: number, to: Endpoint, datagrams = 1): void {
     const evidence = this.#byAddress.get(to.address)?.get(to.port)
     if (evidence === undefined) return
-    const octets = octetsAtInterface(length, to)
+    const octets = octetsAtInterface(length / datagrams, to) * datagrams
     evidence.sent += octets
     if (isCarried(to)) evidence.estimated += octets
   }

@@ -13,6 +13,8 @@ export interface GatewayPolicyOptions {
   clock: Clock
   journal: FlowJournal
   mqttPort: number
+  /** Where this host's kernel has an interface in the tunnels: which ports it may reach, and which of its own may be reached. */
+  host?: { reaches(port: number): boolean; serves(port: number): boolean } | undefined
 }
 
 /** A principal's own inner address, or a host in one of its subnets. */
@@ -39,6 +41,8 @@ type Asked = number | 'echo' | 'meeting'
  *   host behind device          broker              echo
  *   operator                    broker              echo
  *   broker                      anyone              echo (the probe of `adit why`), and UDP 4502: who is let in no longer
+ *   broker's kernel             anyone              TCP and UDP ports that the configuration names (with a TUN alone)
+ *   device, operator            broker's kernel     likewise, and the API
  *   anyone                      operator            nothing
  *   device, host behind device  device              nothing
  */
@@ -54,7 +58,8 @@ export class GatewayPolicy implements FlowPolicy {
     if (asked === undefined) return refused
     if (from === undefined) {
       const tells = packet.kind === PacketKind.Udp && asked === WITHDRAWAL_PORT
-      return asked === 'echo' || tells ? forever : refused
+      const reaches = typeof asked === 'number' && this.#options.host?.reaches(asked)
+      return asked === 'echo' || tells || reaches ? forever : refused
     }
     const { bytes, width, sourceAt, destinationAt } = packet
     const wall = this.#options.clock.wall()
@@ -95,7 +100,8 @@ export class GatewayPolicy implements FlowPolicy {
 
   #toBroker({ principal, isBehind }: End, asked: Asked, tcp: boolean): number | undefined {
     const mqtt = tcp && principal.kind === 'device' && !isBehind && asked === this.#options.mqttPort
-    return asked === 'echo' || mqtt ? Number.POSITIVE_INFINITY : undefined
+    const serves = typeof asked === 'number' && !isBehind && this.#options.host?.serves(asked)
+    return asked === 'echo' || mqtt || serves ? Number.POSITIVE_INFINITY : undefined
   }
 
   /** Wall-clock ms until which a grant permits; Infinity: no end; undefined: none does. */
@@ -117,6 +123,9 @@ export class GatewayPolicy implements FlowPolicy {
     return { principal, isBehind: principal.subnets.length > 0 && !principal.addresses.includes(formatAddress(address)) }
   }
 }
+
+/** Whether an operator and a device hold an association of their own by this flow. */
+export const isMeeting = (flow: Flow): boolean => askedByFlow(flow) === 'meeting'
 
 function askedBy(kind: number, port: number): Asked | undefined {
   if (kind === PacketKind.EchoRequest) return 'echo'

@@ -1,8 +1,9 @@
 import type { StatementSource } from '#broker/fleet/statement-source.ts'
 import { EndpointEvidence } from '#broker/gateway/endpoint-evidence.ts'
 import { FlowJournal } from '#broker/gateway/flow-journal.ts'
-import { GatewayPolicy } from '#broker/gateway/flow-policy.ts'
+import { GatewayPolicy, type GatewayPolicyOptions } from '#broker/gateway/flow-policy.ts'
 import { Ipsec, type IpsecOptions } from '#broker/gateway/ipsec.ts'
+import { PeerDrops } from '#broker/gateway/peer-drops.ts'
 import { Peers } from '#broker/gateway/peers.ts'
 import { PresenceTable } from '#broker/gateway/presence.ts'
 import { PresenceWriter } from '#broker/gateway/presence-writer.ts'
@@ -21,8 +22,9 @@ import { toHex } from '#shared/bytes/hex.ts'
 import type { KeyPair, Suite } from '#shared/crypto/suite.ts'
 import { FlowFilter } from '#shared/dataplane/flow-filter.ts'
 import { Netstack } from '#shared/netstack/netstack.ts'
+import type { LinuxLane } from '#shared/platform/linux-engine/linux-lane.ts'
 import type { Log } from '#shared/platform/log.ts'
-import { PortableEngine } from '#shared/platform/portable-engine.ts'
+import { PacketEngine } from '#shared/platform/packet-engine.ts'
 import type { Timers } from '#shared/platform/timers.ts'
 import type { Clock } from '#shared/time/instant.ts'
 import type { PeerEndpoint, TunnelEvent } from '#shared/tunnel/association.ts'
@@ -58,12 +60,27 @@ export interface GatewayOptions {
   mqttPort: number
   /** Largest inner packet that agents may come to use, bytes; default 1280. Their probes are answered in kind. */
   innerMtu?: number
+  /** Opens the port on a faster road than ours; undefined where this machine has none. */
+  lane?(bind: LaneBind): Promise<LinuxLane | undefined>
+  /** With a TUN: sets its addresses and routes. */
+  hostNetwork?(tun: string): Promise<{ undo(): Promise<void> }>
+  /** With a TUN: which ports the host's kernel may reach, and which of its own may be reached. */
+  host?: GatewayPolicyOptions['host']
   /** Where the defaults for WebSockets and TCP are not wanted. */
   streamLimits?: Partial<StreamLimits>
   /** The esp suite on the same port; left out: the noise suite alone. */
   ipsec?: Pick<IpsecOptions, 'authority' | 'settings'>
   /** What devices are told of others; left out: nothing. */
   statements?: StatementSource
+  /** Numbers of the devices that have yet to follow the fleet's authorities; whether that one is of them, where it is given. */
+  behind?(id?: number): Promise<ReadonlySet<number>>
+}
+
+/** Where a lane's port is to be. */
+export interface LaneBind {
+  readonly address?: string
+  readonly port: number
+  readonly shared?: boolean
 }
 
 /** Four flows each of 65,000 peers; none of them may hold so many that a few could fill the table. */
@@ -84,7 +101,7 @@ export const netstackLimits = {
 /** What a gateway is made of. */
 export interface GatewayParts {
   options: GatewayOptions
-  engine: PortableEngine
+  engine: PacketEngine
   noise: WireguardEndpoint
   ipsec: Ipsec | undefined
   /** Of each suite. */
@@ -95,6 +112,7 @@ export interface GatewayParts {
   policy: GatewayPolicy
   presence: PresenceTable
   evidence: EndpointEvidence
+  drops: PeerDrops
   writer: PresenceWriter
   withdrawals: Withdrawals
   journal: FlowJournal
@@ -109,15 +127,21 @@ export interface GatewayParts {
 /** Puts the parts together around one engine. */
 export async function assembleGateway(
   options: GatewayOptions,
-  on: { event(event: TunnelEvent): void; goodbye(device: Principal): void; pace(device: Principal, seconds: number): void },
+  on: {
+    event(event: TunnelEvent): void
+    came(device: Principal): void
+    goodbye(device: Principal): void
+    pace(device: Principal, seconds: number): void
+  },
 ): Promise<GatewayParts> {
   const { registry, suite, clock, timers, log, mqttPort } = options
   const { directory, fleet } = registry
   const taken = await TakenTimestamps.load(registry.presence)
   const journal = new FlowJournal({ audit: registry.audit, directory, clock, log })
-  const policy = new GatewayPolicy({ registry, clock, journal, mqttPort })
+  const policy = new GatewayPolicy({ registry, clock, journal, mqttPort, host: options.host })
   const stun = new StunResponder()
   const evidence = new EndpointEvidence()
+  const drops = new PeerDrops(clock)
   const alternates = options.stunAlternates ?? []
   let stunSockets: StunSockets | undefined
   const streams = new StreamDoor({
@@ -130,11 +154,15 @@ export async function assembleGateway(
   const seenAt = (endpoint: Endpoint): Endpoint => (isCarried(endpoint) && streams.peerOf(endpoint)) || endpoint
   const ipsec = options.ipsec && (await Ipsec.open({ ...options, ...options.ipsec, seenAt }))
   let noise!: WireguardEndpoint
-  const engine: PortableEngine = await PortableEngine.open({
+  const bind = { ...options.bind, shared: sharesPort(options.bind, alternates) }
+  const lane = await options.lane?.(bind)
+  const engine: PacketEngine = await PacketEngine.open({
     clock,
     timers,
     carried: streams,
-    bind: { ...options.bind, shared: sharesPort(options.bind, alternates) },
+    bind,
+    lane,
+    stack: () => netstack,
     bindBare: options.ipsec?.settings.port500,
     filter: new FlowFilter(
       policy,
@@ -143,20 +171,25 @@ export async function assembleGateway(
     ),
     event: on.event,
     meter: evidence,
-    noise(ports) {
+    noise(ports, sessions) {
       noise = new WireguardEndpoint({
         suite,
         staticKey: options.staticKey,
         ports,
+        lane: sessions,
         nextTimestamp: options.nextTimestamp,
         admit: (publicKey) => admission(publicKey, options, taken),
       })
       return noise
     },
-    esp: ipsec && ((ports) => ipsec.listen(ports)),
+    esp: ipsec && ((ports, sessions) => ipsec.listen(ports, sessions)),
     ports: {
       deliver: (packet) => netstack.input(packet),
-      spoofed: (packet, from, now) => journal.spoofed(packet, from, now),
+      spoofed(packet, from, now) {
+        drops.count(from, 'inner-source-refused')
+        journal.spoofed(packet, from, now)
+      },
+      tooBig: (to) => drops.count(to, 'inner-too-big'),
       stun(datagram, from) {
         if (!isCarried(from)) stunSockets?.asked(datagram, from)
         else answerInStream(datagram, from)
@@ -176,6 +209,7 @@ export async function assembleGateway(
     addresses: fleet.broker,
     limits: netstackLimits,
     mtu: options.innerMtu ?? 1280,
+    besideKernel: lane?.tun !== undefined,
     transmit: (packet) => engine.send(packet),
     wake: (at) => engine.driver.wake(at),
     defer: (task) => setImmediate(task),
@@ -186,6 +220,7 @@ export async function assembleGateway(
   const mqtt = await MqttServer.start({
     sink,
     log,
+    came: on.came,
     goodbye: on.goodbye,
     pace: on.pace,
     ...(courier && { listening: (device, held, send) => courier.listen(device.id, held, send) }),
@@ -207,6 +242,7 @@ export async function assembleGateway(
     policy,
     presence,
     evidence,
+    drops,
     writer,
     withdrawals: new Withdrawals({ peers, directory, netstack, timers }),
     journal,
@@ -220,7 +256,7 @@ export async function assembleGateway(
 }
 
 async function openStunSockets(
-  engine: PortableEngine,
+  engine: PacketEngine,
   responder: StunResponder,
   alternates: readonly Endpoint[],
   { bind, clock, log }: GatewayOptions,

@@ -1,13 +1,19 @@
+import type { Socket } from 'node:net'
 import { parseEndpointText } from '#broker/endpoint-text.ts'
+import { AuthorityNews } from '#broker/gateway/authority-news.ts'
 import { type EspFacts, espFacts } from '#broker/gateway/esp-facts.ts'
+import { isMeeting } from '#broker/gateway/flow-policy.ts'
 import { assembleGateway, type GatewayOptions, type GatewayParts, netstackLimits } from '#broker/gateway/gateway-parts.ts'
+import { KernelMqtt } from '#broker/gateway/kernel-mqtt.ts'
 import { type Call, recallKnown } from '#broker/gateway/known-devices.ts'
+import type { PeerDrop } from '#broker/gateway/peer-drops.ts'
 import { PresenceWatch } from '#broker/gateway/presence-watch.ts'
 import { Reawakening } from '#broker/gateway/reawakening.ts'
 import type { StreamDoor } from '#broker/gateway/stream-door.ts'
 import type { GatewayCounters, GatewayView, Presence } from '#broker/gateway/view.ts'
 import type { Principal } from '#broker/registry/principal.ts'
 import type { RegistryChange } from '#broker/registry/registry.ts'
+import type { Flow } from '#shared/dataplane/flow.ts'
 import type { TcpSocket } from '#shared/netstack/netstack.ts'
 import type { Timer } from '#shared/platform/timers.ts'
 import { hours, seconds } from '#shared/time/instant.ts'
@@ -28,10 +34,13 @@ export class Gateway implements GatewayView {
   readonly #parts: GatewayParts
   readonly #watch: PresenceWatch
   #reawakening: Reawakening<Call> | undefined
+  readonly #news: AuthorityNews
   #upkeep: Timer | undefined
   #renewal: Timer | undefined
   #handshakes = 0
   #stopListening: (() => void) | undefined
+  #kernelMqtt: KernelMqtt | undefined
+  #hostNetwork: { undo(): Promise<void> } | undefined
 
   private constructor(parts: GatewayParts) {
     this.#parts = parts
@@ -42,22 +51,43 @@ export class Gateway implements GatewayView {
       probe: (principal, timeoutMs) => this.probe(principal, timeoutMs),
       unanswered: (principal, asked) => parts.presence.unanswered(principal.id, asked),
     })
+    const { timers, log, registry, behind = async () => new Set<number>() } = parts.options
+    this.#news = new AuthorityNews({
+      ...{ timers, log, behind },
+      connected: () => parts.mqtt.connected,
+      tell: (id) => {
+        const device = registry.directory.byId(id)
+        if (device) parts.mqtt.tellConfigChanged(device)
+      },
+    })
   }
 
   /** Binds the port and calls the devices that an earlier run knew. Throws AditError `port-in-use`. */
   static async open(options: GatewayOptions): Promise<Gateway> {
     const parts = await assembleGateway(options, {
       event: (event) => gateway.#event(event),
+      came: (device) => gateway.#news.came(device.id),
       goodbye: (device) => parts.presence.goodbye(device.id),
-      pace: (device, paceSeconds) => parts.presence.setPace(device.id, seconds(paceSeconds)),
+      pace: (device, paceSeconds) => parts.presence.setPace(device.id, seconds(paceSeconds), parts.peers.of(device.id)),
     })
     const gateway: Gateway = new Gateway(parts)
     await gateway.#restore()
-    parts.netstack.listen({ port: options.mqttPort, backlog: netstackLimits.backlog }, (socket) => gateway.#acceptMqtt(socket))
+    try {
+      await gateway.#listen()
+    } catch (error) {
+      await gateway.close()
+      throw error
+    }
     gateway.#stopListening = options.registry.onChange((change) => gateway.#changed(change))
     gateway.#armUpkeep()
     gateway.#armRenewal()
+    void gateway.#news.review()
     return gateway
+  }
+
+  /** The kernel's interface in the tunnels, if there is one. */
+  get tun(): string | undefined {
+    return this.#parts.engine.lane?.tun?.name
   }
 
   get inner(): readonly string[] {
@@ -87,6 +117,11 @@ export class Gateway implements GatewayView {
   presence(principal: Principal): Presence {
     const { presence, peers } = this.#parts
     return presence.of(principal.id, peers.of(principal.id))
+  }
+
+  drops(principal: Principal): readonly PeerDrop[] {
+    const association = this.#parts.peers.of(principal.id)
+    return association === undefined ? [] : this.#parts.drops.of(association)
   }
 
   /** The security associations of a peer that came by the esp suite. */
@@ -119,7 +154,7 @@ export class Gateway implements GatewayView {
 
   counters(): GatewayCounters {
     const { engine, peers, ipsec, mqtt, stun, sink, streams } = this.#parts
-    const { plane } = engine
+    const { plane, lane } = engine
     const sessions = { noise: 0, esp: 0 }
     for (const [, { state, suite }] of peers.entries()) if (state === 'established') sessions[suite]++
     return {
@@ -130,8 +165,8 @@ export class Gateway implements GatewayView {
       associations: peers.size,
       flows: plane.filter.size,
       mqttClients: mqtt.clients,
-      outerReceived: plane.traffic.received,
-      outerSent: plane.traffic.sent,
+      outerReceived: plane.traffic.received + (lane ? lane.traffic.received - lane.traffic.raised : 0),
+      outerSent: plane.traffic.sent + plane.traffic.relayed + (lane?.traffic.sent ?? 0),
       stunAnswered: stun.answered,
       streams: streams.counters.open,
       handshakes: this.#handshakes,
@@ -144,7 +179,7 @@ export class Gateway implements GatewayView {
   #drops(): Record<string, number> {
     const { engine, endpoints } = this.#parts
     const drops: Record<string, number> = {}
-    for (const { counters } of [engine.plane, ...endpoints])
+    for (const { counters } of [engine.plane, ...endpoints, ...(engine.lane ? [engine.lane] : [])])
       for (const [label, count] of counters.entries()) if (count > 0) drops[label] = (drops[label] ?? 0) + count
     for (const [label, count] of this.#refusals()) if (count > 0) drops[label] = count
     return drops
@@ -174,6 +209,7 @@ export class Gateway implements GatewayView {
     const { options, engine, evidence, writer, mqtt, ipsec, journal } = this.#parts
     this.#stopListening?.()
     this.#reawakening?.stop()
+    this.#news.stop()
     this.#upkeep?.clear()
     this.#renewal?.clear()
     this.#watch.stop()
@@ -189,6 +225,8 @@ export class Gateway implements GatewayView {
   }
 
   async close(): Promise<void> {
+    this.#kernelMqtt?.close()
+    await this.#hostNetwork?.undo()
     this.#parts.netstack.destroy()
     this.#parts.streams.close()
     await this.#parts.stunSockets.close()
@@ -242,14 +280,26 @@ export class Gateway implements GatewayView {
     if (owner && peers.of(owner.id) === association && ipsec?.hasLeft(association)) presence.goodbye(owner.id)
   }
 
-  #acceptMqtt(socket: TcpSocket): void {
-    const { options, mqtt } = this.#parts
-    const { directory } = options.registry
-    const device = directory.byAddress(socket.remoteAddress)
-    if (device?.kind !== 'device' || !directory.isAdmitted(device, options.clock.wall())) {
-      socket.reset()
+  /** MQTT at the inner addresses: the kernel's, where it has them. */
+  async #listen(): Promise<void> {
+    const { options, netstack } = this.#parts
+    const { mqttPort, log } = options
+    if (this.tun === undefined) {
+      const accept = (socket: TcpSocket): void => this.#acceptMqtt(socket, socket.remoteAddress, () => socket.reset())
+      netstack.listen({ port: mqttPort, backlog: netstackLimits.backlog }, accept)
       return
     }
+    this.#hostNetwork = await options.hostNetwork?.(this.tun)
+    const accept = (socket: Socket): void =>
+      this.#acceptMqtt(socket, socket.remoteAddress ?? '', () => void socket.resetAndDestroy())
+    this.#kernelMqtt = await KernelMqtt.listen(this.inner, mqttPort, accept, log)
+  }
+
+  #acceptMqtt(socket: TcpSocket | Socket, from: string, refuse: () => void): void {
+    const { options, mqtt } = this.#parts
+    const { directory } = options.registry
+    const device = directory.byAddress(from)
+    if (device?.kind !== 'device' || !directory.isAdmitted(device, options.clock.wall())) return void refuse()
     socket.setNoDelay(true)
     mqtt.accept(device, socket)
   }
@@ -257,6 +307,7 @@ export class Gateway implements GatewayView {
   #changed(change: RegistryChange): void {
     this.#parts.courier?.changed(change)
     if (change.kind === 'grants') this.#dropForbiddenFlows()
+    if (change.kind === 'ask') this.#parts.mqtt.tellConfigChanged(change.asked)
     if (!('principal' in change)) return
     const { peers, mqtt, presence, engine, ipsec, withdrawals } = this.#parts
     const { principal } = change
@@ -277,9 +328,23 @@ export class Gateway implements GatewayView {
     engine.kick()
   }
 
+  /** The fleet's authorities have changed: agents are told where they have to renew, or to trust another root. */
+  authoritiesChanged(): void {
+    this.#parts.ipsec?.reload()
+    void this.#news.review()
+  }
+
   #dropForbiddenFlows(): void {
-    const { engine, policy, options } = this.#parts
-    engine.plane.revoke((flow) => !policy.stillPermits(flow), options.clock.now())
+    const { engine, policy, withdrawals, options } = this.#parts
+    const over: Flow[] = []
+    const isOver = (flow: Flow): boolean => {
+      const isForbidden = !policy.stillPermits(flow)
+      if (isForbidden && isMeeting(flow)) over.push(flow)
+      return isForbidden
+    }
+    engine.plane.revoke(isOver, options.clock.now())
+    // Behind what was sealed end to end lie streams that only their own ends can reset.
+    for (const flow of over) withdrawals.part(flow)
   }
 
   #armUpkeep(): void {

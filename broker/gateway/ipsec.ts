@@ -15,6 +15,7 @@ import type { Log } from '#shared/platform/log.ts'
 import type { Timers } from '#shared/platform/timers.ts'
 import { type Clock, minutes, seconds } from '#shared/time/instant.ts'
 import type { Association, Endpoint } from '#shared/tunnel/association.ts'
+import type { DataLane } from '#shared/tunnel/data-lane.ts'
 import type { EspAssociation } from '#shared/tunnel/esp-association.ts'
 import { EspEndpoint } from '#shared/tunnel/esp-endpoint.ts'
 import type { EspEndpointOptions, EspPorts } from '#shared/tunnel/esp-options.ts'
@@ -91,12 +92,12 @@ export class Ipsec {
   }
 
   /** Makes the one endpoint, on the ports of an engine. */
-  listen(ports: EspPorts): EspEndpoint {
+  listen(ports: EspPorts, lane: DataLane | undefined): EspEndpoint {
     const { suite } = this.#options
     const onFailure = (failure: NegotiationFailure): void => this.#failed(failure)
     // Whoever has made a connection is where it ends: he cannot have us answer somebody else.
     const mayHoldFormer = (from: Endpoint): boolean => isCarried(from) || this.#former.has(endpointText(from))
-    this.#endpoint = new EspEndpoint({ suite, ports, ike: this.#ike(), onFailure, mayHoldFormer })
+    this.#endpoint = new EspEndpoint({ suite, ports, lane, ike: this.#ike(), onFailure, mayHoldFormer })
     return this.#endpoint
   }
 

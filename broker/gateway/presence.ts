@@ -105,8 +105,9 @@ export class PresenceTable {
     return this.#due(principalId)
   }
 
-  /** The device says how often it shows a sign of life while it is idle. */
-  setPace(principalId: number, pace: Duration): void {
+  /** The device says, through `association`, how often it shows a sign of life while it is idle: maybe before any sweep has seen it. */
+  setPace(principalId: number, pace: Duration, association: Association | undefined): void {
+    if (association) this.observe(principalId, association)
     const known = this.#evidence.get(principalId)
     if (known) known.pace = pace
   }

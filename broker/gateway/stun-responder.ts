@@ -3,8 +3,12 @@ import { TokenBucket } from '#shared/time/token-bucket.ts'
 import type { Endpoint } from '#shared/wire/endpoint.ts'
 import { type BindingReply, replyToBinding, type StunSeat } from '#shared/wire/stun-answer.ts'
 
-/** Answers a second, in all, to requests shorter than their answer (bare ones, 20 bytes for 32), and to the others. */
-const bareRate = 200
+/**
+ * Bytes a second by which all answers together may exceed their requests: 200 of the 12 that a bare question of 20 bytes gets more than it
+ * has. With OTHER-ADDRESS it is 24, and so half as many.
+ */
+const growthRate = 2_400
+/** Answers a second, in all, to requests that are no shorter. */
 const paddedRate = 20_000
 
 /**
@@ -14,7 +18,7 @@ const paddedRate = 20_000
 export class StunResponder {
   answered = 0
   refused = 0
-  readonly #bare = new TokenBucket(bareRate, bareRate)
+  readonly #growth = new TokenBucket(growthRate, growthRate)
   readonly #padded = new TokenBucket(paddedRate, paddedRate)
 
   /** The answer, where it goes to and by which socket; undefined where silence is right. `seat`: the socket that was asked. */
@@ -30,6 +34,6 @@ export class StunResponder {
 
   #affords(growth: number, from: Endpoint, now: Instant): boolean {
     if (growth <= 0) return this.#padded.take(now)
-    return !from.address.includes(':') && this.#bare.take(now)
+    return !from.address.includes(':') && this.#growth.take(now, growth)
   }
 }

@@ -1,3 +1,4 @@
+import type { PeerDrop } from '#broker/gateway/peer-drops.ts'
 import type { Principal } from '#broker/registry/principal.ts'
 import type { SuiteName } from '#shared/tunnel/association.ts'
 
@@ -22,6 +23,8 @@ export interface Presence {
 /** What the API, the metrics and the command line see of the gateway. */
 export interface GatewayView {
   presence(principal: Principal): Presence
+  /** What of the principal's packets, or of those to it, went no further, as far as that is known. */
+  drops(principal: Principal): readonly PeerDrop[]
   /** Asks the device for an authentic answer through its tunnel; false where none came in `timeoutMs`. */
   probe(principal: Principal, timeoutMs: number): Promise<boolean>
   /** Somebody looks at these principals: within 15 s what is said of them rests on proofs (DESIGN D7). */
@@ -49,6 +52,7 @@ export interface GatewayCounters {
   associations: number
   flows: number
   mqttClients: number
+  /** Datagrams, of both threads where there are two. */
   outerReceived: number
   outerSent: number
   stunAnswered: number

@@ -14,6 +14,8 @@ export interface MqttServerOptions {
   goodbye(device: Principal): void
   /** The device says how often it shows a sign of life while it is idle, seconds. */
   pace?(device: Principal, seconds: number): void
+  /** The device is connected from now on: what is said to it arrives. */
+  came?(device: Principal): void
   /** The device wants to hear of changes of its statements; `held`: digest in hex of what it holds. Returns how to stop. */
   listening?(device: Principal, held: string, send: (message: Uint8Array) => void): () => void
 }
@@ -28,6 +30,7 @@ interface Session {
   readonly device: Principal
   readonly guard: PacketSizeGuard
   client: Client | undefined
+  isReady: boolean
   stopListening?: () => void
 }
 
@@ -70,6 +73,7 @@ export class MqttServer {
     const noted = (_client: Client, error: Error): void => options.log.debug({ error: error.message }, 'mqtt connection ended')
     this.#aedes.on('clientError', noted)
     this.#aedes.on('connectionError', noted)
+    this.#aedes.on('clientReady', (client) => this.#ready(client))
     this.#aedes.on('clientDisconnect', (client) => this.#disconnected(client))
     this.#aedes.on('subscribe', (subscriptions, client) => this.#subscribed(client, subscriptions))
   }
@@ -85,10 +89,16 @@ export class MqttServer {
     return this.#aedes.connectedClients
   }
 
+  /** Numbers of the devices to which something can be said at this moment. */
+  get connected(): number[] {
+    const isReady = (streams: Set<Duplex>): boolean => [...streams].some((stream) => this.#byStream.get(stream)?.isReady)
+    return [...this.#sessions].flatMap(([id, streams]) => (isReady(streams) ? [id] : []))
+  }
+
   /** Serves one stream that belongs to `device`. */
   accept(device: Principal, stream: Duplex): void {
     const guard = guardPacketSize(stream, () => this.counters.oversized++)
-    const session: Session = { device, guard, client: undefined }
+    const session: Session = { device, guard, client: undefined, isReady: false }
     this.#byStream.set(stream, session)
     const own = this.#sessions.get(device.id) ?? new Set()
     this.#sessions.set(device.id, own.add(stream))
@@ -216,6 +226,13 @@ export class MqttServer {
     client.publish(packet, (error) => {
       if (error) this.#options.log.debug({ error: error.message }, 'a device could not be told its statements')
     })
+  }
+
+  #ready(client: Client): void {
+    const session = this.#sessionOf(client)
+    if (session === undefined) return
+    session.isReady = true
+    this.#options.came?.(session.device)
   }
 
   #disconnected(client: Client): void {
