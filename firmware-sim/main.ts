@@ -4,6 +4,7 @@ import { Command, CommanderError, Option } from 'commander'
 import { AditError, toAditError } from '#shared/errors.ts'
 import { createLog, type LogLevel, logLevels } from '#shared/platform/log.ts'
 import { version } from '#shared/platform/version.ts'
+import { usageError } from '#shared/terminal/usage-error.ts'
 import { parseDuration } from '#shared/time/duration-text.ts'
 import { Fleet, type FleetEvent } from '#sim/fleet.ts'
 import { type NatKind, natKinds } from '#sim/nat-box.ts'
@@ -26,7 +27,7 @@ interface FleetFlags {
 }
 
 const program = new Command('adit-sim')
-  .description('Simulated Pi-class devices that run the real agent core')
+  .description('simulated Pi-class devices that run the real agent core')
   .version(version)
   .exitOverride()
   .configureOutput({ writeErr: () => {} })
@@ -130,13 +131,7 @@ try {
 } catch (error) {
   if (error instanceof CommanderError) {
     if (error.exitCode === 0) process.exit(0)
-    fail(
-      new AditError(
-        'usage',
-        `${error.message.replace(/^error: /, '').replace(/\s+/g, ' ')}.`,
-        'adit-sim fleet --help shows the words.',
-      ),
-    )
+    fail(usageError(error, program, process.argv.slice(2)))
   }
   fail(toAditError(error))
 }

@@ -1,5 +1,5 @@
 import { AgentCore, type AgentEvent } from '#agent/core/agent-core.ts'
-import type { DirectOptions } from '#agent/core/direct/direct-peers.ts'
+import type { DirectOptions } from '#agent/core/direct/direct-host.ts'
 import type { KeyPair, Suite } from '#shared/crypto/suite.ts'
 import type { Candidate } from '#shared/nat/candidate.ts'
 import type { Instant } from '#shared/time/instant.ts'

@@ -1,7 +1,9 @@
 import type { AgentFact, Facts, NatFact } from '#agent/doctor/facts.ts'
 import type { ErrorCode } from '#shared/errors.ts'
+import { type Nat64View, withNat64 } from '#shared/nat/nat64-prefix.ts'
 import { type Duration, days, milliseconds, seconds, type WallTime, wallTime } from '#shared/time/instant.ts'
 import { type Endpoint, endpointText } from '#shared/wire/endpoint.ts'
+import { formatCidr, parseCidr } from '#shared/wire/ip-address.ts'
 import { answerBinding } from '#shared/wire/stun-answer.ts'
 import { Dns } from '#sim/internet/dns.ts'
 import { type DoorKeeper, keepDoor } from '#sim/internet/door.ts'
@@ -19,6 +21,8 @@ const tunnelPort = 4_500
 const apiPort = 8_443
 const streamPort = 443
 const proxyPort = 3_128
+/** What the name server of a network without IPv4 says of its NAT64. */
+const discovered: Nat64View = { how: 'discovered', prefixes: [parseCidr('2001:db8:64::/96')] }
 
 /** What a broker knows of a device: what `adit why` is told, beside the device's own facts. */
 export interface BrokerFacts {
@@ -79,12 +83,14 @@ export class FaultWorld {
   readonly #pipes: Pipes
   #facts: Facts | undefined
 
-  constructor(seed: number, { bothFamilies = false } = {}) {
+  /** `nat64`: the device has IPv6 alone, the broker IPv4 alone. */
+  constructor(seed: number, { bothFamilies = false, nat64 = false } = {}) {
     this.internet = new Internet(seed)
     const { world } = this.internet
     const { random } = world
     this.random = random
-    const hubAddresses = ['198.51.100.2', ...(bothFamilies || random.chance(0.5) ? ['2001:db8:2:1::2'] : [])]
+    const hasIpv6 = bothFamilies || (!nat64 && random.chance(0.5))
+    const hubAddresses = ['198.51.100.2', ...(hasIpv6 ? ['2001:db8:2:1::2'] : [])]
     this.hub = this.internet.server('hub', [...hubAddresses, '198.51.100.3'], wires(2 + random.below(30)))
     this.hubPipes = new Pipes(this.hub)
     const cones = ['full-cone', 'restricted', 'port-restricted'] as const
@@ -94,10 +100,11 @@ export class FaultWorld {
     this.site = this.internet.site({
       lan: ['192.168.1.', '192.168.178.', '10.0.0.', '172.20.10.'][random.below(4)]!,
       nat: this.nat,
-      ipv6: bothFamilies || random.chance(0.4),
+      ipv6: bothFamilies || nat64 || random.chance(0.4),
       wires: wires(3 + random.below(100), { loss, mtu: random.chance(0.8) ? 1_500 : 1_492 }),
     })
-    this.device = this.site.host('pi')
+    this.device = this.site.host('pi', { families: nat64 ? ['ipv6'] : ['ipv4', 'ipv6'] })
+    if (nat64) this.site.router.rules.nat64 = { view: discovered, works: true }
     this.#pipes = new Pipes(this.device)
     this.proxyHost = this.site.host('proxy')
     this.dns = new Dns(world)
@@ -136,7 +143,8 @@ export class FaultWorld {
   }
 
   get proxyAt(): Endpoint {
-    return { address: this.proxyHost.addresses[0]!, port: proxyPort }
+    const ipv6 = this.device.addresses.every(isIpv6)
+    return { address: this.proxyHost.addresses.find((address) => isIpv6(address) === ipv6)!, port: proxyPort }
   }
 
   /** Somebody else at the address that DNS names. */
@@ -179,7 +187,7 @@ export class FaultWorld {
     if (!is.interfaceUp || !is.hasAddress) for (const at of [...this.device.attachments]) this.device.detach(at)
     const examination = new Examination(this.device, this.#pipes, dns)
     const name = examination.name(brokerName, is.known)
-    const addresses = [...new Set([...name.addresses, ...is.known])]
+    const addresses = [...new Set([...name.addresses, ...is.known])].map((address) => this.#wayTo(address))
     const at = (port: number): Endpoint[] => addresses.map((address) => ({ address, port }))
     const api = at(apiPort).map((endpoint) => examination.door(brokerName, endpoint, { ask: 'get', path: '/v1/health' }))
     const udp = at(tunnelPort).map((endpoint) => examination.udp(endpoint))
@@ -195,6 +203,7 @@ export class FaultWorld {
       interfaces: [{ name: 'eth0', up: is.interfaceUp, addresses: this.device.addresses }],
       routes: this.#routes(),
       names: [name],
+      ...(this.#nat64 && { nat64: { how: this.#nat64.how, prefixes: this.#nat64.prefixes.map(formatCidr) } }),
       udp,
       api,
       streams: [...direct, ...proxied],
@@ -218,8 +227,18 @@ export class FaultWorld {
     return { ipv4, ipv6: addresses.some(isIpv6), ...(ipv4 && { gateway: { address: gateway, answers: true } }) }
   }
 
+  get #nat64(): Nat64View | undefined {
+    return this.site.router.rules.nat64?.view
+  }
+
+  #wayTo(address: string): string {
+    return withNat64([address], this.#nat64)[0]!
+  }
+
   #nat(examination: Examination): NatFact {
-    const mapping = examination.mapping(['198.51.100.2', '198.51.100.3'].map((address) => ({ address, port: tunnelPort })))
+    const mapping = examination.mapping(
+      ['198.51.100.2', '198.51.100.3'].map((address) => ({ address: this.#wayTo(address), port: tunnelPort })),
+    )
     // What the learner has found (shared/nat): a little below the truth.
     const lifetimeSeconds = Math.floor((this.site.router.nat!.behaviour.mappingTimeout / 1_000) * 0.9)
     return { mapping, ...(mapping !== 'unknown' && mapping !== 'none' && { lifetimeSeconds, keepaliveSeconds: lifetimeSeconds }) }

@@ -16,7 +16,8 @@ export interface Fault {
 
 /** One fault in a healthy world of its own. Seeds that follow one another go through all causes in turn, unless one is asked for. */
 export function makeFault(seed: number, cause: FaultCause = causes[seed % causes.length]!): Fault {
-  const world = new FaultWorld(seed, { bothFamilies: cause === 'ipv4-broken' || cause === 'ipv6-broken' })
+  const bothFamilies = cause === 'ipv4-broken' || cause === 'ipv6-broken'
+  const world = new FaultWorld(seed, { bothFamilies, nat64: cause === 'nat64-dead' })
   if (cause !== 'none') faults[cause](world)
   return { seed, cause, world }
 }
@@ -126,6 +127,9 @@ const faults = {
   },
   'ipv6-broken': (world) => {
     rules(world).ipv6 = false
+  },
+  'nat64-dead': (world) => {
+    rules(world).nat64 = { ...rules(world).nat64!, works: false }
   },
   'no-link': (world) => {
     world.is.interfaceUp = false

@@ -1,3 +1,4 @@
+import { behindNat64, type Nat64View, withNat64 } from '#shared/nat/nat64-prefix.ts'
 import { type Duration, hours, type Instant } from '#shared/time/instant.ts'
 import type { Endpoint } from '#shared/wire/endpoint.ts'
 import { FlowMemory } from '#sim/internet/flow-memory.ts'
@@ -23,6 +24,8 @@ export interface RouterRules {
   ipv6: boolean
   /** Where TCP to any place ends instead: the place of a captive portal inside. */
   portal: Attachment | undefined
+  /** What leads from IPv6 inside to IPv4 outside, by addresses of its prefix; or takes them and leads nowhere. */
+  nat64: { readonly view: Nat64View; readonly works: boolean } | undefined
 }
 
 const openRules: RouterRules = {
@@ -34,6 +37,7 @@ const openRules: RouterRules = {
   ipv4: true,
   ipv6: true,
   portal: undefined,
+  nat64: undefined,
 }
 
 /** Of TCP through a NAT: REQ-5 of RFC 5382 asks for 2 h 4 min at least. */
@@ -54,7 +58,7 @@ export interface RouterOptions {
   /** Its own addresses outside; with `nat`, IPv4 leaves with these. */
   outsideAddresses: readonly string[]
   wires: WireQualities
-  /** Absent: IPv4 is routed as it is. IPv6 is never translated. */
+  /** Absent: IPv4 is routed as it is. IPv6 is translated by a NAT64 alone. */
   nat?: NatBehaviour
   rules?: Partial<RouterRules>
 }
@@ -118,7 +122,13 @@ export class Router implements Node {
     if (this.inside.addresses.includes(packet.to.address)) this.#serve(packet)
     else if (this.rules.portal !== undefined && packet.protocol === 'pipe' && !this.#isExempt(packet))
       this.rules.portal.down.send(packet)
-    else if (this.#mayLeave(packet)) this.#leave(packet, now)
+    else if (this.#mayLeave(packet)) this.#leaveTranslated(packet, now)
+  }
+
+  #leaveTranslated(packet: Packet, now: Instant): void {
+    const address = behindNat64(packet.to.address, this.rules.nat64?.view)
+    if (address === packet.to.address) this.#leave(packet, now)
+    else if (this.rules.nat64?.works) this.#leave({ ...packet, to: { ...packet.to, address } }, now)
   }
 
   #leave(packet: Packet, now: Instant): void {
@@ -145,7 +155,9 @@ export class Router implements Node {
 
   #deliver(packet: Packet, box: NatBox, now: Instant): void {
     const to = box.inbound(packet.to, packet.from, now)
-    if (to !== undefined) this.inside.send({ ...packet, to })
+    if (to === undefined) return
+    const [address] = isIpv6(to.address) ? withNat64([packet.from.address], this.rules.nat64?.view) : [packet.from.address]
+    this.inside.send({ ...packet, to, from: { ...packet.from, address: address! } })
   }
 
   #boxFor({ to, protocol }: Packet): NatBox | undefined {

@@ -40,7 +40,7 @@ export async function enrolBoard(claim: Claim, flash: Flash, time: () => WallTim
   return { name: leafOf(chain).name, keys, config, openApi }
 }
 
-function makeKeys(flash: Flash, suite: Suite): AgentKeys {
+function makeKeys(flash: Flash, suite: Suite): AgentKeys & { identityPem: string } {
   const identityKey = flash.read('identity.key')
   const tunnelKey = flash.read('tunnel.key')
   const identity = identityKey ? suite.ecdsaP256.pair(identityKey) : suite.ecdsaP256.generate()
