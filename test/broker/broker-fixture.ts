@@ -37,6 +37,8 @@ export class BrokerFixture {
   authority!: Authority
   broker!: RunningBroker
   readonly clients: DeviceClient[] = []
+  /** Of `[pki]`; takes effect at `open`. */
+  pkiUrl: string | undefined
 
   readonly #config: BrokerConfig
 
@@ -54,7 +56,7 @@ export class BrokerFixture {
   async open(udp = this.#config.udp, api = this.#config.api): Promise<void> {
     const ports = { clock: systemClock, suite: nativeSuite, log: silentLog }
     this.registry = await Registry.open(join(this.folder, 'data'), ports)
-    this.authority = await Authority.openOrCreate(join(this.folder, 'data'), ports)
+    this.authority = await Authority.openOrCreate(join(this.folder, 'data'), ports, { pkiUrl: this.pkiUrl })
     const parts = { ...ports, registry: this.registry, authority: this.authority }
     this.broker = await startBroker({ ...this.#config, udp, api }, parts)
   }
@@ -113,7 +115,7 @@ export class BrokerFixture {
 }
 
 /** Waits until `holds`, looking every few milliseconds; fails after `withinMs`. */
-export async function eventually(holds: () => boolean | Promise<boolean>, withinMs = 5_000, what = 'it'): Promise<void> {
+export async function eventually(holds: () => boolean | Promise<boolean>, withinMs = 30_000, what = 'it'): Promise<void> {
   const start = performance.now()
   while (!(await holds())) {
     if (performance.now() - start > withinMs) throw new Error(`${what} did not come to hold within ${withinMs} ms`)

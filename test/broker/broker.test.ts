@@ -241,6 +241,9 @@ test('P-30 a foreign inner source is dropped, counted and told with the name of 
   liar.client.core.netstack.setAddresses([...victim.principal.addresses])
   assert.equal(await liar.client.core.netstack.ping(inner6(), { timeoutMs: 200 }), undefined)
   assert.ok((fixture.broker.gateway.counters().drops['inner-source-refused'] ?? 0) >= 1)
+  const { gateway } = fixture.broker
+  assert.equal(gateway.drops(liar.principal)[0]?.code, 'inner-source-refused')
+  assert.deepEqual(gateway.drops(victim.principal), [], 'the one whose address it was has done nothing')
   await eventually(async () => {
     const rows = await fixture.registry.audit.query({ newest: true, limit: 1_000 })
     return rows.some(({ action, actor }) => action === 'packet.spoofed' && actor === 'device:liar')

@@ -3,7 +3,9 @@ import test from 'node:test'
 import { toHex } from '#shared/bytes/hex.ts'
 import { DropReason } from '#shared/drop-reason.ts'
 import type { TcpSocket } from '#shared/netstack/netstack.ts'
+import { after, seconds } from '#shared/time/instant.ts'
 import { tai64n } from '#shared/tunnel/tai64n.ts'
+import { classify } from '#shared/wire/demux.ts'
 import {
   agentAt,
   brokerAt,
@@ -161,7 +163,8 @@ test('a broker that restarts and calls is welcomed at once', () => {
   assert.ok(world.run(1_000, () => agent.isUp))
 })
 
-test('a stream that the broker lost with its memory fails when it calls, and not when it needs to be written', async () => {
+/** A pair with a stream between them; `fault`: what has ended it. */
+function pairWithStream() {
   const { world, agent, broker } = pair()
   broker.netstack.listen({ port: 1883 }, (socket) => socket.on('error', () => {}))
   world.run(200, () => agent.isUp)
@@ -171,17 +174,81 @@ test('a stream that the broker lost with its memory fails when it calls, and not
     code = error.code
   })
   world.run(200, () => !socket.connecting)
-  world.remove(brokerAt)
-  const again = new VirtualBroker(world, brokerAt, broker.key, broker.known)
-  again.netstack.listen({ port: 1883 }, (fresh) => fresh.on('error', () => {}))
-  const association = again.endpoint.addPeer({ publicKey: agent.key.publicKey, endpoint: agentAt }, world.now())
-  again.endpoint.initiate(association, world.now())
-  for (let i = 0; i < 50 && code === undefined; i++) {
-    world.run(20)
-    await new Promise((resolve) => setImmediate(resolve))
+  return { world, agent, broker, fault: () => code }
+}
+
+for (const lost of ['nothing', 'the question to the stream', 'its answer'])
+  test(`a stream that the broker lost with its memory fails when it calls, and not when it needs to be written; ${lost} is lost`, async () => {
+    const { world, agent, broker, fault } = pairWithStream()
+    world.remove(brokerAt)
+    const again = new VirtualBroker(world, brokerAt, broker.key, broker.known)
+    again.netstack.listen({ port: 1883 }, (fresh) => fresh.on('error', () => {}))
+    const association = again.endpoint.addPeer({ publicKey: agent.key.publicKey, endpoint: agentAt }, world.now())
+    again.endpoint.initiate(association, world.now())
+    const until = after(world.now(), seconds(1))
+    let dropped = 0
+    world.filter = (datagram, { address }) => {
+      // What has content: the handshake and the word that confirms it pass.
+      const isMeant = lost !== 'nothing' && classify(datagram) === 'wireguard-data' && datagram.length > 32
+      const isOurs = address === agentAt.address
+      if (!isMeant || isOurs !== (lost === 'the question to the stream') || world.now() > until) return true
+      dropped += 1
+      return false
+    }
+    for (let i = 0; i < 200 && fault() === undefined; i++) {
+      world.run(20)
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+    assert.equal(fault(), 'ECONNRESET')
+    assert.equal(dropped > 0, lost !== 'nothing')
+    assert.equal(agent.count('up'), 1)
+  })
+
+for (const why of ['somebody looks at its path', 'its network has changed'] as const)
+  test(`a stream that the broker lost with its memory fails where the agent asked first, since ${why}`, async () => {
+    const { world, agent, broker, fault } = pairWithStream()
+    world.run(3_000)
+    world.remove(brokerAt)
+    if (why === 'somebody looks at its path') agent.core.watch(true)
+    // Long enough for a verdict, and for an initiation that nothing answers.
+    world.run(8_000)
+    const again = new VirtualBroker(world, brokerAt, broker.key, broker.known)
+    again.netstack.listen({ port: 1883 }, (fresh) => fresh.on('error', () => {}))
+    if (why === 'its network has changed') agent.core.networkChanged()
+    assert.ok(
+      world.run(6_000, () => again.association(agent)?.session?.initiator === false),
+      'the agent has made the session',
+    )
+    await turns(world, 5_000, () => fault() !== undefined)
+    assert.equal(fault(), 'ECONNRESET')
+    assert.equal(agent.count('up'), 1)
+    agent.core.stop()
+    again.netstack.destroy()
+  })
+
+test('a stream that was heard in the new session is not asked whether it is known', async () => {
+  const { world, agent, broker } = pair()
+  const accepted: TcpSocket[] = []
+  broker.netstack.listen({ port: 1883 }, (socket) => accepted.push(socket.on('error', () => {})))
+  world.run(200, () => agent.isUp)
+  const socket = agent.core.netstack.connect({ address: 'fd00:adad::1', port: 1883 }).on('error', () => {})
+  world.run(500, () => accepted.length > 0)
+  const handshakes = () => agent.core.association?.counters.handshakes
+  const renewed = async (talks: boolean): Promise<number> => {
+    const before = handshakes()!
+    world.run(600_000)
+    agent.core.networkChanged()
+    world.run(200, () => handshakes() === before + 1)
+    if (talks) socket.write('x')
+    await turns(world, 1_500, () => false)
+    const packets = agent.core.association!.counters.innerSent
+    await turns(world, 10_000, () => false)
+    return agent.core.association!.counters.innerSent - packets
   }
-  assert.equal(code, 'ECONNRESET')
-  assert.equal(agent.count('up'), 1)
+  assert.equal(await renewed(true), 0)
+  assert.equal(await renewed(false), 72, 'one segment without content')
+  agent.core.stop()
+  broker.netstack.destroy()
 })
 
 test('endpoints are tried in turn, the last good one first', () => {

@@ -51,6 +51,13 @@ test('one address alone is never asked, only tried', () => {
   assert.equal(lines[0], '0 try 192.0.2.1:4500')
 })
 
+test('where whose turn it was is no place any more, the first of the new list has its turn at once', () => {
+  const search = searchOf(v6(1), v4(1), websocket)
+  log(search, 100)
+  search.setEndpoints([v4(1), websocket], v4(1))
+  assert.deepEqual(tries(log(search, 1_500, 100)), ['100 try 192.0.2.1:4500'])
+})
+
 test('an address that answers a question has its turn at once, but once a round', () => {
   const search = searchOf(v4(1), v6(1), websocket)
   log(search, 260)

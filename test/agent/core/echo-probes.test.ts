@@ -37,7 +37,7 @@ for (const broker of [['fd00:adad::1'], ['100.64.0.1']])
         'object',
         'another size is no answer',
       )
-      assert.deepEqual(probes.read(answer, instant(150)), { size, roundTrip: 50 })
+      assert.deepEqual(probes.read(answer, instant(150)), { size, sentAt: 100, roundTrip: 50 })
       assert.equal(probes.read(answer, instant(160)), 'late')
     }
     assert.equal(probes.read(Uint8Array.of(0x60), instant(0)), undefined)

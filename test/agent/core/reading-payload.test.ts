@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import fc from 'fast-check'
 import { PayloadError, parsePayload } from '#agent/core/reading-payload.ts'
 import { encodeCbor } from '#shared/telemetry/cbor.ts'
+import fc from '#test/lab/properties.ts'
 
 const stamp = { at: 1000, quality: 0 }
 const text = (payload: string) => parsePayload('t', Buffer.from(payload), stamp)

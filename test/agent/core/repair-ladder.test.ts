@@ -17,8 +17,7 @@ function climb(ladder: RepairLadder, state: PathState, ms: number, from = 0): st
 test('one repair after the other, each with time to help, and the search for ever', () => {
   const ladder = new RepairLadder(seededSuite(1))
   assert.deepEqual(climb(ladder, 'down', 700), ['rebind'])
-  assert.deepEqual(climb(ladder, 'down', 800, 700), ['new-port'])
-  const rest = climb(ladder, 'down', 60_000, 1_500)
+  const rest = climb(ladder, 'down', 60_000, 700)
   assert.ok(rest.length >= 9 && rest.length <= 13 && rest.every((step) => step === 'search'))
 })
 

@@ -30,12 +30,18 @@ export class World implements Clock {
   loss = 0
   /** Outer bytes, IP header included, that pass over UDP. */
   mtu = 1500
+  /** UDP leaves each address at this rate, behind what left before; what finds no room in the queue is lost. */
+  rate: { bitsPerSecond: number; queueBytes: number } | undefined
+  /** Up to so much is added to the delay of each datagram, so that some overtake others. */
+  jitterMs = 0
   /** Sees each datagram; false drops it. */
   filter: (datagram: Uint8Array, from: Endpoint, to: Endpoint) => boolean = () => true
   datagrams = 0
   readonly #dice: () => number
   readonly #parties = new Map<string, Party>()
   readonly #flights: { at: number; bytes: Uint8Array; from: Endpoint; to: Endpoint }[] = []
+  /** When the last bit that waits at an address has left. */
+  readonly #freeAt = new Map<string, number>()
   #now = 1_000
 
   constructor(seed = 1, wallOffset = 1_780_000_000_000) {
@@ -72,7 +78,22 @@ export class World implements Clock {
     if (!this.filter(datagram, from, to)) return
     const lost = this.#dice() < this.loss
     if (!isCarried(to) && (lost || datagram.length + headersTo(to) > this.mtu)) return
-    this.#flights.push({ at: this.#now + this.delayMs, bytes: datagram.slice(), from, to })
+    const leaves = isCarried(to) ? this.#now : this.#leavesAt(datagram.length + headersTo(to), from.address)
+    if (leaves === undefined) return
+    const at = leaves + this.delayMs + (this.jitterMs > 0 ? this.jitterMs * this.#dice() : 0)
+    let place = this.#flights.length
+    while (place > 0 && this.#flights[place - 1]!.at > at) place--
+    this.#flights.splice(place, 0, { at, bytes: datagram.slice(), from, to })
+  }
+
+  #leavesAt(bytes: number, address: string): number | undefined {
+    if (this.rate === undefined) return this.#now
+    const { bitsPerSecond, queueBytes } = this.rate
+    const waiting = Math.max(0, (this.#freeAt.get(address) ?? 0) - this.#now)
+    if ((waiting * bitsPerSecond) / 8_000 + bytes > queueBytes) return undefined
+    const leaves = this.#now + waiting + (bytes * 8_000) / bitsPerSecond
+    this.#freeAt.set(address, leaves)
+    return leaves
   }
 
   /** Lets `ms` pass, or less where `until` holds earlier. Returns whether it holds. */

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import test from 'node:test'
-import { defaultConfig, parseDeviceConfig, parseMqtt } from '#agent/device/config.ts'
+import { defaultConfig, parseDeviceConfig, parseDevicePath, parseMqtt, parseTunName } from '#agent/device/config.ts'
 import { isAditError } from '#shared/errors.ts'
 
 const example = join(import.meta.dirname, '../../../agent/adit-agent.example.toml')
@@ -20,9 +20,15 @@ test('the example holds every key, with the defaults', async () => {
     'log',
     'level',
     'services',
+    'identity',
+    'renew',
     'network',
     'proxy',
+    'path',
     'port_mapping',
+    'tun',
+    'route',
+    'dns',
     'readings',
     'mqtt',
     'vitals',
@@ -30,6 +36,9 @@ test('the example holds every key, with the defaults', async () => {
     'readings',
     'megabytes',
     'data',
+    'factory',
+    'voucher',
+    'brokers',
   ])
   const commented = source.replace(/^# (ssh|http|"plc:102") =/gm, (line) => line.slice(2))
   assert.deepEqual(
@@ -51,6 +60,14 @@ test('a broken line is named with file, line and mend', async () => {
     ['[outbox]\nmegabyte = 3', 'c.toml:2'],
     ['services = 5', 'c.toml:1'],
     ['suite = "pptp"', 'c.toml:1'],
+    ['[network]\nproxy = ""\npath = "direct"', 'c.toml:3'],
+    ['[network]\npath = true', 'c.toml:2'],
+    ['[network]\ndirect = true', 'c.toml:2'],
+    ['[network]\ntun = "a name"', 'c.toml:2'],
+    ['[network]\ntun = "abcdefghijklmnop"', 'c.toml:2'],
+    ['[network]\nroute = "some"', 'c.toml:2'],
+    ['[network]\ndns = ["resolver.example"]', 'c.toml:2'],
+    ['[network]\ndns = "10.0.0.1"', 'c.toml:2'],
   ]
   for (const [source, place] of cases)
     await assert.rejects(parseDeviceConfig(source, 'c.toml'), (error) => {
@@ -58,6 +75,29 @@ test('a broken line is named with file, line and mend', async () => {
       assert.ok(error.message.startsWith(`${place}:`), `${source} -> ${error.message}`)
       return error.mend.length > 0
     })
+})
+
+test("the kernel's part in the tunnel", async () => {
+  const tunOf = async (lines: string) => (await parseDeviceConfig(`[network]\n${lines}\n`, 'x')).tun
+  assert.equal(await tunOf('tun = ""'), undefined)
+  assert.deepEqual(await tunOf('tun = "vpn0"'), { name: 'vpn0', all: undefined })
+  assert.deepEqual(await tunOf('tun = "vpn0"\nroute = "fleet"\ndns = ["10.0.0.1"]'), { name: 'vpn0', all: undefined })
+  assert.deepEqual(await tunOf('route = "all"\ndns = ["fd12::53"]'), { name: 'adit0', all: { dns: ['fd12::53'] } })
+  assert.deepEqual(await tunOf('tun = "vpn0"\nroute = "all"'), { name: 'vpn0', all: { dns: [] } })
+  for (const name of ['a', 'abcdefghijklmno', 'wg0.7_x-y']) assert.equal(parseTunName(name), name)
+  for (const name of ['', '-x', '.', 'a/b', 'a b', 'abcdefghijklmnop', 'adit%d', 'ä'])
+    assert.throws(() => parseTunName(name), { code: 'config-invalid' }, name)
+})
+
+test('the ways by which operators may reach the device', async () => {
+  assert.equal((await parseDeviceConfig('[network]\npath = "relay"\n', 'x')).path, 'relay')
+  assert.equal((await parseDeviceConfig('', 'x')).path, 'auto')
+  assert.deepEqual(['auto', 'relay'].map(parseDevicePath), ['auto', 'relay'])
+  for (const wrong of ['', 'direct', 'RELAY']) assert.throws(() => parseDevicePath(wrong), { code: 'usage' }, wrong)
+  await assert.rejects(parseDeviceConfig('[network]\npath = "direct"\n', 'x'), {
+    message: 'x:2: "path" is not as it should be.',
+    mend: 'Write one of: auto, relay.',
+  })
 })
 
 test('places for local readings', () => {

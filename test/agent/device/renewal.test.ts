@@ -3,7 +3,8 @@ import { mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/pro
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test, { type TestContext } from 'node:test'
-import { enrol, Identity } from '#agent/io/identity.ts'
+import { enrol } from '#agent/io/enrol.ts'
+import { Identity } from '#agent/io/identity.ts'
 import { Renewal } from '#agent/io/renewal.ts'
 import { StateFolder } from '#agent/io/state-folder.ts'
 import { nativeSuite as suite } from '#shared/crypto/native.ts'
@@ -112,7 +113,7 @@ test('while the API is away it backs off, the old certificate stays whole, and a
   t.after(() => renewal.stop())
   renewal.start()
   const delays: number[] = []
-  for (let i = 0; i < 6; i++) {
+  for (let i = 0; i < 16; i++) {
     const { delay, callback } = await timers.next()
     delays.push(delay)
     callback()
@@ -129,7 +130,7 @@ test('while the API is away it backs off, the old certificate stays whole, and a
   assert.equal(renewed.length, 0)
 })
 
-test('F-31 expired on a shelf it renews by itself, up to 400 days', async (t) => {
+test('F-31 expired on a shelf it renews by itself', async (t) => {
   const { start, load, later, fixture, log } = await enrolled(t)
   ;(await start()).close()
   const identity = await later((30 + 399) * oneDay)
@@ -145,9 +146,12 @@ test('F-31 expired on a shelf it renews by itself, up to 400 days', async (t) =>
   assert.equal((await load()).leaf.notAfter, identity.leaf.notAfter)
 })
 
-test('F-31 beyond 400 days it is refused with its reason, and goes on trying', async (t) => {
-  const { start, later, log, complaints } = await enrolled(t)
-  ;(await start()).close()
+test('F-31 beyond 400 days it is refused with its reason where it was in service, and goes on trying', async (t) => {
+  const { start, later, fixture, log, complaints } = await enrolled(t)
+  const before = await start()
+  fixture.clock.forward(21 * oneDay)
+  await before.renew()
+  before.close()
   const identity = await later((30 + 401) * oneDay)
   t.after(() => identity.close())
   const { renewal, timers, renewed } = renewing(identity, log)
@@ -162,6 +166,36 @@ test('F-31 beyond 400 days it is refused with its reason, and goes on trying', a
     complaints.every((code) => code === 'certificate-refused'),
     `${complaints}`,
   )
+})
+
+test('refused for its retired CA it renews at once, once; refused in that too it stops, and keeps its own time', async (t) => {
+  const { start, fixture, log, complaints } = await enrolled(t)
+  const identity = await start()
+  t.after(() => identity.close())
+  const { rotation } = fixture.authority
+  await rotation.prepare('device')
+  for (const phase of ['trusted', 'issuing', 'retired'] as const) await rotation.advance('device', phase)
+  const { renewal, renewed } = renewing(identity, log)
+  t.after(() => renewal.stop())
+  assert.deepEqual([await renewal.refused(), renewed.length], [true, 1])
+  assert.equal((await identity.api().config()).name, 'pi')
+  await fixture.registry.devices.revoke('pi')
+  assert.deepEqual([await renewal.refused(), renewed.length, complaints], [false, 1, ['certificate-refused']])
+  const { notBefore, notAfter } = identity.leaf
+  assert.ok(renewal.dueAt - notBefore >= (notAfter - notBefore) * (2 / 3), 'not due before its time')
+})
+
+test('F-31 ten years on a shelf with its first certificate it renews by itself', async (t) => {
+  const { start, later, fixture, log } = await enrolled(t)
+  ;(await start()).close()
+  const identity = await later(3_650 * oneDay)
+  t.after(() => identity.close())
+  const { renewal, timers, renewed } = renewing(identity, log)
+  t.after(() => renewal.stop())
+  renewal.start()
+  await timers.next()
+  assert.equal(renewed.length, 1)
+  assert.ok(identity.leaf.notAfter > fixture.clock.ms)
 })
 
 test('an expired claim says so at the agent, and leaves the folder free to enrol', async (t) => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import { SelfDiagnosis } from '#agent/device/self-diagnosis.ts'
-import { broken, warn } from '#agent/doctor/finding.ts'
+import { broken, ok, warn } from '#agent/doctor/finding.ts'
 import type { SelfDiagnosis as Told } from '#agent/doctor/report.ts'
 import { silentLog } from '#shared/platform/log.ts'
 import type { Timers } from '#shared/platform/timers.ts'
@@ -91,6 +91,19 @@ test('D15 what cannot be told waits for a way, and is told then', async () => {
   doctor.tunnel(true)
   await timers.pass(minute)
   assert.deepEqual(state.told, ['nat-symmetric'])
+})
+
+test('D15 a NAT64 is told once, though all is well, and examined no further', async () => {
+  const { timers, state, doctor } = scene()
+  state.here = { verdict: 'ok', findings: [ok('nat64', 'Its NAT64 leads there.')] }
+  doctor.tunnel(true)
+  await timers.pass(60 * minute)
+  doctor.tunnel(true)
+  await timers.pass(60 * minute)
+  assert.deepEqual([state.told, state.examined], [['ok'], 0])
+  state.here = well
+  await timers.pass(60 * minute)
+  assert.deepEqual(state.told, ['ok', 'ok'], 'it is taken back')
 })
 
 test('D15 a service that dies behind a living tunnel is told, and what the network has is not forgotten by that', async () => {

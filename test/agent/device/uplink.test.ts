@@ -36,6 +36,20 @@ async function brokerThat(t: TestContext, takes: (batch: Batch) => boolean | Pro
   return (server.address() as AddressInfo).port
 }
 
+/** Timers that wait to be told; `delays` of all that were set, ms. */
+function handTimers() {
+  const delays: number[] = []
+  const waiting = new Map<number, () => void>()
+  const timers: Timers = {
+    setTimer: (delay, callback) => {
+      delays.push(delay)
+      waiting.set(delay, callback)
+      return { clear: () => waiting.get(delay) === callback && waiting.delete(delay) }
+    },
+  }
+  return { timers, delays, ring: (delay: number) => waiting.get(delay)?.() }
+}
+
 /** Waits are a hundredth as long: backing off is tested elsewhere. */
 const hurried: Timers = {
   setTimer: (delay, callback) => systemTimers.setTimer(delay >= 30_000 ? delay : milliseconds(delay / 200), callback),
@@ -137,4 +151,43 @@ test('A-64 readings that the broker never takes are left out with a record each,
     gaps,
     [...poison].map((seq) => ({ count: 1, firstAt: null, lastAt: null, kind: 'refused', boot: 1, seq })),
   )
+})
+
+test('connections that end at once are made anew after ever longer waits, and one that was sound after a short one', async (t) => {
+  const port = await brokerThat(t, () => true)
+  const { timers, delays, ring } = handTimers()
+  let stream = connect({ port, host: '127.0.0.1' })
+  stream.destroy()
+  const uplink = new Uplink({
+    // The longest wait each time: three times the one before.
+    suite: { ...nativeSuite, random: (length) => new Uint8Array(length).fill(0xff) },
+    timers,
+    log: silentLog,
+    name: 'pi',
+    connect: () => (stream = connect({ port, host: '127.0.0.1' })),
+    now: () => 1000,
+    onOutboxError: () => {},
+  })
+  const soundAfter = 40_000
+  const retries = (): number[] => delays.filter((delay) => delay !== soundAfter)
+  const cut = async (): Promise<number> => {
+    await until(() => uplink.connected)
+    const before = retries().length
+    stream.destroy()
+    await until(() => retries().length > before)
+    return retries().at(-1)!
+  }
+  await uplink.start()
+  const waits: number[] = []
+  for (let i = 0; i < 5; i++) {
+    if (i === 4) {
+      await until(() => uplink.connected)
+      ring(soundAfter)
+    }
+    const delay = await cut()
+    waits.push(Math.round(delay / 1_000))
+    ring(delay)
+  }
+  assert.deepEqual(waits, [3, 9, 27, 30, 3])
+  uplink.pause()
 })

@@ -88,6 +88,64 @@ test('D15 one cause, one broken line, and it comes first', () => {
   }
 })
 
+const made = '2001:db8:64::c633:6402'
+/** The same machine in a network without IPv4, whose NAT64 is to lead to the broker. */
+const { agent: _agent, names: _names, ...nameless } = well
+const translated: Facts = {
+  ...nameless,
+  interfaces: [{ name: 'wwan0', up: true, addresses: ['2001:db8:7::2'] }],
+  routes: { ipv4: false, ipv6: true },
+  nat64: { how: 'discovered', prefixes: ['2001:db8:64::/96'] },
+  udp: [{ ...udp, endpoint: { address: made, port: 4500 } }],
+  api: [{ ...api, endpoint: { address: made, port: 8443 } }],
+}
+
+test('a NAT64 that leads to the broker is named, and told of', () => {
+  const { verdict, findings } = diagnose(translated)
+  assert.equal(verdict, 'ok')
+  const line = findings.find(({ code }) => code === 'nat64')
+  assert.match(line!.text, /no IPv4.*2001:db8:64::\/96/)
+  assert.deepEqual(summaryOf({ verdict, findings }).findings, [line])
+  const own = { kind: 'running', tunnel: 'up', sinceSeconds: 9, suite: 'noise', nat64: '2001:db8:64::/96' } as const
+  assert.ok(diagnose({ agent: own }).findings.some(({ code, state }) => code === 'nat64' && state === 'ok'))
+})
+
+test('a NAT64 that leads nowhere is the one broken line; where only a guess was tried, its absence is', () => {
+  const door = translated.api![0]!
+  const mute: Facts = { ...translated, udp: [{ ...translated.udp![0]!, answered: 0, sizes: [] }], api: [silent(door)] }
+  const refused: Facts = {
+    ...translated,
+    udp: [{ ...mute.udp![0]!, sent: 0, unreachable: true }],
+    api: [{ ...silent(door), reached: 'unreachable' }],
+  }
+  const guessed: Facts = { ...mute, nat64: { how: 'guessed', prefixes: ['2001:db8:64::/96'] } }
+  for (const [facts, code] of [
+    [mute, 'nat64-silent'],
+    [refused, 'nat64-broken'],
+    [guessed, 'no-family'],
+  ] as const) {
+    const { verdict, findings } = diagnose(facts)
+    assert.equal(verdict, code)
+    assert.equal(findings.filter(({ state }) => state === 'broken').length, 1, JSON.stringify(findings))
+  }
+})
+
+test('a NAT64 that leads nowhere beside an IPv6 that does is a warning, and a stopped broker behind one is no fault of its', () => {
+  const six = { address: '2001:db8:9::1', port: 4500 }
+  const mute = { ...translated.udp![0]!, answered: 0, sizes: [] }
+  const { findings } = diagnose({ ...translated, udp: [mute, { ...udp, endpoint: six }], api: [] })
+  assert.deepEqual(
+    findings.filter(({ code }) => code.startsWith('nat64')).map(({ code, state }) => [code, state]),
+    [['nat64-broken', 'warn']],
+  )
+  const stopped = diagnose({
+    ...translated,
+    udp: [{ ...mute, refused: true }],
+    api: [{ ...silent(translated.api![0]!), reached: 'refused' }],
+  })
+  assert.equal(stopped.verdict, 'broker-stopped')
+})
+
 test('F-09 a portal is a redirect by somebody else while the broker is not reached, never while it is', () => {
   const page = [{ endpoint: { address, port: 80 }, reached: 'open' as const, status: 302, redirectedTo: '192.168.7.1' }]
   const { agent: _, ...noAgent } = well

@@ -93,3 +93,14 @@ test('without a pin the broker is trusted, as it always was', () => {
   const changed = { ...device, addresses: ['fd00::bad'], statements: ['AAAA'] }
   assert.equal(believedDevice(changed, believer(null)), changed)
 })
+
+test('a stock WireGuard peer is not reached under a pinned key, and told so at once; a router without a tunnel key is', () => {
+  const forbidden = (error: unknown): boolean =>
+    isAditError(error) && error.code === 'forbidden' && /end to end/.test(error.message)
+  const stock = { ...device, stock: true, hostKeys: {}, statements: [sign(peer)] }
+  assert.throws(() => believedDevice(stock, believer()), forbidden)
+  assert.equal(believedDevice(stock, believer(null)).name, 'pump', 'without a pin nothing has to be sealed')
+  const { tunnelKey: _, ...keyless } = peer as typeof peer & { tunnelKey: Uint8Array }
+  const router = { ...stock, tunnelKey: null, statements: [sign({ ...keyless, tunnelKey: undefined } as Statement)] }
+  assert.equal(believedDevice(router, believer()).name, 'pump')
+})

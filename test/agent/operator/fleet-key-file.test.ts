@@ -36,6 +36,7 @@ test('A-88 under a passphrase: PBES2 that OpenSSL opens; a wrong passphrase open
   assert.match(pem, /^-----BEGIN ENCRYPTED PRIVATE KEY-----/)
   assert.ok(!pem.includes(Buffer.from(made.privateKey).toString('base64').slice(0, 20)))
   assert.deepEqual(await readFleetKey(path, says('Grüße aus der Grube')), made)
+  assert.deepEqual(await readFleetKey(path, says('Grüße aus der Grube'.normalize('NFD'))), made, 'as another keyboard writes it')
   await assert.rejects(readFleetKey(path, says('Gruesse')), (error: { code: string; message: string }) => {
     assert.equal(error.code, 'fleet-key-refused')
     assert.ok(!error.message.includes('Gruesse'))

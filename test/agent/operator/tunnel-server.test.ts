@@ -10,6 +10,7 @@ import test, { type TestContext } from 'node:test'
 import { readFirstLine } from '#agent/operator/io/line-socket.ts'
 import { TunnelClient } from '#agent/operator/io/tunnel-client.ts'
 import { type OperatorTunnel, TunnelServer } from '#agent/operator/io/tunnel-server.ts'
+import { partedFrom } from '#agent/operator/parted-device.ts'
 import { AditError } from '#shared/errors.ts'
 import { systemTimers, type Timers } from '#shared/platform/timers.ts'
 import { milliseconds, seconds } from '#shared/time/instant.ts'
@@ -58,6 +59,7 @@ const tunnel: OperatorTunnel = {
     return { stream: shout(), device: { name: device } }
   },
   device: async (name) => ({ name, state: 'up' }),
+  parting: (name) => (name === 'parted' ? new AditError('forbidden', 'parted was withdrawn.', 'Ask.') : undefined),
   status: async () => ({ state: 'up' }),
 }
 
@@ -113,6 +115,15 @@ test('bytes that come in one piece with the request belong to the stream', async
 test('a refusal arrives as the error that it was', async (t) => {
   const { client } = await started(t)
   await assert.rejects(client.request({ op: 'open', device: 'gone', port: 22 }), { code: 'device-offline', mend: 'Wait.' })
+})
+
+test('why connections to a device have just closed is told to who asks', async (t) => {
+  const { client } = await started(t)
+  const parted = await partedFrom(client, 'parted')
+  assert.deepEqual([parted?.code, parted?.message, parted?.mend], ['forbidden', 'parted was withdrawn.', 'Ask.'])
+  assert.equal(await partedFrom(client, 'pi'), undefined)
+  const nobody = { requestIfRunning: async () => Promise.reject(new AditError('usage', 'What?', 'Update.')) }
+  assert.equal(await partedFrom(nobody, 'parted'), undefined, 'a tunnel process of an earlier version')
 })
 
 test('the socket is for its user alone, and what a killed process left there is replaced', async (t) => {

@@ -6,6 +6,8 @@ import { join } from 'node:path'
 import { buffer } from 'node:stream/consumers'
 import type { TestContext } from 'node:test'
 import { type RunningApi, startApi } from '#broker/api/start-api.ts'
+import type { EnrolmentRules } from '#broker/enrolment/enrolment-rules.ts'
+import type { PeerDrop } from '#broker/gateway/peer-drops.ts'
 import type { GatewayCounters, GatewayView, Presence } from '#broker/gateway/view.ts'
 import { Authority } from '#broker/identity/authority.ts'
 import type { ClaimRole, NewClaim } from '#broker/registry/claims.ts'
@@ -40,6 +42,10 @@ export class FakeGateway implements GatewayView {
   stunEndpoints: readonly string[] = []
   presence = (principal: { name: string }): Presence => this.presences.get(principal.name) ?? { state: 'never' }
   probe = async (): Promise<boolean> => this.answers
+  readonly dropped = new Map<string, PeerDrop[]>()
+  drops = (principal: { name: string }): readonly PeerDrop[] => this.dropped.get(principal.name) ?? []
+  /** Of all peers together, by label. */
+  refused: Record<string, number> = { replayed: 11 }
   watched: string[] = []
   watch = (principals: Iterable<{ name: string }>): void => {
     for (const { name } of principals) this.watched.push(name)
@@ -60,7 +66,7 @@ export class FakeGateway implements GatewayView {
     handshakes: 8,
     readings: 9,
     duplicateReadings: 10,
-    drops: { replayed: 11 },
+    drops: this.refused,
   })
 }
 
@@ -96,6 +102,11 @@ export class ApiFixture {
   authority!: Authority
   registry!: Registry
   api!: RunningApi
+  listen = '127.0.0.1:0'
+  /** Of the configuration; undefined: the standard ones. Takes effect at `start`. */
+  rules: EnrolmentRules | undefined
+  /** Likewise. */
+  shelfDays = 4_000
 
   /** `ms`: what the clock shows; 2030 unless said otherwise. */
   static async open(t: TestContext, ms?: number): Promise<ApiFixture> {
@@ -114,6 +125,13 @@ export class ApiFixture {
     return fixture
   }
 
+  /** The API with other rules: the broker was stopped and started. */
+  async restart(rules: EnrolmentRules): Promise<void> {
+    await this.api.close()
+    this.rules = rules
+    await this.start()
+  }
+
   async start(): Promise<void> {
     this.api = await startApi({
       registry: this.registry,
@@ -123,13 +141,16 @@ export class ApiFixture {
       clock: this.clock,
       log: silentLog,
       settings: {
-        listen: '127.0.0.1:0',
+        listen: this.listen,
         version: '1.2.3',
         publicEndpoints: [],
         mqttPort: 1883,
         keepaliveSeconds: 25,
         innerMtu: 1280,
         ipsec: true,
+        renewDays: 400,
+        shelfDays: this.shelfDays,
+        ...(this.rules && { enrolment: this.rules }),
       },
     })
   }
@@ -163,7 +184,7 @@ export class ApiFixture {
   /** Sends a request of ours to simpleenroll. */
   enrolWith(
     authorization: string,
-    keys: { identity: KeyPair; tunnel?: KeyPair },
+    keys: { identity: KeyPair; tunnel?: KeyPair; serial?: string },
     headers: Record<string, string> = {},
   ): Promise<Answer> {
     return this.ask('/.well-known/est/simpleenroll', {
@@ -173,9 +194,10 @@ export class ApiFixture {
     })
   }
 
-  request({ identity, tunnel }: { identity: KeyPair; tunnel?: KeyPair }): Uint8Array {
+  request({ identity, tunnel, serial }: { identity: KeyPair; tunnel?: KeyPair; serial?: string }): Uint8Array {
     const enrolmentKey = this.authority.enrolmentKey.publicKey
-    return createRequest({ name: 'whoever', identity, ...(tunnel && { tunnel: { pair: tunnel, enrolmentKey } }) }, suite)
+    const wish = { ...(tunnel && { tunnel: { pair: tunnel, enrolmentKey } }), ...(serial !== undefined && { serial }) }
+    return createRequest({ name: 'whoever', identity, ...wish }, suite)
   }
 
   /** The whole road of an agent or operator, to a certificate that can be presented. */

@@ -77,6 +77,21 @@ test('D15 of a device that is up, only what lies behind the tunnel can be broken
   assert.equal(later.facts.find(({ code }: { code: string }) => code === 'udp-blocked').state, 'warn')
 })
 
+test('D15 a device that comes through a NAT64 is said to, for as long as that tunnel is up', async (t) => {
+  const { fixture, tell, why } = await open(t)
+  const now = fixture.clock.wall()
+  fixture.gateway.presences.set('pi', { state: 'up', since: now, lastAuthentic: now })
+  const through = { state: 'ok', code: 'nat64', text: 'Its NAT64 leads here.', mend: '' }
+  await tell({ verdict: 'ok', findings: [through, { state: 'ok', code: 'udp', text: 'UDP works.', mend: '' }] })
+  fixture.clock.forward(24 * 60 * minute)
+  const { facts } = await why()
+  assert.match(facts.find(({ code }: { code: string }) => code === 'nat64').text, /^pi said 24 h ago: Its NAT64/)
+  assert.equal(facts.filter(({ code }: { code: string }) => code === 'udp').length, 0)
+  fixture.gateway.presences.set('pi', { state: 'up', since: fixture.clock.wall(), lastAuthentic: fixture.clock.wall() })
+  const later = await why()
+  assert.ok(!later.facts.some(({ code }: { code: string }) => code === 'nat64'))
+})
+
 test('A-77 P-13 a diagnosis is bounded, needs a certificate, and replaces the one before', async (t) => {
   const { fixture, tell } = await open(t)
   const finding = sshDown.findings[0]!

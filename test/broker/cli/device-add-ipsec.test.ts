@@ -60,6 +60,8 @@ test('a folder for each kind of key: private, whole, its certificate under our r
     assert.equal(openssl('pkey', '-in', key, '-pubout'), openssl('x509', '-in', certificate, '-noout', '-pubkey'))
     assert.match(openssl('x509', '-in', certificate, '-noout', '-text'), size)
     assert.match(openssl('x509', '-in', certificate, '-noout', '-subject'), new RegExp(`CN = plant-${type}`))
+    assert.match(read(out, 'ipsec.conf'), new RegExp(`^ +authby=${type === 'rsa3072' ? 'rsasig,ecdsa' : 'ecdsa'}$`, 'm'))
+    assert.equal(/no signatures of Ed25519/.test(read(out, 'ipsec.conf')), type === 'ed25519')
     openssl('x509', '-in', certificate, '-noout', '-checkend', String(364 * 86_400))
     assert.throws(() => openssl('x509', '-in', certificate, '-noout', '-checkend', String(366 * 86_400)))
   }

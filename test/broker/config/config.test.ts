@@ -28,6 +28,12 @@ const broken: readonly [text: string, message: RegExp][] = [
   ['# c\n\n[tunnel]\nmtu = 9000', /^f\.toml:4: tunnel\.mtu: /],
   ['[tunnel]\nkeepalive = "25"', /^f\.toml:2: tunnel\.keepalive: write a span of time/],
   ['[tunnel]\nkeepalive = "1s"', /^f\.toml:2: tunnel\.keepalive: from 5s to 1h/],
+  ['[tunnel]\ntun = "a name"', /^f\.toml:2: tunnel\.tun: write a name of 1 to 15/],
+  ['[tunnel]\ntun = "abcdefghijklmnop"', /^f\.toml:2: tunnel\.tun: write a name/],
+  ['[tunnel]\nengine = "fast"', /^f\.toml:2: tunnel\.engine: /],
+  ['[tunnel]\nlanes = 17', /^f\.toml:2: tunnel\.lanes: /],
+  ['[tunnel]\nhost-to-agents = "some"', /^f\.toml:2: tunnel\.host-to-agents: write "all" or a list of ports/],
+  ['[tunnel]\n\nagents-to-host = [0]', /^f\.toml:3: tunnel\.agents-to-host: /],
   ['[log]\nlevel = "loud"', /^f\.toml:2: log\.level: /],
   ['listen = ":1"\nlissten = ":2"', /^f\.toml:2: there is no key lissten/],
   ['[telemetry]\nkeeep = "7d"', /^f\.toml:2: there is no key telemetry\.keeep/],
@@ -38,6 +44,9 @@ const broken: readonly [text: string, message: RegExp][] = [
   ['[stun]\nalternate = ["broker.example:4501"]', /^f\.toml:2: stun\.alternate: write ADDR:PORT/],
   ['[stun]\nalternate = ["192.0.2.1:0"]', /^f\.toml:2: stun\.alternate: write ADDR:PORT/],
   ['[ipsec]\nport500 = "500"', /^f\.toml:2: ipsec\.port500: write ADDR:PORT/],
+  ['[enrolment]\nhook = "hook.sh"', /^f\.toml:2: enrolment\.hook: write the absolute path/],
+  ['[enrolment]\nhook = "http://hook.example"', /^f\.toml:2: enrolment\.hook: write the absolute path/],
+  ['[enrolment]\nretry-after = "1s"', /^f\.toml:2: enrolment\.retry-after: from 5s to 1h/],
   ['[ipsec]\nid = "a b"', /^f\.toml:2: ipsec\.id: write a host name/],
   ['[ipsec]\nike-proposals = []', /^f\.toml:2: ipsec\.ike-proposals: name one/],
   ['[ipsec]\nike-proposals = ["3des-sha1-modp1024"]', /^f\.toml:2: ipsec\.ike-proposals: .*3des is refused.*Write "/],
@@ -70,6 +79,23 @@ test('IPsec: proposals are read, in order; empty texts are no values', () => {
   const standard = parseConfig('', 'f').ipsec
   assert.deepEqual([standard.id, standard.port500], [undefined, undefined])
   assert.equal(standard.ikeProposals.length, 2)
+})
+
+test("the kernel's part in the tunnels: nothing is open unless it is named", () => {
+  const { engine, lanes, tun, hostToAgents, agentsToHost, innerMtu } = parseConfig('', 'f')
+  assert.deepEqual(
+    { engine, lanes, tun, hostToAgents, agentsToHost },
+    { engine: 'auto', lanes: 1, tun: undefined, hostToAgents: [], agentsToHost: [] },
+  )
+  assert.equal(innerMtu, undefined, 'the TUN decides')
+  const wide = parseConfig(
+    '[tunnel]\ntun = "vpn0"\nengine = "linux"\nlanes = 3\nhost-to-agents = [22, 9100]\nagents-to-host = "all"',
+    'f',
+  )
+  assert.deepEqual(
+    [wide.tun, wide.engine, wide.lanes, wide.hostToAgents, wide.agentsToHost],
+    ['vpn0', 'linux', 3, [22, 9_100], 'all'],
+  )
 })
 
 test('listen texts', () => {

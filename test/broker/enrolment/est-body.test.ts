@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 import { readBasic } from '#broker/enrolment/basic-credentials.ts'
 import { decodeBody, encodeBody } from '#broker/enrolment/est-body.ts'
-import { FailedClaims } from '#broker/enrolment/failed-claims.ts'
+import { FailedRights } from '#broker/enrolment/failed-rights.ts'
 import { HandClock } from '#test/broker/api/api-fixture.ts'
 
 const der = Uint8Array.from({ length: 300 }, (_, i) => (i === 0 ? 0x30 : i & 0xff))
@@ -48,7 +48,7 @@ test('credentials are a claim’s id and secret in hex, or none', () => {
 
 test('P-11 failed claims are counted by address and id, forgotten after a while, and never more than fit', () => {
   const clock = new HandClock()
-  const failures = new FailedClaims(clock)
+  const failures = new FailedRights(clock)
   for (let i = 0; i < 10; i++) failures.failed('192.0.2.1', 'a')
   assert.ok(failures.isBlocked('192.0.2.1', 'a'))
   assert.ok(!failures.isBlocked('192.0.2.1', 'b') && !failures.isBlocked('192.0.2.2', 'a'))

@@ -39,7 +39,7 @@ async function office(t: TestContext) {
   await fixture.registry.hostKeys.report(pump.id, 'ssh', ['ssh-ed25519 AAAA'])
   const parts = () => ({ registry: fixture.registry, fleet, suite, clock })
   const desk = () => new StatementDesk(parts())
-  const source = () => StatementSource.open({ ...parts(), authority: { rootFingerprint: fleet, statementKey: own } })
+  const source = () => StatementSource.open({ ...parts(), authority: { fleetId: fleet, statementKey: own } })
   let version = clock.ms
   const sign = (draft: Statement, by = admin) => {
     const span = { notBefore: wallTime(clock.ms - 1), notAfter: wallTime(Math.min(draft.notAfter, clock.ms + days(366))) }

@@ -105,7 +105,7 @@ function withPlaces() {
 test('P-04 keepalives from the known endpoint keep `up` for hours; the ages of proof and hint are told apart', () => {
   const { at, table, association, state, keepalive } = withPlaces()
   assert.equal(state(), 'up')
-  table.setPace(device, seconds(110))
+  table.setPace(device, seconds(110), undefined)
   for (at.ms = 110_000; at.ms <= 6 * 3_600_000; at.ms += 110_000) {
     keepalive()
     assert.equal(state(), 'up')
@@ -119,6 +119,12 @@ test('P-04 keepalives from the known endpoint keep `up` for hours; the ages of p
   assert.equal(state(), 'up')
   at.ms += 30_000
   assert.equal(state(), 'down', 'six keepalives later')
+})
+
+test('the pace of a device that no sweep has seen yet is kept', () => {
+  const { table, heard } = setUp()
+  table.setPace(device, seconds(110), heard())
+  assert.equal(table.of(device, undefined).paceSeconds, 110)
 })
 
 test('a hint never makes anybody up: neither after silence, nor after a goodbye, nor after a probe without answer', () => {

@@ -21,6 +21,20 @@ test('P-12 no answer is longer than its request, but for the bare IPv4 one', () 
   assert.equal(stun.answer(bare, six, instant(0)), undefined)
 })
 
+test('P-12 an answer that also tells of the other address takes twice the room of a bare one', () => {
+  const other = { address: '192.0.2.3', port: 4_501 }
+  const seat = { other, origin: () => undefined }
+  const bare = encodeBindingRequest(id, { length: 20 })
+  const stun = new StunResponder()
+  // RFC 5780 §4.3: whose first answer has no OTHER-ADDRESS is asked no further, and that question is the bare one of standard clients.
+  assert.equal(stun.answer(bare, four, instant(0), seat)?.datagram.length, 44)
+  for (let i = 0; i < 1_000; i++) stun.answer(bare, four, instant(0), seat)
+  assert.equal(stun.answered, 100)
+  assert.equal(stun.answer(bare, four, instant(0)), undefined, 'one bucket for both')
+  assert.notEqual(stun.answer(encodeBindingRequest(id), four, instant(0), seat), undefined)
+  assert.equal(stun.answer(bare, six, instant(9_000), seat), undefined)
+})
+
 test('P-12 bare requests share 200 answers a second, and do not starve padded ones', () => {
   const stun = new StunResponder()
   const bare = encodeBindingRequest(id, { length: 20 })

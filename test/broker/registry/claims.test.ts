@@ -2,8 +2,8 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'node:test'
-import type { Redeemed } from '#broker/registry/claims.ts'
 import type { Registry } from '#broker/registry/registry.ts'
+import type { Redeemed } from '#broker/registry/right-uses.ts'
 import { openRegistry, randomHex, randomKeys } from '#test/broker/registry/registry-fixture.ts'
 
 const hour = 3_600_000
@@ -48,7 +48,7 @@ test('A-46 a repeat with the same key burns nothing, and returns the certificate
         der: Uint8Array.of(n),
         notBefore: fixture.clock.ms,
         notAfter: fixture.clock.ms + hour,
-        claimId: summary.id,
+        right: `claim:${summary.id}`,
       }),
     ),
   )

@@ -169,35 +169,6 @@ test('a key that is enrolled already is nobody’s second', async () => {
   await fixture.end()
 })
 
-test('a registry of the first release is brought up to date with what it held', async () => {
-  const fixture = await openRegistry()
-  const device = await fixture.registry.devices.addWireguard({ name: 'old', tunnelKey: randomHex(32) })
-  await fixture.registry.grants.add({ operators: ['ann'], groups: [], tags: [], devices: ['old'], ports: [{ from: 22, to: 22 }] })
-  await fixture.registry.close()
-  const database = await openDatabase(`${fixture.folder}/adit.db`)
-  for (const undo of [
-    'DROP TABLE ipsec_peers',
-    'DROP TABLE subnets',
-    'DROP TABLE negotiations',
-    'ALTER TABLE grants DROP COLUMN sources',
-    'ALTER TABLE grants DROP COLUMN sites',
-    'ALTER TABLE endpoints DROP COLUMN suite',
-    'DROP TABLE statements',
-    'DROP TABLE diagnoses',
-    'DROP TABLE data_use',
-    'ALTER TABLE principals DROP COLUMN data_plan',
-    "DELETE FROM kysely_migration WHERE name > '0002'",
-  ]) {
-    await database.write(undo)
-  }
-  await database.close()
-  fixture.registry = await Registry.open(fixture.folder, { clock: fixture.clock, suite: nativeSuite, log: silentLog })
-  assert.deepEqual(fixture.registry.devices.get('old'), device)
-  assert.deepEqual((await fixture.registry.grants.list())[0]?.to, [])
-  await fixture.registry.ipsecPeers.add({ name: 'new', proof: psk(), subnets: ['10.0.0.0/8'] })
-  await fixture.end()
-})
-
 test('no secret of a peer outlives its revocation in the table', async () => {
   const fixture = await openRegistry()
   await fixture.registry.ipsecPeers.add({ name: 'rtr', proof: psk() })

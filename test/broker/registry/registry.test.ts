@@ -30,7 +30,7 @@ test('addresses: one fleet prefix for life, 80 bits of the first key, IPv4 in or
       notAfter: clock.ms + 1_000,
       ...change,
     })
-  await record({ claimId: summary.id })
+  await record({ right: `claim:${summary.id}` })
   assert.equal(registry.directory.isAdmitted(registry.devices.get('pi'), clock.ms), true)
   const renewed = randomKeys()
   await record({ spkiSha256Hex: renewed.spkiSha256, tunnelKey: renewed.tunnelKey, notAfter: clock.ms + 9_000 })

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import fc from 'fast-check'
 import { fromBase64, fromBase64url, toBase64, toBase64url } from '#shared/bytes/base64.ts'
 import { concat } from '#shared/bytes/concat.ts'
 import { fromHex, toHex } from '#shared/bytes/hex.ts'
+import fc from '#test/lab/properties.ts'
 
 const bytes = fc.uint8Array({ maxLength: 100 })
 

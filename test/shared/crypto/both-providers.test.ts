@@ -1,17 +1,25 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import fc from 'fast-check'
 import { nativeSuite } from '#shared/crypto/native.ts'
 import { nobleSuite } from '#shared/crypto/noble.ts'
-import type { HashName, Suite } from '#shared/crypto/suite.ts'
+import type { Aead, AeadAlgorithm, HashName, Suite } from '#shared/crypto/suite.ts'
+import fc from '#test/lab/properties.ts'
+import { opensslSuites } from './openssl-here.ts'
 
 /** P-14: what the vectors do not reach, two implementations by different hands must agree on. */
 const providers: readonly [Suite, Suite][] = [
   [nativeSuite, nobleSuite],
   [nobleSuite, nativeSuite],
+  ...opensslSuites.map((suite): [Suite, Suite] => [suite, nobleSuite]),
 ]
 const bytes = (maxLength: number) => fc.uint8Array({ maxLength })
 const exactly = (length: number) => fc.uint8Array({ minLength: length, maxLength: length })
+/** What has its key said with each message, as if it kept it. */
+const oneMessageAead = (algorithm: AeadAlgorithm, key: Uint8Array): Aead => ({
+  seal: (...packet) => algorithm.sealOnce(key, ...packet),
+  open: (...packet) => algorithm.openOnce(key, ...packet),
+  wipe: () => {},
+})
 const hashNames: readonly HashName[] = ['sha1', 'sha256', 'sha384', 'sha512', 'blake2s', 'blake2b']
 
 test('P-14 native and noble hash alike, in one part or many, short or streamed', () => {
@@ -75,20 +83,22 @@ for (const name of ['chacha20poly1305', 'xchacha20poly1305', 'aesGcm'] as const)
         bytes(1500),
         fc.nat(),
         (key, nonce, aad, input, place) => {
-          const [a, b] = [nativeSuite[name].key(key), nobleSuite[name].key(key)]
+          const aeads = providers.flatMap(([suite]) => [suite[name].key(key), oneMessageAead(suite[name], key)])
           const sealed = new Uint8Array(input.length + 16)
           const again = new Uint8Array(input.length + 16)
-          assert.equal(a.seal(nonce, aad, input, sealed), sealed.length)
-          assert.equal(b.seal(nonce, aad, input, again), sealed.length)
-          assert.deepEqual(sealed, again)
+          assert.equal(aeads[0]!.seal(nonce, aad, input, sealed), sealed.length)
+          for (const aead of aeads) {
+            assert.equal(aead.seal(nonce, aad, input, again.fill(0)), sealed.length)
+            assert.deepEqual(sealed, again)
+          }
           const opened = new Uint8Array(input.length)
-          for (const aead of [a, b]) {
+          for (const aead of aeads) {
             assert.equal(aead.open(nonce, aad, sealed, opened.fill(0)), input.length)
             assert.deepEqual(opened, input)
           }
           const bit = place % (sealed.length * 8)
           sealed[bit >> 3] = (sealed[bit >> 3] as number) ^ (1 << (bit & 7))
-          for (const aead of [a, b]) assert.equal(aead.open(nonce, aad, sealed, opened), -1)
+          for (const aead of aeads) assert.equal(aead.open(nonce, aad, sealed, opened), -1)
         },
       ),
     )
@@ -99,19 +109,24 @@ test('an AEAD works in place, refuses wrong sizes, and forgets its key', () => {
   for (const [suite] of providers) {
     for (const algorithm of [suite.chacha20poly1305, suite.xchacha20poly1305, suite.aesGcm]) {
       assert.throws(() => algorithm.key(new Uint8Array(31)), { name: 'CryptoError', code: 'length' })
-      const aead = algorithm.key(new Uint8Array(32))
       const nonce = new Uint8Array(algorithm.nonceLength)
       const memory = Uint8Array.from({ length: 116 }, (_, i) => i)
       const plain = memory.slice(0, 100)
-      assert.equal(aead.seal(nonce, undefined, memory.subarray(0, 100), memory), 116)
-      assert.equal(aead.open(nonce, undefined, memory, memory), 100)
-      assert.deepEqual(memory.subarray(0, 100), plain)
-      assert.equal(aead.open(nonce, undefined, memory.subarray(0, 15), memory), -1, 'shorter than a tag')
-      assert.throws(() => aead.seal(nonce, undefined, plain, new Uint8Array(115)), { code: 'length' })
-      assert.throws(() => aead.seal(nonce.subarray(1), undefined, plain, memory), { code: 'length' })
-      assert.throws(() => aead.open(nonce.subarray(1), undefined, memory, memory), { code: 'length' })
-      aead.wipe()
-      assert.throws(() => aead.seal(nonce, undefined, plain, memory), { code: 'key' })
+      const kept = algorithm.key(new Uint8Array(32))
+      for (const aead of [kept, oneMessageAead(algorithm, new Uint8Array(32))]) {
+        assert.equal(aead.seal(nonce, undefined, memory.subarray(0, 100), memory), 116)
+        assert.equal(aead.open(nonce, undefined, memory, memory), 100)
+        assert.deepEqual(memory.subarray(0, 100), plain)
+        assert.equal(aead.open(nonce, undefined, memory.subarray(0, 15), memory), -1, 'shorter than a tag')
+        assert.throws(() => aead.seal(nonce, undefined, plain, new Uint8Array(115)), { code: 'length' })
+        assert.throws(() => aead.seal(nonce.subarray(1), undefined, plain, memory), { code: 'length' })
+        assert.throws(() => aead.open(nonce.subarray(1), undefined, memory, memory), { code: 'length' })
+      }
+      kept.wipe()
+      assert.throws(() => kept.seal(nonce, undefined, plain, memory), { code: 'key' })
+      const short = new Uint8Array(31)
+      assert.throws(() => algorithm.sealOnce(short, nonce, undefined, plain, memory), { name: 'CryptoError', code: 'length' })
+      assert.throws(() => algorithm.openOnce(short, nonce, undefined, memory, plain), { name: 'CryptoError', code: 'length' })
     }
   }
 })

@@ -1,15 +1,16 @@
 import assert from 'node:assert/strict'
 import { getDiffieHellman } from 'node:crypto'
 import { test } from 'node:test'
-import fc from 'fast-check'
 import { fromHex } from '#shared/bytes/hex.ts'
 import { nativeSuite } from '#shared/crypto/native.ts'
 import { modpParameters } from '#shared/crypto/noble/modp-primes.ts'
 import { nobleSuite } from '#shared/crypto/noble.ts'
 import type { DiffieHellman, KeyPair, ModpGroup, Suite } from '#shared/crypto/suite.ts'
 import { group, keyExchanges } from '#shared/ikev2/transform.ts'
+import fc from '#test/lab/properties.ts'
+import { opensslSuites } from './openssl-here.ts'
 
-const suites: readonly Suite[] = [nativeSuite, nobleSuite]
+const suites: readonly Suite[] = [nativeSuite, nobleSuite, ...opensslSuites]
 const modpGroups: readonly ModpGroup[] = [14, 15, 16]
 
 const bytesOf = (value: bigint, size: number): Uint8Array => fromHex(value.toString(16).padStart(2 * size, '0'))

@@ -2,6 +2,8 @@ import assert from 'node:assert/strict'
 import { beforeEach, test } from 'node:test'
 import { forever, refused } from '#shared/dataplane/flow-filter.ts'
 import { DropReason } from '#shared/drop-reason.ts'
+import { parseAddress } from '#shared/wire/ip-address.ts'
+import { PACKET_TOO_BIG_LIMIT, writePacketTooBig } from '#shared/wire/packet-too-big.ts'
 import { type Client, Hub } from '#test/shared/dataplane/hub.ts'
 import { ipPacket, ipv4Checksum, tcp, udp } from '#test/shared/dataplane/packets.ts'
 
@@ -57,6 +59,19 @@ test('P-30 an association sends only from addresses that are routed to it', () =
   assert.deepEqual([pi.received.length, ann.received.length, hub.delivered.length], [1, 0, 0])
   assert.deepEqual(hub.spoofed, [ann.association, ann.association, ann.association, eve.association])
   assert.equal(hub.plane.counters.of(DropReason.InnerSourceRefused), 4)
+})
+
+test('P-25 what has no room on the path to its receiver is told of with the receiver, and to its sender', () => {
+  const error = new Uint8Array(PACKET_TOO_BIG_LIMIT)
+  const [pis, hubs] = [pi.address, local].map(parseAddress) as [Uint8Array, Uint8Array]
+  const quoted = ipPacket({ from: local, to: pi.address, body: udp(9, 22, new Uint8Array(1_000)) })
+  hub.plane.send(quoted, hub.now)
+  assert.equal(hub.arrive(pi.seal(error.slice(0, writePacketTooBig(error, pis, hubs, 928, quoted))), pi.at), 0)
+  const large = ipPacket({ from: ann.address, to: pi.address, body: udp(9, 22, new Uint8Array(1_000)) })
+  assert.equal(hub.arrive(ann.seal(large), ann.at), DropReason.InnerTooBig)
+  assert.deepEqual([hub.tooBig, pi.received.length, ann.received.length], [[pi.association], 1, 1])
+  assert.equal(hub.arrive(datagram(ann, pi.address), ann.at), 0)
+  assert.equal(hub.tooBig.length, 1)
 })
 
 test('P-02 10,000 replays, also after 8,191 newer and from another address: none forwarded, the endpoint stays', () => {

@@ -31,6 +31,7 @@ export class Hub {
   readonly noise: WireguardEndpoint
   readonly delivered: Uint8Array[] = []
   readonly spoofed: Association[] = []
+  readonly tooBig: Association[] = []
   readonly clients: Client[] = []
   /** Outer datagrams that the hub has sent since it was emptied. */
   readonly sent: { datagram: Uint8Array; to: Endpoint }[] = []
@@ -53,6 +54,7 @@ export class Hub {
         transmit,
         deliver: (packet) => this.delivered.push(packet.slice()),
         spoofed: (_packet: InnerPacket, from) => this.spoofed.push(from),
+        tooBig: (to) => this.tooBig.push(to),
       },
     })
   }

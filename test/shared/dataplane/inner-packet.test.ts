@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import fc from 'fast-check'
 import { InnerPacket, PacketKind } from '#shared/dataplane/inner-packet.ts'
 import { DropReason } from '#shared/drop-reason.ts'
+import fc from '#test/lab/properties.ts'
 import { echo, extension, ipPacket, tcp, udp } from '#test/shared/dataplane/packets.ts'
 
 const v4 = { from: '10.0.0.1', to: '10.0.0.2' }

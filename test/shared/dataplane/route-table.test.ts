@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import fc from 'fast-check'
 import { RouteTable } from '#shared/dataplane/route-table.ts'
 import { type Cidr, contains, formatAddress, parseAddress, parseCidr } from '#shared/wire/ip-address.ts'
+import fc from '#test/lab/properties.ts'
 
 const at = <T>(table: RouteTable<T>, address: string): T | undefined => table.lookup(parseAddress(address))
 

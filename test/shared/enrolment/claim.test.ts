@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import fc from 'fast-check'
 import { nativeSuite as suite } from '#shared/crypto/native.ts'
 import { type Claim, decodeClaim, encodeClaim } from '#shared/enrolment/claim.ts'
 import { AditError } from '#shared/errors.ts'
+import fc from '#test/lab/properties.ts'
 
 const claim: Claim = {
   api: ['https://broker.example.com:8443', 'https://[2001:db8::1]:8443'],

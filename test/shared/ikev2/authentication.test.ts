@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict'
 import { constants, generateKeyPairSync, type KeyObject, sign, verify } from 'node:crypto'
 import test from 'node:test'
-import fc from 'fast-check'
 import { concat } from '#shared/bytes/concat.ts'
 import { fromHex, toHex } from '#shared/bytes/hex.ts'
 import { nativeSuite } from '#shared/crypto/native.ts'
@@ -15,6 +14,7 @@ import { verifyResumptionAuth, verifySharedKeyAuth, verifySignedAuth } from '#sh
 import { DerReader } from '#shared/pki/der.ts'
 import { AuthMethod, HashAlgorithm } from '#shared/wire/ike-numbers.ts'
 import type { AuthPayload } from '#shared/wire/ike-payload/payload.ts'
+import fc from '#test/lab/properties.ts'
 import { makeLeaf, makeRoot } from '#test/shared/pki/built-chain.ts'
 
 const suite = nativeSuite
@@ -291,4 +291,19 @@ test('a credential needs the key of its certificate; both providers sign', () =>
     const made = makeAuth(credential(kind, 'pss', nobleSuite), octets, acceptedHashes, prf, nobleSuite)!
     assert.equal(verifySignedAuth(made, octets, credentials[kind].certificate.publicKey), undefined, kind)
   }
+})
+
+test('a token signs as a key in a file does, in both forms; one that does not sign now is no AUTH payload', () => {
+  const pair = suite.ecdsaP256.generate()
+  const { certificate } = makeLeaf(root, { pair })
+  let isThere = true
+  const sign = (message: Uint8Array): Uint8Array | undefined => (isThere ? suite.ecdsaP256.sign(pair, message) : undefined)
+  const byToken = certificateCredential([certificate.der], { kind: 'p256', signer: { sign } }, suite)
+  for (const hashes of [acceptedHashes, undefined]) {
+    const auth = makeAuth(byToken, octets, hashes, prf, suite)
+    assert.equal(auth && verifySignedAuth(auth, octets, certificate.publicKey), undefined)
+    assert.equal(auth?.method, hashes ? AuthMethod.DigitalSignature : AuthMethod.EcdsaSha256P256)
+  }
+  isThere = false
+  assert.equal(makeAuth(byToken, octets, acceptedHashes, prf, suite), undefined)
 })

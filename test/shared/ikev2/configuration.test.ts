@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import fc from 'fast-check'
 import { answerConfiguration, configurationRequest, readConfiguration } from '#shared/ikev2/configuration.ts'
 import { CpAttribute, CpType } from '#shared/wire/ike-numbers.ts'
 import type { CpPayload } from '#shared/wire/ike-payload/payload.ts'
 import { formatAddress, formatCidr, parseAddress } from '#shared/wire/ip-address.ts'
+import fc from '#test/lab/properties.ts'
 
 const gift = {
   virtualAddresses: ['100.64.0.7', 'fd00::7'].map(parseAddress),

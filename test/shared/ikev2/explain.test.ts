@@ -3,7 +3,6 @@ import test from 'node:test'
 import { parse } from 'smol-toml'
 import {
   explainCritical,
-  explainKeyExchange,
   explainLifetime,
   explainMismatch,
   explainOwnerRefusal,
@@ -253,8 +252,6 @@ test('every other way to fail has its code, a sentence and two mends', () => {
     ['identity-mismatch', explainAuthentication({ kind: 'identity', names: ['CN=pump-7'] }, at)],
     ['identity-mismatch', explainAuthentication({ kind: 'unexpected', expected: parseId('broker.example') }, at)],
     ['certificate-refused', explainOwnKey('Ed25519', at)],
-    ['invalid-key-exchange', explainKeyExchange('init', 31, 'the point is of low order', at)],
-    ['invalid-key-exchange', explainKeyExchange('init', 1_025, 'the group is not known', at)],
     ['selectors-unacceptable', explainSelectors('auth', pair, pair, at)],
     ['syntax', explainUnusable('auth', 'it has no proof', at)],
     ['syntax', explainSyntax('init', 'an empty nonce', at)],

@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import fc from 'fast-check'
 import { DropReason } from '#shared/drop-reason.ts'
 import { FragmentBuffer, MAX_REASSEMBLED, REASSEMBLY_TIME } from '#shared/ikev2/fragment-buffer.ts'
 import { after, instant } from '#shared/time/instant.ts'
@@ -9,6 +8,7 @@ import { decodeIkeMessage, encodeIkeMessage } from '#shared/wire/ike-message.ts'
 import { HeaderFlag, PayloadType } from '#shared/wire/ike-numbers.ts'
 import type { SkfPayload } from '#shared/wire/ike-payload/payload.ts'
 import { WireError } from '#shared/wire/wire-error.ts'
+import fc from '#test/lab/properties.ts'
 
 const now = instant(1000)
 

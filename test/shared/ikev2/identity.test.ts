@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import fc from 'fast-check'
 import { fromHex, toHex } from '#shared/bytes/hex.ts'
 import { nativeSuite as suite } from '#shared/crypto/native.ts'
 import { idsOfCertificate, matchesCertificate } from '#shared/ikev2/certificate-id.ts'
@@ -15,6 +14,7 @@ import { extensions, purposes } from '#shared/pki/oids.ts'
 import { IdType } from '#shared/wire/ike-numbers.ts'
 import type { IkeId } from '#shared/wire/ike-payload/payload.ts'
 import { parseAddress } from '#shared/wire/ip-address.ts'
+import fc from '#test/lab/properties.ts'
 import { makeLeaf, makeRoot, type Wish } from '#test/shared/pki/built-chain.ts'
 
 const latin = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text, 'latin1'))

@@ -3,14 +3,7 @@ import test from 'node:test'
 import { toHex } from '#shared/bytes/hex.ts'
 import { nativeSuite as suite } from '#shared/crypto/native.ts'
 import { certificateCredential, makeAuth } from '#shared/ikev2/authentication.ts'
-import {
-  answersRequest,
-  caKeyHash,
-  certPayloads,
-  certRequest,
-  chainOf,
-  requestedAuthorities,
-} from '#shared/ikev2/cert-request.ts'
+import { caKeyHash, certPayloads, certRequest, chainOf, requestedAuthorities } from '#shared/ikev2/cert-request.ts'
 import { idsOfCertificate } from '#shared/ikev2/certificate-id.ts'
 import { parseId } from '#shared/ikev2/identity.ts'
 import { authenticatePeer, type PeerClaim } from '#shared/ikev2/peer-authentication.ts'
@@ -125,13 +118,4 @@ test('a request names authorities by the SHA-1 of their keys', () => {
   assert.equal(requestedAuthorities([]), undefined)
   assert.equal(requestedAuthorities([{ ...request, encoding: 12 }]), undefined)
   assert.equal(requestedAuthorities([{ ...request, data: new Uint8Array() }]), undefined, 'an empty one leaves it to us')
-
-  const asks = (...made: readonly Uint8Array[]) => requestedAuthorities([certRequest(made)!])
-  const stranger = caKeyHash(makeRoot().certificate, suite)
-  assert.ok(answersRequest(chain, root.certificate, undefined, suite))
-  assert.ok(answersRequest(chain, root.certificate, asks(hashes[0]!), suite))
-  assert.ok(answersRequest(chain, undefined, asks(stranger, hashes[1]!), suite))
-  assert.ok(!answersRequest(chain, undefined, asks(hashes[0]!), suite))
-  assert.ok(!answersRequest(chain, root.certificate, asks(stranger), suite))
-  assert.ok(!answersRequest([pump.certificate.der, Uint8Array.of(1)], undefined, asks(stranger), suite))
 })

@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import fc from 'fast-check'
 import { isAditError } from '#shared/errors.ts'
 import {
   defaultEspProposals,
@@ -15,6 +14,7 @@ import { refusedTransforms } from '#shared/ikev2/refused-transforms.ts'
 import { encryptions, esns, integrities, keyExchanges, prfs } from '#shared/ikev2/transform.ts'
 import { Encryption, ProtocolId, TransformType } from '#shared/wire/ike-numbers.ts'
 import type { Proposal } from '#shared/wire/ike-payload/payload.ts'
+import fc from '#test/lab/properties.ts'
 
 const { Ike, Esp, Ah } = ProtocolId
 

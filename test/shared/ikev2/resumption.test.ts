@@ -5,7 +5,7 @@ import { nativeSuite } from '#shared/crypto/native.ts'
 import { subjectIkeId } from '#shared/ikev2/certificate-id.ts'
 import type { ResumptionTicket } from '#shared/ikev2/ike-output.ts'
 import type { AuthenticatedPeer } from '#shared/ikev2/peer-policy.ts'
-import { openTicket, sealTicket } from '#shared/ikev2/session-ticket.ts'
+import { openTicket, proofEnds, sealTicket } from '#shared/ikev2/session-ticket.ts'
 import { wallTime } from '#shared/time/instant.ts'
 import { ExchangeType } from '#shared/wire/ike-numbers.ts'
 import { makeLeaf, makeRoot } from '#test/shared/pki/built-chain.ts'
@@ -103,5 +103,25 @@ describe('session resumption (RFC 5723)', () => {
     assert.ok(opened?.proof.kind === 'certificate')
     assert.deepEqual([opened.idText, opened.id, opened.proof.spkiSha256], [peer.idText, peer.id, spkiSha256])
     assert.deepEqual(opened.proof.certificate.der, leaf.certificate.der)
+    // What is issued to who has come back says the same again, and ends with the certificate.
+    const again = sealTicket(nativeSuite, key, { expires: wallTime(10), chosen, skD: new Uint8Array(32), peer: opened })!
+    const reopened = openTicket(nativeSuite, [key], again, wallTime(1))!.peer
+    assert.ok(reopened.proof.kind === 'certificate')
+    assert.deepEqual(reopened.proof.certificate.der, leaf.certificate.der)
+    for (const each of [peer, opened, reopened]) assert.equal(proofEnds(each), leaf.certificate.notAfter)
+  })
+
+  test('a return and its next ticket are made without parsing the certificate', () => {
+    const leaf = makeLeaf(makeRoot())
+    // Nobody can parse this one: who tries throws.
+    const certificate = { ...leaf.certificate, der: Uint8Array.of(0x30, 0x80) }
+    const proof = { kind: 'certificate', certificate, spkiSha256: '00'.repeat(32) } as const
+    const peer: AuthenticatedPeer = { id: subjectIkeId(leaf.certificate), idText: 'CN=x', proof }
+    const chosen = ticketOf(new TwoEnds({ b: gateway }).connect()).algorithms
+    const content = { expires: wallTime(10), chosen, skD: new Uint8Array(32) }
+    const opened = openTicket(nativeSuite, [key], sealTicket(nativeSuite, key, { ...content, peer })!, wallTime(1))!.peer
+    assert.ok(sealTicket(nativeSuite, key, { ...content, peer: opened }) !== undefined)
+    assert.equal(proofEnds(opened), leaf.certificate.notAfter)
+    assert.throws(() => opened.proof.kind === 'certificate' && opened.proof.certificate)
   })
 })

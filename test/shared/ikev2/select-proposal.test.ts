@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import fc from 'fast-check'
 import {
   defaultEspProposals,
   defaultIkeProposals,
@@ -13,6 +12,7 @@ import { defectOf } from '#shared/ikev2/proposal-rules.ts'
 import { checkAnswer, idOf, keyLengthOf, type SelectOptions, selectProposal } from '#shared/ikev2/select-proposal.ts'
 import { Encryption, KeyExchangeMethod, ProtocolId, TransformType } from '#shared/wire/ike-numbers.ts'
 import type { Proposal, Transform } from '#shared/wire/ike-payload/payload.ts'
+import fc from '#test/lab/properties.ts'
 
 const { Ike, Esp } = ProtocolId
 const espSpi = Uint8Array.of(0xc0, 0, 0, 1)

@@ -2,7 +2,6 @@ import assert from 'node:assert/strict'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import fc from 'fast-check'
 import { fromHex, toHex } from '#shared/bytes/hex.ts'
 import { nativeSuite } from '#shared/crypto/native.ts'
 import { nobleSuite } from '#shared/crypto/noble.ts'
@@ -18,6 +17,7 @@ import { HeaderFlag } from '#shared/wire/ike-numbers.ts'
 import type { IkePayload } from '#shared/wire/ike-payload/payload.ts'
 import { decodePayloads, encodePayloads } from '#shared/wire/ike-payloads.ts'
 import { WireError } from '#shared/wire/wire-error.ts'
+import fc from '#test/lab/properties.ts'
 
 const keyExchange = keyExchanges[0]!
 const prf = prfs[0]!

@@ -1,6 +1,7 @@
 import { compareBytes } from '#shared/bytes/compare.ts'
 import { concat } from '#shared/bytes/concat.ts'
 import { nativeSuite } from '#shared/crypto/native.ts'
+import { oneMessage } from '#shared/crypto/one-message.ts'
 import type { Aead, AeadAlgorithm, DiffieHellman, Suite } from '#shared/crypto/suite.ts'
 
 /**
@@ -50,29 +51,28 @@ function mix(...parts: readonly Uint8Array[]): Uint8Array {
 
 const nothing = new Uint8Array()
 
-const toyAead: AeadAlgorithm = {
-  ...nativeSuite.aesGcm,
-  key: (bytes) => {
-    const key = bytes.slice()
-    const tagOf = (nonce: Uint8Array, aad: Uint8Array | undefined, plain: Uint8Array): Uint8Array =>
-      mix(key, nonce, aad ?? nothing, plain).subarray(0, 16)
-    const aead: Aead = {
-      seal(nonce, aad, input, out) {
-        const tag = tagOf(nonce, aad, input)
-        out.set(input)
-        out.set(tag, input.length)
-        return input.length + 16
-      },
-      open(nonce, aad, input, out) {
-        const plain = input.subarray(0, input.length - 16)
-        if (compareBytes(tagOf(nonce, aad, plain), input.subarray(plain.length)) !== 0) return -1
-        out.set(plain)
-        return plain.length
-      },
-      wipe: () => {
-        key.fill(0)
-      },
-    }
-    return aead
-  },
+function toyKey(bytes: Uint8Array): Aead {
+  const key = bytes.slice()
+  const tagOf = (nonce: Uint8Array, aad: Uint8Array | undefined, plain: Uint8Array): Uint8Array =>
+    mix(key, nonce, aad ?? nothing, plain).subarray(0, 16)
+  const aead: Aead = {
+    seal(nonce, aad, input, out) {
+      const tag = tagOf(nonce, aad, input)
+      out.set(input)
+      out.set(tag, input.length)
+      return input.length + 16
+    },
+    open(nonce, aad, input, out) {
+      const plain = input.subarray(0, input.length - 16)
+      if (compareBytes(tagOf(nonce, aad, plain), input.subarray(plain.length)) !== 0) return -1
+      out.set(plain)
+      return plain.length
+    },
+    wipe: () => {
+      key.fill(0)
+    },
+  }
+  return aead
 }
+
+const toyAead: AeadAlgorithm = { ...nativeSuite.aesGcm, key: toyKey, ...oneMessage(toyKey) }

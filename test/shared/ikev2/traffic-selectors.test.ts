@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import fc from 'fast-check'
 import { parseSelector, selectorText, selectorTexts } from '#shared/ikev2/selector-text.ts'
 import {
   contains,
@@ -20,6 +19,7 @@ import {
 } from '#shared/ikev2/traffic-selectors.ts'
 import type { TrafficSelector } from '#shared/wire/ike-payload/payload.ts'
 import { parseAddress, parseCidr } from '#shared/wire/ip-address.ts'
+import fc from '#test/lab/properties.ts'
 
 const ts = (...texts: string[]): TrafficSelector[] => texts.map(parseSelector)
 const narrowed = (offered: readonly string[], allowed: readonly string[]): string[] =>

@@ -14,15 +14,20 @@ function choosing(holdsOpen = true) {
   const trips = new Map<string, number>([[endpointText(relay), 80]])
   const uses: (Extract<PathOutput, { kind: 'use' }> & { at: number })[] = []
   let probes = 0
-  let answers: { at: number; id: number; from: Endpoint }[] = []
+  let answers: { at: number; id: number; from: Endpoint; full: boolean }[] = []
+  /** Places to which only small probes pass. */
+  const small = new Set<string>()
+  const fulls: { at: number; to: Endpoint }[] = []
   let now = 0
   const drain = () => {
     for (let output = choice.poll(); output !== undefined; output = choice.poll()) {
       if (output.kind === 'use') uses.push({ ...output, at: now })
       else {
         probes++
-        const trip = trips.get(endpointText(output.to))
-        if (trip !== undefined) answers.push({ at: now + trip, id: output.id, from: output.to })
+        const { id, to, full } = output
+        if (full) fulls.push({ at: now, to })
+        const trip = trips.get(endpointText(to))
+        if (trip !== undefined && !(full && small.has(endpointText(to)))) answers.push({ at: now + trip, id, from: to, full })
       }
     }
   }
@@ -30,12 +35,14 @@ function choosing(holdsOpen = true) {
     choice.handle(input, instant(now))
     drain()
   }
-  const run = (ms: number, sending = false) => {
+  /** `sending`: packets go out; `'large'` ones, or such that nothing of the user's comes back. */
+  const run = (ms: number, sending: boolean | 'large' | 'in vain' = false) => {
     for (const end = now + ms; now < end; now += 10) {
       const due = answers.filter(({ at }) => at <= now)
       answers = answers.filter(({ at }) => at > now)
-      for (const { id, from } of due) handle({ kind: 'answer', id, from })
-      if (sending) handle({ kind: 'sent' })
+      for (const { id, from, full } of due) handle({ kind: 'answer', id, from, full })
+      if (sending) handle({ kind: 'sent', isLarge: sending !== true })
+      if (sending === 'large') handle({ kind: 'heard', from: choice.used.endpoint, isUsers: true })
       handle({ kind: 'time' })
     }
   }
@@ -43,7 +50,11 @@ function choosing(holdsOpen = true) {
     if (ms === undefined) trips.delete(endpointText(endpoint))
     else trips.set(endpointText(endpoint), ms)
   }
-  return { choice, uses, handle, run, answerAfter, probes: () => probes, now: () => now }
+  const carry = (endpoint: Endpoint, size: 'small' | 'all') => {
+    if (size === 'small') small.add(endpointText(endpoint))
+    else small.delete(endpointText(endpoint))
+  }
+  return { choice, uses, handle, run, answerAfter, carry, fulls, probes: () => probes, now: () => now }
 }
 
 test('a way counts only when a probe through it was answered through it', () => {
@@ -51,9 +62,16 @@ test('a way counts only when a probe through it was answered through it', () => 
   handle({ kind: 'try', endpoint: lan, as: 'host' })
   run(2_000)
   assert.equal(choice.isDirect, false, 'no answer')
-  handle({ kind: 'answer', id: 2, from: wan })
-  handle({ kind: 'answer', id: 2, from: relay })
-  handle({ kind: 'heard', from: lan })
+  for (const [id, full] of [
+    [2, false],
+    [3, true],
+  ] as const) {
+    handle({ kind: 'answer', id, from: wan, full })
+    handle({ kind: 'answer', id, from: relay, full })
+    // As long as the other one was.
+    handle({ kind: 'answer', id, from: lan, full: !full })
+  }
+  handle({ kind: 'heard', from: lan, isUsers: true })
   assert.equal(choice.isDirect, false, 'an answer from elsewhere, or something else from there')
   answerAfter(lan, 5)
   handle({ kind: 'try', endpoint: lan, as: 'host' })
@@ -81,7 +99,7 @@ test('the LAN is preferred to the way round by the router; a way of the same ran
   )
 })
 
-test('a way that falls silent under data is left within 2 s, held back, and believed again after two answers', () => {
+test('a way that falls silent under data is left within a second, held back, and believed again after two answers', () => {
   const { choice, handle, run, answerAfter, uses, now } = choosing()
   answerAfter(lan, 5)
   handle({ kind: 'try', endpoint: lan, as: 'host' })
@@ -90,7 +108,7 @@ test('a way that falls silent under data is left within 2 s, held back, and beli
   const silentAt = now()
   run(3_500, true)
   assert.equal(uses.at(-1)?.why, 'silent')
-  assert.ok(uses.at(-1)!.at - silentAt <= 3_000, `${uses.at(-1)!.at - silentAt} ms`)
+  assert.ok(uses.at(-1)!.at - silentAt <= 1_050, `${uses.at(-1)!.at - silentAt} ms`)
   assert.equal(choice.isDirect, false)
   answerAfter(lan, 5)
   handle({ kind: 'try', endpoint: lan, as: 'host' })
@@ -100,6 +118,35 @@ test('a way that falls silent under data is left within 2 s, held back, and beli
   handle({ kind: 'try', endpoint: lan, as: 'host' })
   run(50, true)
   assert.equal(choice.isDirect, true)
+})
+
+test('whoever hears by the relay what the other end sent, and nothing by the way in use, leaves that a moment sooner', () => {
+  const took = [false, true].map((isLeft) => {
+    const { choice, handle, run, answerAfter, uses, now } = choosing()
+    answerAfter(lan, 5)
+    handle({ kind: 'try', endpoint: lan, as: 'host' })
+    run(5_020, 'large')
+    answerAfter(lan, undefined)
+    const from = now()
+    for (let step = 0; step < 200 && choice.isDirect; step++) {
+      handle({ kind: 'sent', isLarge: false })
+      if (isLeft) handle({ kind: 'heard', from: relay, isUsers: true })
+      run(10)
+    }
+    return uses.at(-1)!.at - from
+  })
+  assert.ok(took[1]! <= 750 && took[1]! < took[0]! && took[0]! <= 1_050, `${took.join(', ')} ms`)
+})
+
+test('a way by which nothing comes but the answers to probes is kept, and asked no more than thrice a second', () => {
+  const { choice, handle, run, answerAfter, probes } = choosing()
+  answerAfter(lan, 5)
+  handle({ kind: 'try', endpoint: lan, as: 'host' })
+  run(1_000, true)
+  const before = probes()
+  run(60_000, true)
+  assert.ok(choice.isDirect)
+  assert.ok(probes() - before <= 200, `${probes() - before}`)
 })
 
 test('a far slower way does not replace the relay, until the relay is gone', () => {
@@ -142,4 +189,85 @@ test('after a move of ours every direct way has to prove itself anew', () => {
   for (const endpoint of [lan, wan]) assert.equal(choice.isProven(endpoint, instant(now())), false)
   run(3_000, true)
   assert.equal(choice.isDirect, false, 'the other way does not stand in: it was proven elsewhere')
+})
+
+test('a way that answers small probes alone is not used, and said to be so; once it carries all it is', () => {
+  const { choice, handle, run, answerAfter, carry, now } = choosing()
+  answerAfter(wan, 30)
+  carry(wan, 'small')
+  const punch = () => {
+    for (let round = 0; round < 8; round++) {
+      handle({ kind: 'try', endpoint: wan, as: 'reflexive' })
+      run(100)
+    }
+  }
+  for (let minute = 0; minute < 5; minute++) {
+    punch()
+    run(minute === 4 ? 0 : 60_000, true)
+    assert.equal(choice.isDirect, false)
+    assert.equal(choice.isProven(wan, instant(now())), false)
+    assert.ok(choice.isOnlySmall(instant(now())))
+  }
+  carry(wan, 'all')
+  run(60_000)
+  punch()
+  assert.equal(choice.isDirect, true)
+  assert.equal(choice.isOnlySmall(instant(now())), false)
+})
+
+test('without the relay a way that carries small packets alone does not stand in for it', () => {
+  const { choice, handle, run, answerAfter, carry } = choosing()
+  answerAfter(wan, 30)
+  carry(wan, 'small')
+  handle({ kind: 'try', endpoint: wan, as: 'reflexive' })
+  run(500)
+  handle({ kind: 'relay', up: false })
+  assert.equal(choice.isDirect, false)
+})
+
+test('a way that shrinks is left within 15 s while large packets are answered, within 5 s where they are not', () => {
+  for (const [sending, within] of [
+    ['large', 15_000],
+    ['in vain', 5_000],
+  ] as const) {
+    const { choice, handle, run, answerAfter, carry, uses, now } = choosing()
+    answerAfter(lan, 5)
+    handle({ kind: 'try', endpoint: lan, as: 'host' })
+    run(20_000, 'large')
+    assert.equal(choice.isDirect, true)
+    carry(lan, 'small')
+    const from = now()
+    run(within, sending)
+    assert.equal(uses.at(-1)?.why, 'too-small')
+    assert.ok(uses.at(-1)!.at - from <= within)
+    assert.ok(choice.isOnlySmall(instant(now())))
+  }
+})
+
+test('full probes are few: none without large packets, one in 10 s with them, and a handful to places that have not spoken', () => {
+  const { handle, run, answerAfter, fulls } = choosing()
+  for (let round = 0; round < 9; round++) {
+    for (let port = 5_000; port < 5_012; port++) handle({ kind: 'try', endpoint: { ...wan, port }, as: 'reflexive' })
+    run(100)
+  }
+  assert.equal(fulls.length, 16)
+  handle({ kind: 'moved' })
+  fulls.length = 0
+  answerAfter(lan, 5)
+  handle({ kind: 'try', endpoint: lan, as: 'host' })
+  run(60_000, true)
+  assert.equal(fulls.length, 1)
+  run(60_000, 'large')
+  assert.ok(fulls.length >= 6 && fulls.length <= 8, `${fulls.length}`)
+})
+
+test('of a place that speaks and loses every full probe, few are asked', () => {
+  const { handle, run, answerAfter, carry, fulls } = choosing()
+  answerAfter(lan, 5)
+  carry(lan, 'small')
+  for (let second = 0; second < 600; second++) {
+    handle({ kind: 'try', endpoint: lan, as: 'host', heard: 'full' })
+    run(1_000)
+  }
+  assert.ok(fulls.length <= 16 + 16 + 60, `${fulls.length}`)
 })

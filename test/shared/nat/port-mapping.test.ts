@@ -118,6 +118,18 @@ test('a gateway that restarts and says so gets the question again within 5 s; a 
   assert.deepEqual(externals(), ['203.0.113.2:40000', '203.0.113.9:40000'])
 })
 
+test('a gateway that starts anew a moment after it gave the port is asked again, once for all its announcements', () => {
+  const { run, gateway, sent, hear, now } = bound(world())
+  run(400)
+  gateway.forget(now())
+  for (const wait of [0, 250, 500, 1_000, 2_000, 4_000, 8_000, 16_000]) {
+    run(now() + wait)
+    hear(gateway.announcement(now()))
+  }
+  assert.equal(gateway.mappings.size, 1)
+  assert.ok(sent.length <= 4, `asked ${sent.length} times`)
+})
+
 test('a new socket of the tunnel: the old mapping is given back, the new one has a nonce of its own', () => {
   const { tell, gateway, externals, run } = bound(world())
   const before = gateway.mappings.get(40_001)

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import fc from 'fast-check'
 import { DropReason } from '#shared/drop-reason.ts'
+import fc from '#test/lab/properties.ts'
 import { ipv4, ipv6, seal, tcp, udp } from '#test/shared/netstack/packets.ts'
 import { VirtualNet } from '#test/shared/netstack/virtual-net.ts'
 

@@ -343,6 +343,26 @@ test('an alarm that rang for nothing does not silence the next one', () => {
   assert.equal(alarms.at(-1), 3_500)
 })
 
+test('a connection that was heard since is not probed', async () => {
+  const { net, seen, client, server } = await connected()
+  errorOf(client)
+  errorOf(server)
+  const before = net.now()
+  await net.run(() => false, 100)
+  server.write('x')
+  await net.run(() => false, 100)
+  seen.length = 0
+  net.a.probe(before)
+  await net.run(() => false, 100)
+  assert.equal(seen.length, 0)
+  net.a.probe(net.now())
+  await net.run(() => false, 100)
+  assert.deepEqual(
+    seen.map(({ from }) => from),
+    ['a', 'b'],
+  )
+})
+
 test('a probe is acknowledged by a peer that knows the connection, and resets one that the peer has forgotten', async () => {
   const { net, seen, client, server } = await connected()
   const failed = errorOf(client)

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import fc from 'fast-check'
 import { fromHex } from '#shared/bytes/hex.ts'
 import { DerReader, readNamedBits, readOid, readSmallInteger, readTime, readWhole, Tag } from '#shared/pki/der.ts'
 import { element, namedBits, oid, sequence, setOf, smallInteger, time, unsignedInteger } from '#shared/pki/der-writer.ts'
 import { aditArc } from '#shared/pki/oids.ts'
 import { PkiError } from '#shared/pki/pki-error.ts'
+import fc from '#test/lab/properties.ts'
 
 const isMalformed = (error: unknown): boolean => error instanceof PkiError && error.code === 'der-malformed'
 const refused = (hexText: string, act: (bytes: Uint8Array) => unknown): void =>

@@ -7,9 +7,9 @@ import { join } from 'node:path'
 import test from 'node:test'
 import { nativeSuite as suite } from '#shared/crypto/native.ts'
 import { nobleSuite } from '#shared/crypto/noble.ts'
-import { bitString, element, octetString, oid, sequence, setOf, smallInteger } from '#shared/pki/der-writer.ts'
+import { bitString, element, octetString, oid, sequence, setOf, smallInteger, utf8String } from '#shared/pki/der-writer.ts'
 import { commonName } from '#shared/pki/distinguished-name.ts'
-import { algorithms, tunnelKeyAttribute } from '#shared/pki/oids.ts'
+import { algorithms, requestAttributes, tunnelKeyAttribute } from '#shared/pki/oids.ts'
 import { decodePem } from '#shared/pki/pem.ts'
 import { PkiError, type PkiErrorCode } from '#shared/pki/pki-error.ts'
 import { provePossession } from '#shared/pki/possession.ts'
@@ -80,7 +80,7 @@ test('A-37 a huge key, a weak signature, a wrong curve and a bad self-signature 
   assert.equal(refusal(build(offCurve, bySelf)), 'signature-invalid')
 })
 
-test('A-37 names, extensions and challenges that a request asks for leave no trace', () => {
+test('A-37 names and extensions that a request asks for leave no trace; a challenge is told, to be compared', () => {
   const asked = [
     sequence(oid('1.2.840.113549.1.9.7'), setOf(element(0x0c, Buffer.from('challenge')))),
     sequence(
@@ -89,7 +89,7 @@ test('A-37 names, extensions and challenges that a request asks for leave no tra
     ),
     sequence(oid('1.2.3.4'), element(0x31, Uint8Array.of(5, 0))),
   ]
-  assert.deepEqual(verifyRequest(build(spki, bySelf, asked), enrolment, suite), { spki })
+  assert.deepEqual(verifyRequest(build(spki, bySelf, asked), enrolment, suite), { spki, challenge: 'challenge' })
 })
 
 test('the tunnel key must be proven, for this identity key and this CA', () => {
@@ -171,4 +171,15 @@ test('requests of stock IPsec peers: every kind of key that we certify, ours and
   const weak = createStockRequest('x', { spki, kind: 'rsa', sign: (body) => sign('sha256', body, small.privateKey) })
   assert.throws(() => verifyStockRequest(weak), { code: 'key-weak' })
   await rm(folder, { recursive: true })
+})
+
+test('a stated serial number and a challenge are told as they are, once each, and nothing else of the subject is', () => {
+  const stated = createRequest({ name: 'pi', serial: '10000000abcdef01', identity }, suite)
+  assert.deepEqual(verifyRequest(stated, enrolment, suite), { spki, statedSerial: '10000000abcdef01' })
+  const challenge = (text: string): Uint8Array => sequence(oid(requestAttributes.challengePassword), setOf(utf8String(text)))
+  const one = build(spki, bySelf, [challenge('dGxzLXVuaXF1ZQ==')])
+  assert.deepEqual(verifyRequest(one, enrolment, suite), { spki, challenge: 'dGxzLXVuaXF1ZQ==' })
+  assert.equal(refusal(build(spki, bySelf, [challenge('a'), challenge('a')])), 'request-malformed')
+  assert.equal(refusal(build(spki, bySelf, [challenge('')])), 'request-malformed')
+  assert.equal(refusal(build(spki, bySelf, [challenge('a'.repeat(256))])), 'request-malformed')
 })

@@ -51,6 +51,13 @@ async function enter(port: number, path = tunnelPath): Promise<Guest> {
   return { stream, socket, heard, closed }
 }
 
+/** Random, but for its first bit: a stream that brings no data stays under the cap for strangers, which these lengths exceed. */
+function espLike(size: number): Uint8Array {
+  const datagram = suite.random(size)
+  datagram[0]! |= 0x80
+  return datagram
+}
+
 async function until(holds: () => boolean): Promise<void> {
   for (const start = performance.now(); !holds(); ) {
     if (performance.now() - start > 5_000) assert.fail('it did not come to hold')
@@ -62,7 +69,7 @@ test('datagrams of every length come through whole, both ways, as `ws` reads and
   const { port, door, heard } = await hall(t)
   const guest = await enter(port)
   const sizes = [1, 125, 126, 1_280, 1_452, 9_000, 65_535]
-  for (const size of sizes) assert.equal(guest.stream.send(suite.random(size)), true)
+  for (const size of sizes) assert.equal(guest.stream.send(espLike(size)), true)
   await until(() => heard.length === sizes.length)
   assert.deepEqual(
     heard.map(({ datagram }) => datagram.length),

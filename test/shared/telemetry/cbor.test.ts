@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import fc from 'fast-check'
 import { concat } from '#shared/bytes/concat.ts'
 import { fromHex, toHex } from '#shared/bytes/hex.ts'
 import {
@@ -15,6 +14,7 @@ import {
   encodeCanonicalCbor,
   encodeCbor,
 } from '#shared/telemetry/cbor.ts'
+import fc from '#test/lab/properties.ts'
 
 const decode = (hex: string, limits?: Partial<CborLimits>): CborValue => decodeCbor(fromHex(hex), limits)
 

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { PassThrough } from 'node:stream'
 import { test } from 'node:test'
-import fc from 'fast-check'
 import { guardPacketSize, PacketSizeGuard, packetLimits } from '#shared/telemetry/packet-size-guard.ts'
+import fc from '#test/lab/properties.ts'
 
 /** An MQTT packet of `length` bytes after its fixed header. */
 function packet(length: number): Uint8Array {

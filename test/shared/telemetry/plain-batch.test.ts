@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import fc from 'fast-check'
 import { readPlainBatch } from '#shared/telemetry/plain-batch.ts'
 import {
   BATCH_VERSION,
@@ -12,6 +11,7 @@ import {
   type Reading,
   type ReadingValue,
 } from '#shared/telemetry/reading.ts'
+import fc from '#test/lab/properties.ts'
 
 const limits = { readings: MAX_BATCH_READINGS, unitLength: MAX_UNIT_LENGTH }
 const read = (bytes: Uint8Array): Batch | undefined => readPlainBatch(bytes, BATCH_VERSION, limits)

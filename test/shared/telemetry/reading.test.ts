@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import fc from 'fast-check'
 import { encodeCbor } from '#shared/telemetry/cbor.ts'
 import { BatchError, decodeBatch, encodeBatch, MAX_BATCH_READINGS, type Reading } from '#shared/telemetry/reading.ts'
+import fc from '#test/lab/properties.ts'
 
 const reading = (seq: number, change: Partial<Reading> = {}): Reading => ({
   seq,
@@ -39,7 +39,8 @@ test('any readings survive', () => {
   const value = fc.letrec((tie) => ({
     value: fc.oneof(
       { maxDepth: 3 },
-      fc.double({ noNaN: true, noDefaultInfinity: true }),
+      // CBOR keeps no sign of a zero that is written as an integer.
+      fc.double({ noNaN: true, noDefaultInfinity: true }).map((number) => number + 0),
       fc.string(),
       fc.boolean(),
       fc.constant(null),

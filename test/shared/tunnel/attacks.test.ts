@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import fc from 'fast-check'
 import { nativeSuite } from '#shared/crypto/native.ts'
 import { DropReason } from '#shared/drop-reason.ts'
 import { putMacs } from '#shared/tunnel/cookie.ts'
@@ -8,6 +7,7 @@ import { LocalIdentity, writeInitiation } from '#shared/tunnel/handshake.ts'
 import { IndexTable } from '#shared/tunnel/index-table.ts'
 import { tai64n } from '#shared/tunnel/tai64n.ts'
 import type { WireguardEndpointOptions } from '#shared/tunnel/wireguard-endpoint.ts'
+import fc from '#test/lab/properties.ts'
 import { A, B, connected, ipPacket, Node, pair, seededSuite } from './virtual-link.ts'
 
 /** The suite, with a count of its X25519 agreements. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import fc from 'fast-check'
 import { foldChecksum, pseudoHeaderSum, sumWords, swap16 } from '#shared/wire/checksum.ts'
+import fc from '#test/lab/properties.ts'
 
 /** RFC 1071, word by word. */
 function plain(bytes: Uint8Array): number {

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import fc from 'fast-check'
 import { WireError } from '#shared/bytes/wire-error.ts'
 import { encodeTcpFrame, longestFramed, streamPrefix, TcpFrameReader } from '#shared/wire/ike-tcp-frame.ts'
+import fc from '#test/lab/properties.ts'
 
 const read = (reader: TcpFrameReader, bytes: Uint8Array): Uint8Array[] => {
   const datagrams: Uint8Array[] = []

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import fc from 'fast-check'
 import { contains, formatAddress, formatCidr, parseAddress, parseCidr, tryParseAddress } from '#shared/wire/ip-address.ts'
+import fc from '#test/lab/properties.ts'
 
 test('text of RFC 5952 is canonical', () => {
   const table: readonly [written: string, canonical: string][] = [

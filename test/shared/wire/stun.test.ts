@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import fc from 'fast-check'
 import { fromHex, toHex } from '#shared/bytes/hex.ts'
 import { nativeSuite } from '#shared/crypto/native.ts'
 import {
@@ -18,6 +17,7 @@ import { decodeStunAddress, encodeStunAddress } from '#shared/wire/stun-address.
 import { answerBinding, replyToBinding } from '#shared/wire/stun-answer.ts'
 import { encodeBindingRequest, readBindingAnswer, readBindingResponse, type StunChange } from '#shared/wire/stun-binding.ts'
 import { WireError } from '#shared/wire/wire-error.ts'
+import fc from '#test/lab/properties.ts'
 
 const id = fromHex('b7e7a701bc34d686fa87dfae')
 const v4 = { address: '192.0.2.1', port: 32853 }

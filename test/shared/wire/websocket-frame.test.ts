@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import fc from 'fast-check'
 import { WireError } from '#shared/bytes/wire-error.ts'
 import { encodeClientFrame, Opcode, ServerFrameReader } from '#shared/wire/websocket-frame.ts'
+import fc from '#test/lab/properties.ts'
 
 type Message = [opcode: number, payload: number[]]
 

@@ -1,5 +1,5 @@
 import { AgentCore } from '#agent/core/agent-core.ts'
-import type { DirectEvent, DirectOptions } from '#agent/core/direct/direct-peers.ts'
+import type { DirectEvent, DirectOptions } from '#agent/core/direct/direct-host.ts'
 import { type DirectTarget, directTarget } from '#agent/core/direct/direct-target.ts'
 import { OVERLAY_PORT } from '#agent/core/direct/overlay-packet.ts'
 import { toHex } from '#shared/bytes/hex.ts'
@@ -168,6 +168,7 @@ export class DirectEnd {
   readonly sent: { bytes: Uint8Array; to: Endpoint }[] = []
   readonly inner: string
   strict = false
+  relayOnly = false
 
   constructor(world: NattedWorld, role: 'device' | 'operator', at: Endpoint, inner: string, seed: number, key?: KeyPair) {
     this.world = world
@@ -178,12 +179,16 @@ export class DirectEnd {
     this.key = key ?? suite.x25519.generate()
     this.ledger = new StatementLedger({ suite, fleet, time: () => world.wall() }, [fleetKey.publicKey])
     const timestamps = new TimestampFloor({ wall: () => world.wall(), reserve: () => {} })
+    const isRelayOnly = (): boolean => this.relayOnly
     const direct: DirectOptions = {
       role,
       judge: (bytes) => this.ledger.judge(bytes),
       time: () => world.wall(),
       places: (): Candidate[] => [{ kind: 'host', endpoint: this.at }],
       strict: () => this.strict,
+      get relayOnly() {
+        return isRelayOnly()
+      },
       event: (event) => this.events.push({ ...event, at: world.now() }),
     }
     this.core = new AgentCore({
