@@ -30,16 +30,23 @@ async function execute(port: number, command: string): Promise<{ output: string;
   const client = new ssh2.Client()
   client.connect({ host: '127.0.0.1', port, username: 'pi', privateKey: user.private })
   await once(client, 'ready')
-  const channel = await new Promise<ssh2.ClientChannel>((resolve, reject) =>
-    client.exec(command, (error, opened) => (error ? reject(error) : resolve(opened))),
-  )
   let output = ''
-  channel.on('data', (bytes: Buffer) => {
-    output += bytes
-  })
-  const [[status]] = await Promise.all([once(channel, 'exit'), once(channel, 'close')])
+  // All may come in one piece: who listens only after the opening has been told may have missed the end.
+  const status = await new Promise<number>((resolve, reject) =>
+    client.exec(command, (error, channel) => {
+      if (error) return void reject(error)
+      let code = Number.NaN
+      channel.on('data', (bytes: Buffer) => {
+        output += bytes
+      })
+      channel.once('exit', (exit: number) => {
+        code = exit
+      })
+      channel.once('close', () => resolve(code))
+    }),
+  )
   client.end()
-  return { output, status: Number(status) }
+  return { output, status }
 }
 
 test('an authorised key runs commands and gets their exit status', () =>

@@ -1,11 +1,10 @@
 import assert from 'node:assert/strict'
 import { createHash, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { type AddressInfo, connect, createServer } from 'node:net'
+import { connect } from 'node:net'
 import test from 'node:test'
-import { setTimeout as wait } from 'node:timers/promises'
-import { Fleet } from '#test/lab/fleet.ts'
 import { Program } from '#test/lab/program.ts'
+import { pinnedScene } from './pinned-scene.ts'
 
 const patienceMs = 60_000
 const total = 20_000_000
@@ -17,26 +16,7 @@ interface Way {
 }
 
 test('DESIGN D6 under a pinned key 20 MB go there and back through the relay, sealed end to end, byte by byte', async (t) => {
-  const fleet = await Fleet.start(t)
-  const mirror = createServer((socket) => socket.on('error', () => {}).pipe(socket))
-  mirror.listen(0, '127.0.0.1')
-  await once(mirror, 'listening')
-  t.after(() => mirror.close())
-  const { port } = mirror.address() as AddressInfo
-
-  const ada = await fleet.operator('ada', '--admin')
-  const { key } = JSON.parse(await ada.must(['fleet', 'init', '--json']))
-  await fleet.admin('fleet', 'pin', key)
-  const pump = await fleet.device('pump', { services: [`mirror:2323=127.0.0.1:${port}`], tags: ['lab'] })
-  const ann = await fleet.operator('ann')
-  await fleet.admin('grant', 'add', '--operator', 'ann', '--tag', 'lab', '--port', '2323')
-  await ada.must(['fleet', 'sign', '--yes'])
-  const end = performance.now() + patienceMs
-  while ((await pump.status<{ fleet: { grants: number } }>()).fleet.grants !== 1) {
-    assert.ok(performance.now() < end, 'the grant is at the device')
-    await wait(50)
-  }
-
+  const { ann } = await pinnedScene(t)
   const forward = Program.start('adit', ['forward', 'pump', '-L', '0:2323', '--path', 'relay', '--json'], { env: ann.env })
   t.after(() => forward.stop())
   const { listen } = await forward.event(({ event }) => event === 'listening', patienceMs)

@@ -13,10 +13,10 @@ import type { NegotiationRecord } from '#broker/registry/negotiations.ts'
 import type { Principal } from '#broker/registry/principal.ts'
 import type { WallTime } from '#shared/time/instant.ts'
 import { type FaultCause, makeFault } from '#sim/internet/fault.ts'
-import type { BrokerFacts, FaultWorld } from '#sim/internet/fault-world.ts'
+import { type BrokerFacts, FaultWorld } from '#sim/internet/fault-world.ts'
 import { SeededRandom } from '#sim/seeded-random.ts'
 
-const worlds = Number(process.env.ADIT_FAULTS ?? 1_080)
+const worlds = Number(process.env.ADIT_FAULTS ?? 1_110)
 const firstSeed = Number(process.env.ADIT_FAULT_SEED ?? 1)
 
 /** What a person would accept as the name of each fault: one glance at the line must lead to the thing that was broken. */
@@ -45,6 +45,7 @@ const names: Record<FaultCause, readonly string[]> = {
   'uplink-dead': ['uplink-dead'],
   'ipv4-broken': ['family-broken'],
   'ipv6-broken': ['family-broken'],
+  'nat64-dead': ['nat64-silent', 'nat64-broken'],
   'no-link': ['no-interface', 'no-network'],
   'no-address': ['no-address', 'no-network'],
   'certificate-expired': ['certificate-expired'],
@@ -106,6 +107,16 @@ test('D15 a healthy world has nothing broken, whatever its NAT and its delays', 
   assert.ok(complaints.length <= 2)
 })
 
+test('D15 a world without IPv4 whose NAT64 works has nothing broken either, and says what carries it', async () => {
+  for (let seed = 1; seed <= 50; seed++) {
+    const world = new FaultWorld(seed, { nat64: true })
+    const facts = world.examine()!
+    assert.ok(facts.udp?.every(({ endpoint, answered }) => endpoint.address.startsWith('2001:db8:64::') && answered > 0))
+    assert.equal(await verdictOf(facts, world), 'ok', `seed ${seed}`)
+    assert.ok(diagnose(facts).findings.some(({ code, state }) => code === 'nat64' && state === 'ok'))
+  }
+})
+
 /** What the person at the device sees, else what the operator is told from afar. */
 async function verdictOf(facts: Facts | undefined, world: FaultWorld): Promise<string> {
   const onTheSpot = facts === undefined ? undefined : diagnose(facts)
@@ -118,7 +129,10 @@ async function verdictOf(facts: Facts | undefined, world: FaultWorld): Promise<s
 function thinned(facts: Facts | undefined, seed: number): Facts | undefined {
   if (facts === undefined) return undefined
   const random = new SeededRandom(seed * 7 + 3)
-  return Object.fromEntries(Object.entries(facts).filter(() => !random.chance(1 / 16))) as Facts
+  const { nat64, ...rest } = facts
+  const seen = Object.fromEntries(Object.entries(rest).filter(() => !random.chance(1 / 16))) as Facts
+  // Which ways were tried came of it.
+  return { ...seen, ...(nat64 && { nat64 }) }
 }
 
 const device = { id: 2, name: 'pi', kind: 'device', addresses: [], tags: [], stock: false, createdAt: 0 } as unknown as Principal
@@ -138,10 +152,12 @@ function whyOf(broker: BrokerFacts, facts: Facts | undefined, now: WallTime) {
       },
       // It has said what its doctor found where it could reach the API at all.
       diagnoses: { of: async () => (facts && hasApi(facts) ? { ...summaryOf(diagnose(facts)), at: now - 60_000 } : undefined) },
+      clones: { of: async () => [], contestOf: () => undefined },
     },
     gateway: {
       presence: () => ({ state: state === 'offline' ? 'down' : state, since: lastAuthentic, lastAuthentic }),
       counters: () => ({ drops: {} }),
+      drops: () => [],
     },
   }
   const asked = { operator, device: { ...device, ...(broker.revoked && { revokedAt: now - 1 }) }, port: 22, answered: answers }

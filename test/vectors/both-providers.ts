@@ -1,10 +1,11 @@
 import { nativeSuite } from '#shared/crypto/native.ts'
 import { nobleSuite } from '#shared/crypto/noble.ts'
 import type { Suite } from '#shared/crypto/suite.ts'
+import { opensslSuites } from '#test/shared/crypto/openssl-here.ts'
 
-export const providers: readonly Suite[] = [nativeSuite, nobleSuite]
+export const providers: readonly Suite[] = [nativeSuite, nobleSuite, ...opensslSuites]
 
-/** The first complaint of either provider, with the provider's name; undefined where both did what the vector states. */
+/** The first complaint of any provider, with the provider's name; undefined where all did what the vector states. */
 export function underBoth(judgement: (suite: Suite) => string | undefined): string | undefined {
   for (const suite of providers) {
     let complaint: string | undefined

@@ -39,6 +39,7 @@ class End implements Actor {
     this.#relayDelay = relayDelay
     const ports: DirectPeerPorts = {
       sealTo: (_peer, packet, to) => this.#send(packet, to),
+      wayTo: (place) => place,
       ownCandidates: () => this.candidates,
       relayUp: () => true,
       uses: () => {},
@@ -78,7 +79,9 @@ class End implements Actor {
   }
 
   #send(packet: Uint8Array, to: Endpoint): boolean {
-    const sealed = Uint8Array.of(this.#at, ...packet)
+    const sealed = new Uint8Array(1 + packet.length)
+    sealed[0] = this.#at
+    sealed.set(packet, 1)
     if (isCarried(to)) this.#world.later(this.#relayDelay, () => this.other!.#receive(sealed, this.other!.peer.overlay))
     else this.#place.socket.send(sealed, to)
     return true
@@ -89,7 +92,7 @@ class End implements Actor {
     if (sealed[0] !== 1 - this.#at) return
     const now = this.#world.now()
     const message = overlayMessageIn(sealed.subarray(1), this.peer.inner)
-    this.peer.heard(from, now)
+    this.peer.heard(from, message === undefined, now)
     if (message) this.peer.hear(message, from, now)
     this.#arm()
   }

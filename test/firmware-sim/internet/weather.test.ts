@@ -230,6 +230,38 @@ test('P-09 2 s round trip: one session, no flap in ten minutes, and data flows',
   assert.ok(place.pi.core.association!.counters.handshakes <= 2)
 })
 
+/** A satellite takes over, or a cell is full: in both directions, or on the way out alone, where what comes in goes on as before. */
+for (const [what, isBothWays] of [
+  ['both ways', true],
+  ['on its way out', false],
+] as const)
+  test(`F-16 the round trip jumps from 50 ms to 4 s, ${what}, and back: no repair, no new session, and a copy goes on`, async () => {
+    for (let seed = 1; seed <= 5; seed++) {
+      const place = scene({ seed, delayMs: 5 })
+      const { pi, home } = place
+      const { up, down } = home.router.outside
+      assert.ok(place.start())
+      const { handshakes } = pi.core.association!.counters
+      const local = pi.core.path!.endpoint
+      const becomes = (ms: number): void => {
+        up.quality = { ...up.quality, delay: milliseconds(isBothWays ? ms / 2 : ms) }
+        if (isBothWays) down.quality = { ...down.quality, delay: milliseconds(ms / 2) }
+      }
+      const began = place.world.now()
+      const { received, wrong } = await place.copy(3_000_000, 400_000, () => {
+        const span = place.world.now() - began
+        becomes(span < 3_000 + seed * 100 || span > 90_000 ? 50 : 4_000)
+      })
+      assert.deepEqual({ received, wrong }, { received: 3_000_000, wrong: 0 })
+      place.run(30_000)
+      const told = pi.events.flatMap((event) => (event.kind === 'health' ? [event.health.state] : []))
+      assert.deepEqual(told, ['up'], `seed ${seed}`)
+      assert.equal(pi.events.filter(({ kind }) => kind === 'connecting').length, 1)
+      assert.deepEqual(pi.core.path!.endpoint, local)
+      assert.ok(pi.core.association!.counters.handshakes - handshakes <= 4)
+    }
+  })
+
 test('64 kbit/s with a queue of a second: a copy goes on, nothing flaps', async () => {
   const place = scene({})
   assert.ok(place.start())
