@@ -1,10 +1,9 @@
 import assert from 'node:assert/strict'
-import { execFileSync } from 'node:child_process'
 import { randomInt } from 'node:crypto'
-import { join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as wait } from 'node:timers/promises'
 import { type Device, Fleet } from '#test/lab/fleet.ts'
+import { buildBundle } from '#test/lab/program.ts'
 
 /** Together, of all agents. */
 const rounds = 100
@@ -17,7 +16,7 @@ const upWithin = 5_000
 
 test('F-22 an agent killed with -9 at a hundred random moments starts clean each time', { timeout: 240_000 }, async (t) => {
   // What is shipped is what is killed.
-  execFileSync(process.execPath, ['build.mjs'], { cwd: join(import.meta.dirname, '..', '..') })
+  buildBundle()
   const fleet = await Fleet.start(t)
   const ann = await fleet.operator('ann', '--admin')
   const ups: number[] = []

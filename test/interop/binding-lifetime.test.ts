@@ -1,57 +1,10 @@
-import assert from 'node:assert/strict'
-import { join } from 'node:path'
 import { describe, test } from 'node:test'
-import { setTimeout as wait } from 'node:timers/promises'
-import type { DeviceStatus } from '#agent/device/status.ts'
-import { AgentSocketClient } from '#agent/io/agent-socket.ts'
-import { stateFiles } from '#agent/io/state-folder.ts'
-import { Fleet } from '#test/lab/fleet.ts'
-import { NatNetwork } from '#test/lab/nat-network.ts'
+import { judgeLifetime } from '#test/lab/mapping-lifetime.ts'
 
-/** From the agent's start: its patience before it learns, three rounds of silences, and what proves each of them. Milliseconds. */
-const patience = 330_000
-
-/** The kernel's conntrack forgets, and a real agent beside a real broker finds out when. Longer lifetimes pass under virtual time. */
+/** Longer ones: `make soak` (test/soak/binding-lifetime.ts), and all of them under virtual time. */
 describe('lifetime of a UDP mapping', { concurrency: true }, () => {
-  for (const lifetime of [15, 20, 30]) {
-    test(`P-05 conntrack that forgets after ${lifetime} s: the interval is 0.70 to 0.95 of that, by at most ten probes, and it holds`, async (t) => {
-      // A mapping that has not been aged would be forgotten sooner: who learns that learns the wrong number.
-      const fresh = Math.round(lifetime / 2)
-      const { dev, srv, server } = new NatNetwork(t, { kind: 'symmetric', mapping: { fresh, answered: lifetime } })
-      const fleet = await Fleet.start(t, { prefix: srv.prefix, listen: `${server}:4500`, api: `${server}:8443` })
-      const device = await fleet.device('pi', { prefix: dev.prefix })
-      const from = performance.now()
-      // A process for each look would cost the agents their time.
-      const socket = await connected(join(device.state, stateFiles.socket))
-      t.after(() => socket.close())
-      const statusOf = async (): Promise<DeviceStatus> => (await socket.request({ op: 'status' })) as DeviceStatus
-      let { data } = await statusOf()
-      while (data.lifetime === 'unasked' || data.lifetime === 'learning') {
-        assert.ok(performance.now() - from < patience, 'it comes to an end')
-        await wait(1_000)
-        data = (await statusOf()).data
-      }
-      const took = Math.round((performance.now() - from) / 1000)
-      t.diagnostic(`${lifetime} s: ${data.keepaliveSeconds} s, learned in ${took} s: ${JSON.stringify(data)}`)
-      assert.equal(data.lifetime, 'known')
-      const share = data.keepaliveSeconds! / lifetime
-      // Whole seconds are shown.
-      assert.ok(share >= 0.7 - 0.5 / lifetime && share <= 0.95 + 0.5 / lifetime, `${share}`)
-      await wait(3 * lifetime * 1_000)
-      const later = await statusOf()
-      assert.equal(later.data.lifetime, 'known', 'two questions later it has not been lost')
-      assert.equal(later.data.keepaliveSeconds, data.keepaliveSeconds)
-    })
-  }
+  for (const lifetime of [15, 20, 30])
+    test(`P-05 conntrack that forgets after ${lifetime} s: the interval is 0.70 to 0.95 of that, by at most ten probes, and it holds`, (t) =>
+      // From the agent's start: its patience before it learns, three rounds of silences, and what proves each of them.
+      judgeLifetime(t, { lifetime, patience: 330 }))
 })
-
-/** The agent says that it is up a moment before it opens the door. */
-async function connected(path: string): Promise<AgentSocketClient> {
-  for (const from = performance.now(); ; await wait(100)) {
-    try {
-      return await AgentSocketClient.connect(path)
-    } catch (error) {
-      if (performance.now() - from > 30_000) throw error
-    }
-  }
-}

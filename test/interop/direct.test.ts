@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, type TestContext, test } from 'node:test'
@@ -129,7 +129,7 @@ async function untilPath(at: Place, wanted: (status: PathStatus) => boolean, pat
 }
 
 describe('direct paths', () => {
-  test('F-12 easy-easy: ssh begins at once over the hub, and goes direct; a scp runs across the change back and forth', async (t) => {
+  test('F-12 easy-easy: ssh begins at once over the hub, and goes direct; a scp of 50 MB runs across the change back and forth', async (t) => {
     const at = await place(t, { device: 'easy', operator: 'easy' })
     assert.equal(await at.ann.must(at.ssh('echo', 'first')), 'first\n')
     const took = await untilPath(at, ({ path }) => path.kind === 'reflexive' || path.kind === 'peer-reflexive', 10_000)
@@ -137,17 +137,19 @@ describe('direct paths', () => {
     const folder = mkdtempSync(join(tmpdir(), 'adit-direct-'))
     t.after(() => rmSync(folder, { recursive: true, force: true }))
     const file = join(folder, 'file')
-    const bytes = Buffer.alloc(20_000_000)
+    const bytes = Buffer.alloc(50_000_000)
     for (let i = 0; i < bytes.length; i += 4) bytes.writeUInt32LE((i * 2_654_435_761) >>> 0, i)
     writeFileSync(file, bytes)
     const target = join(folder, 'copied')
     const words = ['cp', ...at.sshd.flags, '-l', '40000', file, `${at.sshd.user}@pi:${target}`]
-    const copying = at.ann.run(words, { timeoutMs: 60_000 })
+    const copying = at.ann.run(words, { timeoutMs: 120_000 })
     await new Promise((resolve) => setTimeout(resolve, 1_500))
     at.network.blockDirect()
     await untilPath(at, ({ path }) => path.kind === 'relay', 10_000)
+    assert.ok(statSync(target).size < bytes.length, 'the copy still runs')
     at.network.unblockDirect()
-    await untilPath(at, ({ path }) => path.kind !== 'relay', 30_000)
+    // It is looked for after 3, 9, 21 and 51 s; on a machine that is busy one look may come to nothing.
+    await untilPath(at, ({ path }) => path.kind !== 'relay', 60_000)
     const { status, stderr } = await copying
     assert.equal(status, 0, stderr)
     const hash = (path: string): string => createHash('sha256').update(readFileSync(path)).digest('hex')
@@ -173,7 +175,8 @@ describe('direct paths', () => {
       const took = performance.now() - from
       t.diagnostic(`${round}: ${Math.round(took)} ms`)
       // Of a checkout each program compiles itself when it starts: a new tunnel process costs that twice.
-      assert.ok(took <= (round === 'with a new one' ? 8_000 : 5_000), `${round}: ${took} ms`)
+      const isCompiled = process.env.ADIT_PROGRAMS === 'bundle'
+      assert.ok(took <= (round === 'with a new one' && !isCompiled ? 8_000 : 5_000), `${round}: ${took} ms`)
       const { tunnel } = JSON.parse(await at.ann.must(['status', '--json'])) as { tunnel: { pid?: number } }
       if (tunnel.pid !== undefined) process.kill(tunnel.pid, 'SIGTERM')
       await new Promise((resolve) => setTimeout(resolve, 1_000))

@@ -7,6 +7,7 @@ import { type Device, Fleet, type FleetOptions } from '#test/lab/fleet.ts'
 import { NameServer } from '#test/lab/name-server.ts'
 import { NatNetwork } from '#test/lab/nat-network.ts'
 import { Program, run } from '#test/lab/program.ts'
+import { clockAt } from '#test/lab/shifted-clock.ts'
 
 const name = 'broker.test'
 const hours = 3_600_000
@@ -107,7 +108,7 @@ test('D15 F-08 F-09 F-13 UDP blocked, only 443, a black hole, DNS dead or denyin
 
 test('D15 F-05 the clock, no service, no broker, another fleet’s broker, no agent, no enrolment: named in the first line', async (t) => {
   const { device, fleet, network, place, listener, listen, first } = await scene(t)
-  await first('clock', 'clock-wrong', { ADIT_BUILD_TIME: String(Date.now() + 36 * hours) })
+  await first('clock', 'clock-wrong', clockAt(Date.now() - 36 * hours))
   await listener.stop()
   await first('no sshd', 'service-down')
   await listen()

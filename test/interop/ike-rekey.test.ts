@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setTimeout as wait } from 'node:timers/promises'
 import { edits, IpsecTown } from '#test/lab/ipsec-town.ts'
+import { seen } from '#test/lab/seen.ts'
 
 const every = (pattern: RegExp, value: string) => (conf: string) => conf.replace(pattern, value)
 
@@ -22,9 +23,18 @@ test('strongSwan and what happens to a long association', async (t) => {
     const pings = peer.host.pings(inner, 130)
     for (const what of ['--ike', '--child', '--child']) await rekey(what)
     await wait(23_000)
-    await rekey('--ike')
+    const rekeyed = /IKE_SA adit\[\d+\] rekeyed/g
+    // One may meet a Child SA's by time, which puts it off (RFC 7296 §2.25.2): then it is asked for again.
+    for (let tries = 0; times(rekeyed) < 2 && tries < 5; tries++) {
+      await rekey('--ike')
+      await seen(
+        () => times(rekeyed),
+        (count) => count >= 2,
+        { timeoutMs: 3_000, otherwise: () => '' },
+      ).catch(() => {})
+    }
     assert.equal(await pings, 130)
-    assert.ok(times(/IKE_SA adit\[\d+\] rekeyed/g) >= 2, peer.swan.log)
+    assert.ok(times(rekeyed) >= 2, peer.swan.log)
     assert.ok(times(/inbound CHILD_SA adit\{\d+\} established/g) >= 1, peer.swan.log)
     assert.ok(times(/TEMPORARY_FAILURE|N\(TEMP_FAIL\)/g) >= 1, 'A-10 more often than every ten seconds is put off')
     const sas = await peer.swan.sas()

@@ -23,6 +23,8 @@ test('delay, MTU and loss are what was asked for, in both families', async (t) =
     const trip = Number(/= [\d.]+\/([\d.]+)/.exec(stdout)?.[1])
     assert.ok(trip >= 300 && trip < 360, `${trip} ms`)
   }
+  const many = await runCommand('ip', ['netns', 'exec', dev.name, ...'ping -n -c 8 -i 0.02 -W 2 198.51.100.2'.split(' ')])
+  assert.match(many.stdout, / 8 received/, 'what is under way stays what it was')
   wire.quality = { mtu: 1_000 }
   const ping = (size: number) =>
     runCommand('ip', ['netns', 'exec', dev.name, 'ping', '-n', '-c', '1', '-W', '1', '-s', String(size), '198.51.100.2'])

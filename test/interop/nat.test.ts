@@ -9,6 +9,7 @@ import type { ProberTask } from '#test/interop/prober-child.ts'
 import { Fleet, type Operator } from '#test/lab/fleet.ts'
 import { NatNetwork, type NatNetworkOptions } from '#test/lab/nat-network.ts'
 import { Program } from '#test/lab/program.ts'
+import { SshTicks } from '#test/lab/ssh-ticks.ts'
 import { Sshd } from '#test/lab/sshd.ts'
 
 /** A device behind a NAT of Linux: the kernel's conntrack decides what passes, none of our own simulations. */
@@ -49,29 +50,33 @@ describe('behind a NAT', { concurrency: true }, () => {
       assert.equal(await ann.must(ssh('echo', 'held')), 'held\n')
 
       // An ssh session in which the device speaks lives on over a NAT that forgot it, and over another public address.
-      const session = Ticks.start(ann, ssh)
+      const session = SshTicks.start(t, ann, ssh)
       await session.after(20)
       for (const change of [() => network.forget(), () => network.renumber()]) {
         change()
         const gap = await session.after(20)
-        t.diagnostic(`${kind}: longest silence of a session over a lost mapping ${Math.round(gap)} ms`)
+        t.diagnostic(`${kind}: longest silence of a session over a lost mapping ${gap} ms`)
+        // Some 0.3 s, also by a direct way that dies with its mapping; the rest is for a busy machine.
         assert.ok(gap < 2_000, `${gap} ms`)
       }
+      assert.ok(session.isWhole)
       await session.stop()
     })
   }
 
   test('P-03 a session survives ten changes of the device’s own address', async (t) => {
     const { network, ann, ssh } = await place(t, { kind: 'easy' })
-    const session = Ticks.start(ann, ssh)
+    const session = SshTicks.start(t, ann, ssh)
     await session.after(20)
     const gaps: number[] = []
     for (let move = 0; move < 10; move++) {
       network.moveDevice(move % 2 === 0 ? 9 : 2)
-      gaps.push(Math.round(await session.after(20)))
+      gaps.push(await session.after(20))
     }
+    assert.ok(session.isWhole)
     await session.stop()
     t.diagnostic(`longest silences, ms: ${gaps.join(' ')}`)
+    // The exact bar (P-03) is held in virtual time; a busy machine adds its own.
     assert.ok(Math.max(...gaps) < 1_500)
   })
 
@@ -109,34 +114,3 @@ describe('behind a NAT', { concurrency: true }, () => {
     }
   })
 })
-
-/** An ssh session in which the device says something every 50 ms. */
-class Ticks {
-  readonly #program: Program
-
-  private constructor(program: Program) {
-    this.#program = program
-  }
-
-  static start(operator: Operator, ssh: Place['ssh']): Ticks {
-    const words = ssh('i=0; while sleep 0.05; do i=$((i+1)); echo "{\\"tick\\":$i}"; done')
-    return new Ticks(Program.start('adit', words, { env: operator.env, prefix: operator.prefix }))
-  }
-
-  /** Waits for so many more ticks; returns the longest silence, ms. */
-  async after(count: number): Promise<number> {
-    const { events } = this.#program
-    const until = events.length + count
-    let longest = 0
-    for (let have = events.length; have < until; have++) {
-      const from = performance.now()
-      await this.#program.eventsUntil((all) => all.length > have, 30_000)
-      longest = Math.max(longest, performance.now() - from)
-    }
-    return longest
-  }
-
-  async stop(): Promise<void> {
-    await this.#program.stop()
-  }
-}

@@ -8,7 +8,7 @@ import { NatNetwork } from '#test/lab/nat-network.ts'
 import { Program } from '#test/lab/program.ts'
 import { seen } from '#test/lab/seen.ts'
 
-/** Debian's miniupnpd gives us ports, by PCP and by NAT-PMP, and strangers outside reach us through them. */
+/** Debian's miniupnpd gives us ports, by PCP, by NAT-PMP and by UPnP, and strangers outside reach us through them. */
 
 interface Changed {
   event: string
@@ -88,6 +88,19 @@ describe('port mapping', { concurrency: 2 }, () => {
     const { external, reports } = await mapped(program)
     assert.equal(external.address, mappedAddress)
     assert.equal(reports[0]?.protocol, 'NAT-PMP')
+    await reaches(network, program, external.port, 'word')
+    assert.equal(await program.stop(), 0)
+    assert.deepEqual(gateway.mappings(), [])
+  })
+
+  test('UPnP: a gateway that speaks nothing else is found, and takes its port back', async (t) => {
+    const network = new NatNetwork(t, { kind: 'easy' })
+    const gateway = await Miniupnpd.start(t, network, { speaks: 'upnp' })
+    const program = mapper(t, network)
+    const { external, reports } = await mapped(program)
+    assert.equal(external.address, mappedAddress)
+    assert.equal(reports[0]?.protocol, 'UPnP')
+    assert.deepEqual(gateway.mappings(), [external.port])
     await reaches(network, program, external.port, 'word')
     assert.equal(await program.stop(), 0)
     assert.deepEqual(gateway.mappings(), [])

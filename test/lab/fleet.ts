@@ -16,6 +16,10 @@ export interface FleetOptions {
   data?: string
   /** The broker's config.toml. */
   config?: string
+  /** Further words of `adit-broker run`. */
+  words?: readonly string[]
+  /** Runs the broker's bundle that `make build` makes, in place of the checkout; left out: as the whole run of tests does. */
+  bundle?: boolean
 }
 
 export interface DeviceOptions {
@@ -29,10 +33,14 @@ export interface DeviceOptions {
   suite?: SuiteName
   /** The HTTP proxy that it is told of, at enrolment. */
   proxy?: string
+  /** PKCS#11 URI of the token in which its identity key is made. */
+  pkcs11?: string
   /** Its state folder: in the fleet's own. */
   state?: string
-  /** Runs the bundle that `make build` makes, in place of the checkout. */
+  /** Likewise of the agent's. */
   bundle?: boolean
+  /** Further words of `adit-agent run`. */
+  words?: readonly string[]
 }
 
 /**
@@ -43,6 +51,8 @@ export class Fleet {
   readonly folder = mkdtempSync(join(tmpdir(), 'adit-fleet-'))
   readonly data: string
   readonly #prefix: readonly string[]
+  readonly #words: readonly string[]
+  readonly #bundle: Pick<FleetOptions, 'bundle'>
   readonly #devices: Device[] = []
   readonly #operators: Operator[] = []
   #broker: Program | undefined
@@ -52,6 +62,8 @@ export class Fleet {
   private constructor(options: FleetOptions) {
     this.data = options.data ?? join(this.folder, 'broker')
     this.#prefix = options.prefix ?? []
+    this.#words = options.words ?? []
+    this.#bundle = options.bundle === undefined ? {} : { bundle: options.bundle }
     this.#listen = options.listen ?? '127.0.0.1:0'
     this.#api = options.api ?? '127.0.0.1:0'
     if (options.config !== undefined) {
@@ -84,8 +96,8 @@ export class Fleet {
 
   /** Starts the broker, at the same ports as before. */
   async startBroker(): Promise<void> {
-    const args = ['run', '--data', this.data, '--listen', this.#listen, '--api', this.#api, '--json']
-    this.#broker = Program.start('adit-broker', args, { prefix: this.#prefix })
+    const args = ['run', '--data', this.data, '--listen', this.#listen, '--api', this.#api, '--json', ...this.#words]
+    this.#broker = Program.start('adit-broker', args, { prefix: this.#prefix, ...this.#bundle })
     const ready = await this.#broker.event(({ event }) => event === 'ready', 60_000)
     this.#listen = String(ready.listen)
     this.#api = String(ready.api).replace('https://', '')
@@ -181,8 +193,10 @@ export class Device {
   }
 
   async enrol(claim: string): Promise<void> {
-    const { proxy } = this.#options
-    const words = ['enrol', '--claim', '-', '--state', this.state, ...(proxy === undefined ? [] : ['--proxy', proxy])]
+    const { proxy, pkcs11 } = this.#options
+    const words = ['enrol', '--claim', '-', '--state', this.state]
+    if (proxy !== undefined) words.push('--proxy', proxy)
+    if (pkcs11 !== undefined) words.push('--pkcs11', pkcs11)
     const result = await run('adit-agent', words, { input: claim, prefix: this.#options.prefix ?? [] })
     succeeded('adit-agent', words, result)
   }
@@ -196,7 +210,8 @@ export class Device {
 
   /** Starts the agent; `more`: further words after `run`. */
   launch(more: readonly string[] = []): Program {
-    const { services = [], mqtt = 'off', suite = 'noise', prefix = [], bundle = false } = this.#options
+    const { services = [], mqtt = 'off', suite = 'noise', prefix = [], bundle } = this.#options
+    const given = this.#options.words ?? []
     const words = [
       'run',
       '--state',
@@ -207,9 +222,10 @@ export class Device {
       suite,
       '--json',
       ...services.flatMap((service) => ['--service', service]),
+      ...given,
       ...more,
     ]
-    this.#program = Program.start('adit-agent', words, { prefix, bundle })
+    this.#program = Program.start('adit-agent', words, { prefix, ...(bundle !== undefined && { bundle }) })
     return this.#program
   }
 

@@ -15,7 +15,7 @@ import type { Certificate } from '#shared/pki/certificate.ts'
 import { parseChain, verifyChain } from '#shared/pki/chain.ts'
 import { purposes } from '#shared/pki/oids.ts'
 import { systemClock } from '#shared/platform/clock.ts'
-import { PortableEngine } from '#shared/platform/portable-engine.ts'
+import { PacketEngine } from '#shared/platform/packet-engine.ts'
 import { systemTimers } from '#shared/platform/timers.ts'
 import type { Endpoint, TunnelEvent } from '#shared/tunnel/association.ts'
 import type { EspAssociation } from '#shared/tunnel/esp-association.ts'
@@ -55,7 +55,7 @@ export class IpsecCaller {
   configuration: Configuration | undefined
   association!: EspAssociation
   endpoint!: EspEndpoint
-  engine!: PortableEngine
+  engine!: PacketEngine
   netstack!: Netstack
 
   static async start(t: Pick<TestContext, 'after'>, options: CallerOptions): Promise<IpsecCaller> {
@@ -113,7 +113,7 @@ export class IpsecCaller {
 
   protected async open(options: CallerOptions): Promise<void> {
     const noise = { suite: nativeSuite, staticKey: nativeSuite.x25519.generate(), nextTimestamp: () => new Uint8Array(12) }
-    this.engine = await PortableEngine.open({
+    this.engine = await PacketEngine.open({
       clock: systemClock,
       timers: systemTimers,
       bind: { address: options.bind, port: 0 },

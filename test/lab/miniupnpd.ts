@@ -11,7 +11,7 @@ import { seen } from '#test/lab/seen.ts'
 /** It refuses to map what is reserved, and that is every network for documentation: this one is seen in no other namespace. */
 export const mappedAddress = '11.22.33.44'
 
-/** Debian's miniupnpd on the NAT of a NatNetwork: PCP and NAT-PMP of the real world. */
+/** Debian's miniupnpd on the NAT of a NatNetwork: PCP and NAT-PMP of the real world, or UPnP alone. */
 export class Miniupnpd {
   readonly #network: NatNetwork
   readonly #folder = mkdtempSync(join(tmpdir(), 'adit-miniupnpd-'))
@@ -21,7 +21,11 @@ export class Miniupnpd {
     this.#network = network
   }
 
-  static async start(t: Pick<TestContext, 'after'>, network: NatNetwork): Promise<Miniupnpd> {
+  static async start(
+    t: Pick<TestContext, 'after'>,
+    network: NatNetwork,
+    { speaks = 'pcp' }: { speaks?: 'pcp' | 'upnp' } = {},
+  ): Promise<Miniupnpd> {
     const daemon = new Miniupnpd(network)
     t.after(async () => {
       await daemon.#stop()
@@ -47,7 +51,12 @@ export class Miniupnpd {
     }`)
     const settings = {
       ...{ ext_ifname: outside, ext_ip: mappedAddress, listening_ip: inside, port: 0 },
-      ...{ enable_natpmp: 'yes', enable_upnp: 'no', secure_mode: 'yes', system_uptime: 'no' },
+      ...{
+        enable_natpmp: speaks === 'pcp' ? 'yes' : 'no',
+        enable_upnp: speaks === 'upnp' ? 'yes' : 'no',
+        secure_mode: 'yes',
+        system_uptime: 'no',
+      },
       ...{ upnp_table_name: 'upnp', upnp_nat_table_name: 'upnp', upnp_forward_chain: 'miniupnpd' },
       ...{ upnp_nat_chain: 'prerouting_miniupnpd', upnp_nat_postrouting_chain: 'postrouting_miniupnpd' },
       uuid: '00000000-0000-0000-0000-000000000000',
@@ -78,7 +87,7 @@ export class Miniupnpd {
     const { nat } = this.#network
     const words = ['miniupnpd', '-d', '-f', join(this.#folder, 'conf'), '-P', join(this.#folder, 'pid')]
     this.#child = spawn(nat.prefix[0]!, [...nat.prefix.slice(1), ...words], { stdio: 'ignore' })
-    const open = () => nat.run('ss', '-Huln', 'sport', '=', ':5351') !== ''
+    const open = () => nat.run('ss', '-Huln', '( sport = :5351 or sport = :1900 )') !== ''
     await seen(open, Boolean, { timeoutMs: 10_000, otherwise: () => 'miniupnpd did not open its port' })
   }
 

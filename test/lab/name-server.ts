@@ -5,8 +5,14 @@ import { createInterface } from 'node:readline'
 import type { TestContext } from 'node:test'
 import type { Host } from '#test/lab/namespaces.ts'
 
-/** `truth ADDR` and `lie ADDR` answer with ADDR; `slow MS ADDR` does so later. */
-export type NameServerBehaviour = `truth ${string}` | `lie ${string}` | `slow ${number} ${string}` | 'nxdomain' | 'silent'
+/** `truth ADDR` and `lie ADDR` answer with ADDR; `slow MS ADDR` does so later; `ipv4only ADDR ADDR` is a DNS64 that knows ipv4only.arpa alone. */
+export type NameServerBehaviour =
+  | `truth ${string}`
+  | `lie ${string}`
+  | `slow ${number} ${string}`
+  | `ipv4only ${string}`
+  | 'nxdomain'
+  | 'silent'
 
 /** A name server in the namespace of one host, and the one that `clients` ask: each gets an /etc/netns/NAME/resolv.conf, which `ip netns exec` mounts. */
 export class NameServer {

@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -6,6 +6,17 @@ import { createInterface } from 'node:readline'
 /** Our own programs as separate processes, as a person or a script would start them. */
 
 const root = join(import.meta.dirname, '..', '..')
+
+/**
+ * `make test` and `make interop` build what is shipped, and try that: it starts several times as fast. A test by itself tries the checkout,
+ * which needs no build.
+ */
+const triesBundle = process.env.ADIT_PROGRAMS === 'bundle'
+
+/** For those who try what is shipped whichever way they are run: builds it where nobody has. */
+export function buildBundle(): void {
+  if (!triesBundle) execFileSync(process.execPath, ['build.mjs'], { cwd: root, stdio: 'ignore' })
+}
 
 export type ProgramName = 'adit-broker' | 'adit-agent' | 'adit' | 'adit-sim'
 
@@ -15,7 +26,7 @@ export interface StartOptions {
   input?: string
   /** Starts another command in place of one of our programs' names, for example through `ip netns exec`. */
   prefix?: readonly string[]
-  /** Runs the bundle that `make build` makes, in place of the checkout. */
+  /** Runs the bundle that `make build` makes, in place of the checkout; left out: as the whole run of tests does. */
   bundle?: boolean
 }
 
@@ -149,7 +160,7 @@ export async function runCommand(
 }
 
 function launch(name: ProgramName, args: readonly string[], options: StartOptions): ChildProcess {
-  const program = options.bundle ? join(root, 'dist', `${name}.js`) : join(root, 'node_modules', '.bin', name)
+  const program = (options.bundle ?? triesBundle) ? join(root, 'dist', `${name}.js`) : join(root, 'node_modules', '.bin', name)
   const [command, ...words] = [...(options.prefix ?? []), program, ...args]
   const child = spawn(command!, words, { env: { ...process.env, ...options.env }, stdio: ['pipe', 'pipe', 'pipe'] })
   feed(child, options.input)

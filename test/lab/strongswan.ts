@@ -109,9 +109,13 @@ export class Strongswan {
     return existsSync(path) ? readFileSync(path, 'utf8') : ''
   }
 
+  get pid(): number {
+    return this.#child!.pid!
+  }
+
   /** Seconds of processor time that this charon has taken. */
   get processorSeconds(): number {
-    return processorMicrosOf(this.#child!.pid!) / 1e6
+    return processorMicrosOf(this.pid) / 1e6
   }
 
   /** Without a farewell: the peer is not told. */

@@ -29,13 +29,15 @@ const TURNS = 20
 /** How long poll waits at most, ms: closing takes so long. */
 const POLL_TIMEOUT = 50
 
-/** Memory that stays where it is, and its address. */
+/** Memory that stays where it is, and its address. No Buffer: whoever keeps a packet takes its `slice`, which must be a copy. */
 class Fixed {
-  readonly bytes: Buffer
+  readonly bytes: Uint8Array
+  readonly view: DataView
   readonly address: bigint
 
   constructor(size: number) {
-    this.bytes = Buffer.from(new ArrayBuffer(size))
+    this.bytes = new Uint8Array(size)
+    this.view = new DataView(this.bytes.buffer)
     this.address = BigInt(koffi.address(this.bytes))
   }
 }
@@ -58,10 +60,10 @@ export class Tun {
     this.#fd = sysOpen('/dev/net/tun', O_RDWR | O_NONBLOCK)
     if (this.#fd < 0) throw new Error('cannot open /dev/net/tun')
     const request = new Fixed(40)
-    request.bytes.write(name, 0, 15, 'latin1')
-    request.bytes.writeUInt16LE(IFF_TUN | IFF_NO_PI, 16)
-    this.#polled.bytes.writeInt32LE(this.#fd, 0)
-    this.#polled.bytes.writeInt16LE(POLLIN, 4)
+    request.bytes.set(Buffer.from(name.slice(0, 15), 'latin1'))
+    request.view.setUint16(16, IFF_TUN | IFF_NO_PI, true)
+    this.#polled.view.setInt32(0, this.#fd, true)
+    this.#polled.view.setInt16(4, POLLIN, true)
     if (sysIoctl(this.#fd, TUNSETIFF, request.address) < 0) throw new Error(`cannot make TUN ${name}`)
   }
 

@@ -26,6 +26,8 @@ export interface WireguardGoOptions {
   config: string
   /** Where its UDP socket is: with its interface, or (`true`) in this machine's own namespace, where loopback reaches it. */
   outerHere?: boolean
+  /** The program: Debian's. */
+  program?: string
 }
 
 /** The first peer, as `wg show` tells. */
@@ -49,11 +51,11 @@ export class WireguardGo {
 
   static async start(
     t: Pick<TestContext, 'after'>,
-    { host, config, outerHere = false }: WireguardGoOptions,
+    { host, config, outerHere = false, program = 'wireguard-go' }: WireguardGoOptions,
   ): Promise<WireguardGo> {
     const peer = new WireguardGo(host)
     t.after(() => peer.stop())
-    await peer.#launch(outerHere ? [] : host.prefix)
+    await peer.#launch([...(outerHere ? [] : host.prefix), program])
     // The socket stays where the process is; an interface may move (wireguard.com, "Routing & Network Namespaces").
     if (outerHere) execFileSync('ip', ['link', 'set', peer.name, 'netns', host.name])
     peer.apply(config)
@@ -83,6 +85,10 @@ export class WireguardGo {
     execFileSync('wg', ['set', this.name, ...words])
   }
 
+  get pid(): number {
+    return this.#child!.pid!
+  }
+
   /** Its UDP port. */
   get port(): number {
     return Number(execFileSync('wg', ['show', this.name, 'listen-port'], { encoding: 'utf8' }))
@@ -102,8 +108,8 @@ export class WireguardGo {
     await once(child, 'exit')
   }
 
-  async #launch(prefix: readonly string[]): Promise<void> {
-    const [command, ...words] = [...prefix, 'wireguard-go', '-f', this.name]
+  async #launch(program: readonly string[]): Promise<void> {
+    const [command, ...words] = [...program, '-f', this.name]
     const env = { ...process.env, WG_PROCESS_FOREGROUND: '1', LOG_LEVEL: 'error' }
     const child = spawn(command!, words, { env, stdio: 'ignore' })
     this.#child = child
