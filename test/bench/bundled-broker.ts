@@ -1,4 +1,3 @@
-import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { askBroker } from '#broker/admin/io/admin-client.ts'
@@ -11,37 +10,41 @@ const root = join(import.meta.dirname, '..', '..')
 /** The broker as it is shipped (`make build`), a process of its own, seen from outside. */
 export class BundledBroker {
   readonly endpoint: string
+  /** URL. */
+  readonly api: string
   readonly #program: Program
   readonly #folder: string
 
-  private constructor(program: Program, folder: string, endpoint: string) {
+  private constructor(program: Program, folder: string, { listen, api }: { listen: string; api: string }) {
     this.#program = program
     this.#folder = folder
-    this.endpoint = endpoint
+    this.endpoint = listen
+    this.api = api
   }
 
-  static build(): void {
-    execFileSync(process.execPath, ['build.mjs'], { cwd: root })
-  }
-
-  /** On 127.0.0.1; resolves when it is ready. ADIT_BENCH_NODE: further words for node, such as --cpu-prof. */
-  static async start(folder: string, port = 0): Promise<BundledBroker> {
+  /** On 127.0.0.1, on those ports; resolves when it is ready. ADIT_BENCH_NODE: further words for node, such as --cpu-prof. */
+  static async start(folder: string, port = 0, apiPort = 0): Promise<BundledBroker> {
     const words = (process.env.ADIT_BENCH_NODE ?? '').split(' ').filter(Boolean)
     const script = join(root, 'dist', 'adit-broker.js')
-    const options = ['--listen', `127.0.0.1:${port}`, '--api', '127.0.0.1:0', '--log', 'warn', '--json']
+    const options = ['--listen', `127.0.0.1:${port}`, '--api', `127.0.0.1:${apiPort}`, '--log', 'warn', '--json']
     const program = Program.command(process.execPath, [...words, script, 'run', '--data', folder, ...options])
-    const { listen } = await program.event(({ event }) => event === 'ready', 60_000)
-    return new BundledBroker(program, folder, String(listen))
+    const { listen, api } = await program.event(({ event }) => event === 'ready', 60_000)
+    return new BundledBroker(program, folder, { listen: String(listen), api: String(api) })
   }
 
   get port(): number {
     return Number(this.endpoint.split(':').at(-1))
   }
 
-  async status(): Promise<BrokerStatus> {
-    const answer = await askBroker(this.#folder, 'status', {})
+  status(): Promise<BrokerStatus> {
+    return this.ask('status', {})
+  }
+
+  /** As one of the commands of `adit-broker` does. */
+  async ask<Answer>(verb: string, args: object): Promise<Answer> {
+    const answer = await askBroker(this.#folder, verb, args)
     if (answer === undefined) throw new Error(`the broker does not answer: ${this.#program.stderr}`)
-    return answer.result as BrokerStatus
+    return answer.result as Answer
   }
 
   /** Bytes of memory that it holds (VmRSS), all threads and native code included. */

@@ -1,11 +1,13 @@
 import crypto from 'node:crypto'
 import { nativeSuite } from '#shared/crypto/native.ts'
+import type { Suite } from '#shared/crypto/suite.ts'
 import { defaultChildLifetime } from '#shared/ikev2/default-lifetime.ts'
 import type { ChildSaKeys, EspAlgorithms } from '#shared/ikev2/ike-output.ts'
 import { instant } from '#shared/time/instant.ts'
 import { EspSession } from '#shared/tunnel/esp-session.ts'
 import { EspNextHeader } from '#shared/wire/esp.ts'
 import { Encryption, Integrity } from '#shared/wire/ike-numbers.ts'
+import { providers } from './providers.ts'
 import type { BenchRow } from './row.ts'
 
 export const name = 'esp-seal'
@@ -64,8 +66,9 @@ const table: readonly Algorithm[] = [
 /** One direction of one Child SA; microseconds of CPU a packet, median of rounds. The bars are those of AES-256-GCM, the usual cipher. */
 export async function run(): Promise<BenchRow[]> {
   const rows: BenchRow[] = []
-  for (const { title, algorithms, encryption, integrity, bare } of table) {
-    const session = sessionOf(algorithms, encryption, integrity)
+  const each = (await providers()).flatMap((suite) => table.map((row) => ({ suite, ...row })))
+  for (const { suite, title, algorithms, encryption, integrity, bare } of each) {
+    const session = sessionOf(suite, algorithms, encryption, integrity)
     const work = bare?.()
     const inner = nativeSuite.random(length)
     const sealed = Array.from({ length: packets }, () => new Uint8Array(length + 128))
@@ -90,14 +93,14 @@ export async function run(): Promise<BenchRow[]> {
     }
     const beside = work && `node:crypto alone seals in ${median(bares).toPrecision(3)} us`
     const row = { unit: 'us', bar: '<= 8', ...(beside && { beside }) }
-    rows.push({ figure: `ESP seal of 1400 B, ${title}, portable engine`, value: median(seals), ...row })
-    rows.push({ figure: `ESP open of 1400 B, ${title}, portable engine`, value: median(opens), ...row })
+    rows.push({ figure: `ESP seal of 1400 B, ${title}, ${suite.name}`, value: median(seals), ...row })
+    rows.push({ figure: `ESP open of 1400 B, ${title}, ${suite.name}`, value: median(opens), ...row })
   }
   return rows
 }
 
 /** A Child SA whose two directions are the same, so that it opens what it seals. */
-function sessionOf(algorithms: EspAlgorithms, encryption: number, integrity: number): EspSession {
+function sessionOf(suite: Suite, algorithms: EspAlgorithms, encryption: number, integrity: number): EspSession {
   const direction = { spi: 0x8000_0001, encryption: nativeSuite.random(encryption), integrity: nativeSuite.random(integrity) }
   const keys: ChildSaKeys = {
     inbound: direction,
@@ -108,7 +111,7 @@ function sessionOf(algorithms: EspAlgorithms, encryption: number, integrity: num
     remoteSelectors: [],
     tfcRefused: false,
   }
-  return new EspSession(nativeSuite, undefined, keys, defaultChildLifetime, () => 0, instant(0))
+  return new EspSession(suite, undefined, keys, defaultChildLifetime, () => 0, instant(0))
 }
 
 function bareAead(cipher: 'aes-256-gcm' | 'aes-128-gcm' | 'chacha20-poly1305', keyLength: number): () => void {

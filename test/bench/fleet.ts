@@ -2,6 +2,7 @@ import { BundledBroker } from '#test/bench/bundled-broker.ts'
 import { fleetData } from '#test/bench/fleet-data.ts'
 import { FleetProcess } from '#test/bench/fleet-process.ts'
 import type { BenchRow } from '#test/bench/row.ts'
+import { buildBundle } from '#test/lab/program.ts'
 
 export const name = 'fleet'
 
@@ -14,7 +15,7 @@ const patienceMs = 120_000
 
 /** Idle devices of one broker process, themselves in others: its memory for each, and how soon all are back after kill -9. */
 export async function run(): Promise<BenchRow[]> {
-  BundledBroker.build()
+  buildBundle()
   const data = await fleetData(devices)
   const broker = await BundledBroker.start(data.folder)
   await pause(2_000)

@@ -1,6 +1,8 @@
 import { nativeSuite } from '#shared/crypto/native.ts'
+import type { Suite } from '#shared/crypto/suite.ts'
 import { instant } from '#shared/time/instant.ts'
 import { Session } from '#shared/tunnel/session.ts'
+import { providers } from './providers.ts'
 import type { BenchRow } from './row.ts'
 
 export const name = 'seal'
@@ -11,10 +13,14 @@ const rounds = 15
 
 /** One direction of one session; microseconds of CPU a packet, median of rounds. */
 export async function run(): Promise<BenchRow[]> {
+  return (await providers()).flatMap(rowsOf)
+}
+
+function rowsOf(suite: Suite): BenchRow[] {
   const key = nativeSuite.random(32)
   const start = { local: 1, remote: 1, initiator: true, sendKey: key, receiveKey: key }
   const times = { now: instant(0), begunAt: instant(0), rekeyAt: instant(1) }
-  const session = new Session(nativeSuite, undefined, { ...start, ...times })
+  const session = new Session(suite, undefined, { ...start, ...times })
   const inner = nativeSuite.random(length)
   const sealed = Array.from({ length: packets }, () => new Uint8Array(length + 64))
   const out = new Uint8Array(length + 64)
@@ -33,8 +39,8 @@ export async function run(): Promise<BenchRow[]> {
     )
   }
   return [
-    { figure: 'noise seal of 1400 B, portable engine', value: median(seals), unit: 'us', bar: '<= 8' },
-    { figure: 'noise open of 1400 B, portable engine', value: median(opens), unit: 'us', bar: '<= 8' },
+    { figure: `noise seal of 1400 B, ${suite.name}`, value: median(seals), unit: 'us', bar: '<= 8' },
+    { figure: `noise open of 1400 B, ${suite.name}`, value: median(opens), unit: 'us', bar: '<= 8' },
   ]
 }
 

@@ -1,9 +1,8 @@
-import { execFileSync } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { SuiteName } from '#shared/tunnel/association.ts'
-import { Program, run } from '#test/lab/program.ts'
+import { buildBundle, Program, run } from '#test/lab/program.ts'
 
 /** One broker, one device and one operator, as separate processes of the bundle on loopback: what the whole-path figures need. */
 export interface SmallFleet {
@@ -23,7 +22,7 @@ export async function startSmallFleet(
   agentArgs: readonly string[] = [],
   suite: SuiteName = 'noise',
 ): Promise<SmallFleet> {
-  execFileSync(process.execPath, ['build.mjs'], { cwd: join(import.meta.dirname, '..', '..') })
+  buildBundle()
   const folder = mkdtempSync(join(tmpdir(), 'adit-bench-'))
   const data = join(folder, 'broker')
   const state = join(folder, 'agent')

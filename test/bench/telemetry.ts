@@ -2,6 +2,7 @@ import { BundledBroker } from '#test/bench/bundled-broker.ts'
 import { fleetData } from '#test/bench/fleet-data.ts'
 import { FleetProcess } from '#test/bench/fleet-process.ts'
 import type { BenchRow } from '#test/bench/row.ts'
+import { buildBundle } from '#test/lab/program.ts'
 
 export const name = 'telemetry'
 
@@ -14,7 +15,7 @@ const warmUpMs = 2_000
 
 /** Readings through tunnels into one broker: each publish awaits the PUBACK that follows its commit on disk. */
 export async function run(): Promise<BenchRow[]> {
-  BundledBroker.build()
+  buildBundle()
   const data = await fleetData(devices)
   const broker = await BundledBroker.start(data.folder)
   const fleet = await FleetProcess.start({
