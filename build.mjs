@@ -10,14 +10,18 @@ const programs = {
 }
 
 /** Packages with compiled parts: they are installed beside the bundle, not put into it. */
-const compiled = ['sqlite3', 'koffi', 'cpu-features', 'cbor-extract']
+const compiled = ['sqlite3', 'koffi', 'cpu-features', 'cbor-extract', 'serialport', 'graphene-pk11']
+/** Likewise those that look for files of their own at run time: metrics of fonts, a helper for Windows. */
+const withFiles = ['pdfkit', 'ssh2']
 
 const manifest = JSON.parse(readFileSync('package.json', 'utf8'))
 const shared = JSON.parse(readFileSync('shared/package.json', 'utf8'))
+const agent = JSON.parse(readFileSync('agent/package.json', 'utf8'))
+const simulator = JSON.parse(readFileSync('firmware-sim/package.json', 'utf8'))
 
 rmSync('dist', { recursive: true, force: true })
 const result = await build({
-  entryPoints: Object.fromEntries(Object.entries(programs)),
+  entryPoints: { ...programs, 'lane-worker': 'shared/platform/linux-engine/lane-worker.ts' },
   outdir: 'dist',
   bundle: true,
   splitting: true,
@@ -30,7 +34,7 @@ const result = await build({
   keepNames: true,
   // Node's own streams, published as a package for old Nodes and browsers: 126 kB of code that would be there twice.
   alias: { 'readable-stream': 'node:stream' },
-  external: [...compiled, '*.node'],
+  external: [...compiled, ...withFiles, '*.node'],
   define: {
     'process.env.ADIT_VERSION': JSON.stringify(manifest.version),
     'process.env.ADIT_BUILD_TIME': JSON.stringify(String(Date.now())),
@@ -53,6 +57,12 @@ writeFileSync(
       engines: manifest.engines,
       bin: Object.fromEntries(Object.keys(programs).map((name) => [name, `./${name}.js`])),
       dependencies: { sqlite3: shared.dependencies.sqlite3 },
+      optionalDependencies: {
+        ...shared.optionalDependencies,
+        ...agent.optionalDependencies,
+        pdfkit: agent.dependencies.pdfkit,
+        ssh2: simulator.dependencies.ssh2,
+      },
     },
     null,
     2,

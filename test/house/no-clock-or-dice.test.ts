@@ -26,3 +26,11 @@ test('no clock and no dice outside shared/platform, io folders and main.ts', () 
     )
   assert.deepEqual(found, [])
 })
+
+test('properties are tried from one seed', () => {
+  const unseeded = sourceFiles('test').filter(({ text }) => /from 'fast-check'$/m.test(text))
+  assert.deepEqual(
+    unseeded.map(({ path }) => path),
+    ['test/lab/properties.ts'],
+  )
+})
