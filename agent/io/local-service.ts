@@ -3,6 +3,10 @@ import type { Duplex } from 'node:stream'
 import { isLoopbackV4, operatorLoopback } from '#agent/core/operator-loopback.ts'
 import type { Service } from '#agent/core/service.ts'
 import { joinStreams } from './join-streams.ts'
+import { ReadBlocks } from './read-blocks.ts'
+
+/** Of all services, whose sessions seldom speak at once. */
+const blocks = new ReadBlocks()
 
 /** A stream of the netstack, as far as a bridge needs it. */
 export interface InnerStream extends Duplex {
@@ -69,13 +73,16 @@ export class LocalService {
 
   #connect(inner: InnerStream, source: string | undefined): void {
     const { address, port } = this.service.target
+    const { onread, attach } = blocks.into(inner)
     const outer = connect({
       host: source !== undefined && address === 'localhost' ? '127.0.0.1' : address,
       port,
       allowHalfOpen: true,
       noDelay: true,
+      onread,
       ...(source !== undefined && { localAddress: source }),
     })
+    attach(outer)
     const failed = (error: NodeJS.ErrnoException): void => {
       outer.destroy()
       if (source !== undefined && error.code === 'EADDRNOTAVAIL') {

@@ -13,7 +13,8 @@ function innerPair(): { inner: InnerStream & { wasReset: boolean }; operator: Du
       allowHalfOpen: true,
       read() {},
       write(this: Duplex & { other?: Duplex }, chunk, _encoding, done) {
-        this.other!.push(chunk)
+        // As the netstack, which has copied the bytes when it calls back.
+        this.other!.push(Buffer.from(chunk))
         setImmediate(done)
       },
       final(this: Duplex & { other?: Duplex }, done) {
@@ -82,4 +83,17 @@ test('a service that resets is not taken for one that ended', async (t) => {
   serviceAt(port).accept(inner)
   await once(inner, 'close')
   assert.equal(inner.wasReset, true)
+})
+
+test('a service that says much: every byte, in order, though memory is used again and the operator is slow', async (t) => {
+  const said = Buffer.from(Uint32Array.from({ length: 1 << 20 }, (_, i) => i).buffer)
+  const { port } = await serving(t, (socket) => void socket.end(said))
+  const service = serviceAt(port)
+  const sessions = Array.from({ length: 3 }, async () => {
+    const { inner, operator } = innerPair()
+    service.accept(inner)
+    operator.end()
+    assert.ok((await buffer(operator)).equals(said))
+  })
+  await Promise.all(sessions)
 })
