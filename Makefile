@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 STAMP := node_modules/.package-lock.json
-NODE_TEST := node --import tsx --import ./test/lab/prompt-assertions.mjs --test --test-reporter=spec --test-timeout=900000
+NODE_TEST := node --import tsx --import ./test/lab/prompt-assertions.mjs test/run.mjs
 UNIT_TESTS = $$(find test -name '*.test.ts' -not -path 'test/interop/*' | sort)
 INTEROP_TESTS = $$(find test/interop -name '*.test.ts' | sort)
 
@@ -23,17 +23,17 @@ run: $(STAMP) ## run a broker from this checkout, its data in .adit/broker (ARGS
 	@node_modules/.bin/adit-broker run --data .adit/broker $(ARGS)
 
 test: $(STAMP) build ## run every test that needs neither root nor a Debian package
-	ADIT_PROGRAMS=bundle $(NODE_TEST) --test-concurrency=3 $(UNIT_TESTS)
+	ADIT_PROGRAMS=bundle $(NODE_TEST) 3 $(UNIT_TESTS)
 
 check: $(STAMP) ## types, lint and format, unused code, import arrows, no clock or dice in the cores, commands that pages name
 	npx tsc -p tsconfig.json
 	npx biome check .
 	npx knip
-	$(NODE_TEST) test/house/*.test.ts
+	$(NODE_TEST) 2 test/house/*.test.ts
 
 interop: $(STAMP) build ## judge us by real peers: wireguard-go, strongSwan, libreswan, OpenSSH, mosquitto, EST clients, the kernel (root, Debian packages)
 	@test/interop/prepare.sh
-	ADIT_PROGRAMS=bundle $(NODE_TEST) --test-concurrency=2 $(INTEROP_TESTS)
+	ADIT_PROGRAMS=bundle $(NODE_TEST) 2 $(INTEROP_TESTS)
 
 soak: $(STAMP) build ## an hour of rekeying against strongSwan and through our TUNs, of an idle device and of NATs that forget (root; ADIT_SOAK_MINUTES=5 for less)
 	@test/interop/prepare.sh

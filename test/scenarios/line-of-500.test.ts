@@ -236,7 +236,9 @@ test(`a line of ${boards} boards: every one has one identity, and nothing is los
   )
   // A unit that was scrapped may have lost its station before it was certified; no other unit but a delivered one has a certificate.
   const ended = new Set(['delivered', 'scrapped'])
-  const nobodys = [...records.values()].filter(({ step, certificateSerial }) => certificateSerial !== undefined && !ended.has(step))
+  const nobodys = [...records.values()].filter(
+    ({ step, certificateSerial }) => certificateSerial !== undefined && !ended.has(step),
+  )
   assert.deepEqual(nobodys, [], `seed ${seed}: certificates of nobody`)
   assert.deepEqual(await one.ledger.secretUnits(), [], `seed ${seed}: keys that should be gone`)
   await two.verify()
