@@ -8,7 +8,11 @@ import { Fleet, Operator } from '#test/lab/fleet.ts'
 import { type Host, Internet } from '#test/lab/namespaces.ts'
 import { Sshd } from '#test/lab/sshd.ts'
 
-type NatKind = 'easy' | 'symmetric'
+/**
+ * Linux's own NAT keeps a source's port and lets in whom it has sent to (RFC 4787: endpoint-independent mapping, address- and
+ * port-dependent filtering); `full-cone` lets in anybody; `symmetric` has another random port for each destination.
+ */
+type NatKind = 'easy' | 'full-cone' | 'symmetric'
 
 /**
  *   dev (192.168.7.2) -- natA (203.0.113.2) --\
@@ -34,7 +38,7 @@ class DirectNetwork {
     core.sysctl('net.ipv4.ip_forward=1')
     internet.link({ host: core, addresses: ['198.51.100.1/24'] }, { host: srv, addresses: [`${this.server}/24`] })
     srv.ip('route add default via 198.51.100.1')
-    const natA = nat(internet, 'nat-a', core, '203.0.113', device)
+    const natA = nat(internet, 'nat-a', core, '203.0.113', device, '192.168.7.2')
     const [, devPort] = internet.link({ host: dev, addresses: ['192.168.7.2/24'] }, { host: natA, addresses: [] })
     natA.ip('link add lan type bridge')
     natA.ip(`link set ${devPort} master lan`)
@@ -47,7 +51,7 @@ class DirectNetwork {
       ops.ip('route add default via 192.168.7.1')
       return
     }
-    const natB = nat(internet, 'nat-b', core, '203.0.114', operator)
+    const natB = nat(internet, 'nat-b', core, '203.0.114', operator, '192.168.8.2')
     internet.link({ host: ops, addresses: ['192.168.8.2/24'] }, { host: natB, addresses: ['192.168.8.1/24'] })
     ops.ip('route add default via 192.168.8.1')
   }
@@ -68,7 +72,7 @@ class DirectNetwork {
   }
 }
 
-function nat(internet: Internet, label: string, core: Host, network: string, kind: NatKind): Host {
+function nat(internet: Internet, label: string, core: Host, network: string, kind: NatKind, inside: string): Host {
   const host = internet.host(label)
   const [out] = internet.link({ host, addresses: [`${network}.2/24`] }, { host: core, addresses: [`${network}.1/24`] })
   host.ip(`route add default via ${network}.1`)
@@ -81,7 +85,9 @@ function nat(internet: Internet, label: string, core: Host, network: string, kin
       iifname "${out}" ct state new drop
     }
   }`)
-  host.nft(`table ip nat { chain post { type nat hook postrouting priority srcnat; oifname "${out}" ${masquerade}\n }\n }\n`)
+  const letIn = `chain pre { type nat hook prerouting priority dstnat; iifname "${out}" udp dport 1024-65535 dnat to ${inside}\n }\n`
+  const post = `chain post { type nat hook postrouting priority srcnat; oifname "${out}" ${masquerade}\n }\n`
+  host.nft(`table ip nat { ${kind === 'full-cone' ? letIn : ''}${post} }\n`)
   return host
 }
 
@@ -158,6 +164,24 @@ describe('direct paths', () => {
 
   test('F-12 symmetric on both sides relays, and says why', async (t) => {
     const at = await place(t, { device: 'symmetric', operator: 'symmetric' })
+    assert.equal(await at.ann.must(at.ssh('echo', 'first')), 'first\n')
+    await untilPath(at, ({ state, why }) => state === 'established' && why?.code === 'nat', 15_000)
+    assert.equal((await pathOf(at))?.path.kind, 'relay')
+    assert.equal(await at.ann.must(at.ssh('echo', 'relayed')), 'relayed\n')
+  })
+
+  test('F-12 easy-hard: a symmetric side reaches one that lets in anybody, and ssh goes direct', async (t) => {
+    const at = await place(t, { device: 'symmetric', operator: 'full-cone' })
+    assert.equal(await at.ann.must(at.ssh('echo', 'first')), 'first\n')
+    const took = await untilPath(at, ({ path }) => path.kind === 'peer-reflexive', 10_000)
+    t.diagnostic(`direct seen ${Math.round(took)} ms after the first ssh had ended`)
+    // The port that the NAT has given for this one way is in no candidate of the device's: it was learned from what came from there.
+    assert.match((await pathOf(at))?.path.endpoint ?? '', /^203\.0\.113\.2:/)
+    assert.equal(await at.ann.must(at.ssh('echo', 'direct')), 'direct\n')
+  })
+
+  test('F-12 easy-hard where the easy side filters by port: relays, and says why', async (t) => {
+    const at = await place(t, { device: 'easy', operator: 'symmetric' })
     assert.equal(await at.ann.must(at.ssh('echo', 'first')), 'first\n')
     await untilPath(at, ({ state, why }) => state === 'established' && why?.code === 'nat', 15_000)
     assert.equal((await pathOf(at))?.path.kind, 'relay')
