@@ -1,6 +1,6 @@
 /**
- * The scenarios by which others judge tunnels through NATs, each by its name: which test of ours plays it, or why none can. The lists
- * are those of the vectors, so that a name that they gain is asked for here.
+ * The scenarios by which others judge tunnels through NATs, and key exchanges that cross, each by its name: which test of ours plays it,
+ * or why none can. The lists are those of the vectors, so that a name that they gain is asked for here.
  */
 import assert from 'node:assert/strict'
 import { existsSync, readFileSync } from 'node:fs'
@@ -65,9 +65,81 @@ const wireguard: Record<string, Played> = {
   'namespace/teardown leaks': ['interop/tun-lifecycle.test.ts', 'SIGTERM takes everything away'],
 }
 
+/** charon's exchange tests; ours have the name of the scenario behind the suite's. */
+const playedIn = (file: string, ...names: readonly string[]): Record<string, Played> =>
+  Object.fromEntries(names.map((name) => [name, [file, `'${name.split('/')[1]}`]]))
+const absentFor = (notHere: string, ...names: readonly string[]): Record<string, Played> =>
+  Object.fromEntries(names.map((name) => [name, { notHere }]))
+
+const exchanges: Record<string, Played> = {
+  ...playedIn(
+    'shared/ikev2/child-collisions.test.ts',
+    'child_create/collision_ike_rekey',
+    'child_create/duplicate',
+    'child_delete/collision_ike_rekey',
+    'child_rekey/collision',
+    'child_rekey/collision_delayed_request_more',
+    'child_rekey/collision_delayed_request_more_delete',
+    'child_rekey/collision_delayed_response_delete',
+    'child_rekey/collision_delete',
+    'child_rekey/collision_delete_delayed_response',
+    'child_rekey/collision_delete_drop_rekey',
+    'child_rekey/collision_ke_invalid_delayed_retry',
+    'child_rekey/collision_responder_incorrect_delete',
+    'child_rekey/regular',
+    'child_rekey/regular_responder_delete',
+    'child_rekey/regular_responder_handle_hard_expire',
+    'child_rekey/regular_responder_ignore_soft_expire',
+    'child_rekey/regular_responder_incorrect_delete',
+    'child_rekey/regular_responder_lost_sa',
+  ),
+  ...playedIn(
+    'shared/ikev2/ike-collisions.test.ts',
+    'ike_delete/collision',
+    'ike_rekey/collision',
+    'ike_rekey/collision_delayed_request_and_delete',
+    'ike_rekey/collision_delete',
+    'ike_rekey/collision_ke_invalid',
+    'ike_rekey/regular',
+    'ike_rekey/regular_ke_invalid',
+  ),
+  ...absentFor(
+    'additional key exchanges (RFC 9370) are not offered',
+    'child_create/multi_ke',
+    'child_rekey/collision_delayed_request_multi_ke',
+    'child_rekey/collision_delete_multi_ke',
+    'child_rekey/collision_mixed',
+    'child_rekey/regular_ke_invalid_multi_ke',
+    'child_rekey/regular_multi_ke',
+    'ike_rekey/collision_delayed_request_multi_ke',
+    'ike_rekey/collision_delete_multi_ke',
+    'ike_rekey/regular_ke_invalid_multi_ke',
+  ),
+  ...absentFor(
+    'message numbers are not synchronised between the members of a cluster (RFC 6311)',
+    'ike_mid_sync/active',
+    'ike_mid_sync/disabled',
+    'ike_mid_sync/recv_update',
+    'ike_mid_sync/replay',
+    'ike_mid_sync/retransmit',
+    'ike_mid_sync/sender_too_low',
+  ),
+  ...absentFor(
+    'pools have no families to choose from: each peer has one address of each',
+    'ike_cfg/get_address_family_empty',
+    'ike_cfg/get_address_family_multi',
+  ),
+  'childless/regular': ['shared/ikev2/establishment.test.ts', 'childless: the IKE SA stands without one'],
+  'childless/regular_manual': ['interop/ike-algorithms.test.ts', 'its Child SA later'],
+  'childless/failure_resp': {
+    notHere: 'our responder takes both; whoever begins childless asks for nothing in return (RFC 6023)',
+  },
+}
+
 for (const [list, played] of [
   ['tailscale-natlab.tsv', natlab],
   ['wireguard-netns.tsv', wireguard],
+  ['strongswan-exchange-tests.tsv', exchanges],
 ] as const)
   test(`every scenario of ${list} has a test, or a reason`, { skip: absent }, () => {
     const lines = readFileSync(join(folder, list), 'utf8').split('\n')
@@ -76,10 +148,12 @@ for (const [list, played] of [
   })
 
 test('each of those tests is there', () => {
-  const gone = [...Object.entries(natlab), ...Object.entries(wireguard)].filter(([, where]) => {
-    if ('notHere' in where) return false
-    const [file, words] = where
-    return !existsSync(join(root, 'test', file)) || !readFileSync(join(root, 'test', file), 'utf8').includes(words)
-  })
+  const gone = [natlab, wireguard, exchanges]
+    .flatMap((played) => Object.entries(played))
+    .filter(([, where]) => {
+      if ('notHere' in where) return false
+      const [file, words] = where
+      return !existsSync(join(root, 'test', file)) || !readFileSync(join(root, 'test', file), 'utf8').includes(words)
+    })
   assert.deepEqual(gone, [])
 })
