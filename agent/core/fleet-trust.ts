@@ -67,10 +67,7 @@ export class FleetTrust {
 
   /** The owner of this machine says whose fleet it is. What was held under another key is held no more. */
   pin(key: Uint8Array): void {
-    if (this.#pinned !== undefined && equalPublic(this.#pinned, key)) return
-    this.#pinned = key
-    this.#digest = ''
-    this.ledger.setKeys([key])
+    this.#adopt(key, false)
   }
 
   /** What the broker's configuration names; without effect where a key is pinned. */
@@ -86,15 +83,19 @@ export class FleetTrust {
     this.#digest = toHex(digest)
   }
 
-  /** Statements about something just asked for, beside what is held. Throws AditError `statement-refused`. */
+  /** Statements about something just asked for, beside what is held. Takes all that count, then throws AditError `statement-refused` for the first that does not. */
   learn(statements: readonly Uint8Array[]): void {
     this.#follow(statements)
-    for (const bytes of statements.filter(isNoKey)) this.ledger.take(bytes)
+    const [failure] = this.ledger.takeAll(statements.filter(isNoKey))
+    if (failure) throw failure
   }
 
-  /** What a statement says that somebody shows, if it counts here. Throws AditError `statement-refused`. */
-  judge(statement: Uint8Array): Statement {
-    return this.ledger.judge(statement)
+  /**
+   * What a statement says that somebody shows, if it counts here. `beside`: what is shown with it, among which the delegation of its station
+   * may be. Throws AditError `statement-refused`.
+   */
+  judge(statement: Uint8Array, beside?: readonly Uint8Array[]): Statement {
+    return this.ledger.judge(statement, beside)
   }
 
   /** Whether a grant lets whoever is at this inner address open the TCP port here. */
@@ -115,7 +116,15 @@ export class FleetTrust {
   #follow(statements: readonly Uint8Array[]): void {
     if (this.#pinned === undefined) return
     const key = followKeys(this.#pinned, statements, this.#options.time(), this.#options)
-    if (!equalPublic(key, this.#pinned)) this.pin(key)
+    this.#adopt(key, true)
+  }
+
+  /** `following`: by the word of the key before. */
+  #adopt(key: Uint8Array, following: boolean): void {
+    if (this.#pinned !== undefined && equalPublic(this.#pinned, key)) return
+    this.#pinned = key
+    this.#digest = ''
+    this.ledger.setKeys([key], following)
   }
 }
 

@@ -30,7 +30,7 @@ export function directOptions(
     role,
     time,
     ...(relayOnly && { relayOnly }),
-    judge: (statement) => trust.judge(statement),
+    judge: (statement, beside) => trust.judge(statement, beside),
     places: () => [
       ...lanCandidates(local()?.port, tun),
       ...(mapped?.() ?? []).map((endpoint) => ({ kind: 'mapped', endpoint }) as const),

@@ -4,6 +4,7 @@ import { equalPublic } from '#shared/bytes/equal.ts'
 import type { Suite } from '#shared/crypto/suite.ts'
 import { AditError, toAditError } from '#shared/errors.ts'
 import { FLEET_KEY_LENGTH, keyFingerprint } from '#shared/fleet/key-fingerprint.ts'
+import type { LedgerRecord } from '#shared/fleet/statement-ledger.ts'
 import { parseCertificate } from '#shared/pki/certificate.ts'
 import { fleetIdOf } from '#shared/pki/fleet-id.ts'
 import { decodePem } from '#shared/pki/pem.ts'
@@ -28,6 +29,7 @@ interface StoredStatements {
   readonly statements: readonly string[]
   readonly versions: Readonly<Record<string, number>>
   readonly closed?: Readonly<Record<string, number>>
+  readonly traits?: NonNullable<LedgerRecord['traits']>
 }
 
 /**
@@ -121,8 +123,7 @@ export class FleetKeeper {
 
   #snapshot(): string {
     const { digest, ledger } = this.trust.record
-    const { statements, versions, closed } = ledger
-    const stored: StoredStatements = { digest, statements: statements.map(toText), versions, ...(closed && { closed }) }
+    const stored: StoredStatements = { ...ledger, digest, statements: ledger.statements.map(toText) }
     return `${JSON.stringify(stored)}\n`
   }
 }

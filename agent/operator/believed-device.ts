@@ -16,7 +16,7 @@ interface Believer {
  * the broker's word counts. Throws AditError `statement-refused`.
  */
 export function believedDevice(device: Device, believer: Believer): Device {
-  const failures = (device.statements ?? []).flatMap((text) => failureOf(text, believer))
+  const failures = failuresOf(device.statements ?? [], believer)
   const { pinned, ledger } = believer.trust
   if (pinned === undefined) return device
   const { name } = device
@@ -25,7 +25,25 @@ export function believedDevice(device: Device, believer: Believer): Device {
   const difference = differenceOf(device, peer)
   if (difference !== undefined) throw doubtful(name, difference)
   if (device.stock && peer.tunnelKey !== undefined) throw unsealable(name)
-  return { ...device, hostKeys: signedHostKeys(device, peer, ledger, failures), hostKeysSigned: true }
+  const byStation = ledger.stationOf(peer.id) !== undefined
+  const hostKeys = signedHostKeys(
+    { ...device, hostKeys: byStation ? withoutUnsigned(device, peer, ledger) : device.hostKeys },
+    peer,
+    {
+      ledger,
+      failures,
+    },
+  )
+  return { ...device, hostKeys, hostKeysSigned: true, firstUseSealed: byStation && hostKeys.ssh === undefined }
+}
+
+/**
+ * A station knows no host key, since its boards make them when they are unpacked. Of its devices nobody's word on one is taken, the broker's
+ * least of all, but the device's own: whoever has the tunnel key that the station vouched for shows it, inside the association.
+ */
+function withoutUnsigned(device: Device, peer: PeerStatement, ledger: FleetTrust['ledger']): Device['hostKeys'] {
+  const isSigned = ([service]: [string, unknown]): boolean => ledger.hostKeys(peer.id, service) !== undefined
+  return Object.fromEntries(Object.entries(device.hostKeys).filter(isSigned))
 }
 
 function differenceOf(device: Device, peer: PeerStatement): string | undefined {
@@ -40,8 +58,7 @@ function differenceOf(device: Device, peer: PeerStatement): string | undefined {
 function signedHostKeys(
   device: Device,
   peer: PeerStatement,
-  ledger: FleetTrust['ledger'],
-  failures: readonly AditError[],
+  { ledger, failures }: { ledger: FleetTrust['ledger']; failures: readonly AditError[] },
 ): Device['hostKeys'] {
   const services = new Set([...Object.keys(device.hostKeys), 'ssh'])
   const signed = [...services].flatMap((service) => {
@@ -61,9 +78,10 @@ function signedHostKeys(
 const sameKeys = (a: readonly string[], b: readonly string[]): boolean =>
   a.length === b.length && a.every((key) => b.includes(key))
 
-function failureOf(text: string, believer: Believer): AditError[] {
+/** All at once: a device may stand before the delegation of the station that vouches for it. */
+function failuresOf(texts: readonly string[], believer: Believer): AditError[] {
   try {
-    believer.learn([Uint8Array.from(Buffer.from(text, 'base64'))])
+    believer.learn(texts.map((text) => Uint8Array.from(Buffer.from(text, 'base64'))))
     return []
   } catch (error) {
     if (isAditError(error)) return [error]

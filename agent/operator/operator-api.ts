@@ -26,6 +26,8 @@ export interface Device {
   readonly statements?: readonly string[]
   /** Set here, never by the broker: host keys are those that the pinned fleet key has signed. */
   readonly hostKeysSigned?: boolean
+  /** Set here, never by the broker: a station vouches for its tunnel key, and its ssh host key is taken at first use, inside the association. */
+  readonly firstUseSealed?: boolean
   /** What its tunnel costs; a broker of before leaves it out. */
   readonly data?: DeviceData
 }

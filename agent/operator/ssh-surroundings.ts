@@ -27,8 +27,9 @@ export async function lookUp(context: OperatorContext, text: string): Promise<{ 
       continue
     }
     const trust = trustOf(device)
-    if (trust === 'first-use' && device.hostKeysSigned) throw unsigned(name)
-    if (trust === 'pinned' || device.stock || context.clock.now() - from > reportPatienceMs) return { name, trust }
+    if (trust === 'first-use' && device.hostKeysSigned && !device.firstUseSealed) throw unsigned(name)
+    if (trust === 'pinned' || device.stock || device.firstUseSealed || context.clock.now() - from > reportPatienceMs)
+      return { name, trust }
     await context.pause(lookMs)
   }
 }

@@ -64,7 +64,7 @@ export function numberIn(names: string, name: string): number | undefined {
 }
 
 /** Whether a unit may bear the name. */
-export function isNameWithin({ names, first, last }: Scope, name: string): boolean {
+export function isNameWithin({ names, first, last }: Pick<Scope, 'names' | 'first' | 'last'>, name: string): boolean {
   const number = numberIn(names, name)
   return number !== undefined && number >= first && number <= last
 }

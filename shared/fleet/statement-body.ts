@@ -1,4 +1,6 @@
 import { equalPublic } from '#shared/bytes/equal.ts'
+import { checkUnitNames, mostNumber } from '#shared/enrolment/delegation.ts'
+import { isAditError } from '#shared/errors.ts'
 import { CborError, type CborValue, decodeCbor, encodeCanonicalCbor } from '#shared/telemetry/cbor.ts'
 import { wallTime } from '#shared/time/instant.ts'
 import type { Statement, StatementKind } from './statement.ts'
@@ -34,7 +36,7 @@ export function decodeBody(payload: Uint8Array): Statement {
   if (!(body instanceof Map)) throw new CborError('malformed', 'a statement is a map')
   const fields = new Fields(body)
   if (fields.integer('v') !== 1) throw new CborError('malformed', 'a version of statements that this program does not know')
-  const kind = fields.oneOf('kind', ['peer', 'host-keys', 'grant', 'key', 'wipe', 'withdrawal'])
+  const kind = fields.oneOf('kind', ['peer', 'host-keys', 'grant', 'key', 'wipe', 'delegation', 'withdrawal'])
   const statement = { ...fields.scope(), ...fieldsOf(kind, fields) } as Statement
   if (statement.notAfter <= statement.notBefore) throw new CborError('malformed', 'it ends before it begins')
   if (!equalPublic(encodeBody(statement), payload))
@@ -77,8 +79,21 @@ function fieldsOf(kind: StatementKind, fields: Fields): object {
         identity: fields.bytes('identity', 32),
         next: fields.has('next') ? fields.bytes('next', 32) : undefined,
       }
+    case 'delegation':
+      return {
+        kind,
+        id: fields.text('id'),
+        station: fields.text('station'),
+        key: fields.bytes('key', 32),
+        ...fields.numbers(),
+        tags: fields.texts('tags'),
+      }
     case 'withdrawal':
-      return { kind, of: fields.oneOf('of', ['peer', 'host-keys', 'grant', 'wipe']), subject: fields.text('subject') }
+      return {
+        kind,
+        of: fields.oneOf('of', ['peer', 'host-keys', 'grant', 'wipe', 'delegation']),
+        subject: fields.text('subject'),
+      }
   }
 }
 
@@ -138,6 +153,14 @@ class Fields {
     })
   }
 
+  /** Names of a station's devices: a pattern with a counter, and the numbers of it that are the station's. */
+  numbers(): { names: string; first: number; last: number } {
+    const [names, first, last] = [this.text('names'), this.integer('first'), this.integer('last')]
+    if (!isPattern(names)) throw wrong('names', 'a pattern of names with a counter')
+    if (first < 1 || first > last || last > mostNumber) throw wrong('last', 'the end of a range of numbers')
+    return { names, first, last }
+  }
+
   #list(name: string): readonly CborValue[] {
     const value = this.#map.get(name)
     if (!Array.isArray(value) || value.length > listLimit) throw wrong(name, `a list of at most ${listLimit}`)
@@ -150,6 +173,15 @@ function checkText(name: string, value: CborValue, longest: number): string {
   if (typeof value !== 'string' || value === '' || value.length > longest || !/^[\x20-\x7e]*$/.test(value))
     throw wrong(name, `printable text of at most ${longest} characters`)
   return value
+}
+
+function isPattern(text: string): boolean {
+  try {
+    return checkUnitNames(text) === text
+  } catch (error) {
+    if (isAditError(error)) return false
+    throw error
+  }
 }
 
 const isPort = (value: CborValue): value is number =>

@@ -31,6 +31,12 @@ export function statementWords(statement: Statement, suite: Pick<Suite, 'hash'>)
       const then = next === undefined ? '' : `, and joins the fleet of the claim ${toHex(next.subarray(0, 8))}…`
       return `${who} ERASES its keys and everything of this fleet, for good${then}.`
     }
+    case 'delegation': {
+      const { station, id, key, names, first, last, tags, notAfter } = statement
+      const labels = tags.length === 0 ? 'without tags' : `with no tag but ${tags.join(', ')}`
+      const what = `The station ${station} (${id.slice(0, 8)}) may vouch for devices ${names}, numbers ${first} to ${last}, ${labels}`
+      return `${what}, until ${new Date(notAfter).toISOString()}, by its key ${keyFingerprint(key, suite)}.`
+    }
     case 'withdrawal':
       return `What was said of ${statement.of} ${statement.subject} holds no more.`
   }

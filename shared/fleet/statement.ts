@@ -12,7 +12,14 @@ import { decodeBody, encodeBody } from './statement-body.ts'
  * Statements of the fleet key (DESIGN D6): what ends believe of one another, whoever carries it. Each is a COSE_Sign1 (RFC 9052 §4.2)
  * with Ed25519 (RFC 9053 §2.2) over deterministic CBOR.
  */
-export type Statement = PeerStatement | HostKeysStatement | GrantStatement | KeyStatement | WipeStatement | WithdrawalStatement
+export type Statement =
+  | PeerStatement
+  | HostKeysStatement
+  | GrantStatement
+  | KeyStatement
+  | WipeStatement
+  | DelegationStatement
+  | WithdrawalStatement
 
 export type StatementKind = Statement['kind']
 
@@ -87,10 +94,27 @@ export interface WipeStatement extends StatementScope {
   readonly next?: Uint8Array | undefined
 }
 
-/** Ends what was said of a subject, whatever it was. */
+/** Lets a station vouch for the devices that it makes: what its key may say is in `station-scope.ts`. */
+export interface DelegationStatement extends StatementScope {
+  readonly kind: 'delegation'
+  /** The station's identity in the registry: 32 hex digits, stable for life. */
+  readonly id: string
+  /** Its name. */
+  readonly station: string
+  /** Ed25519, 32 bytes: its statements are signed by this key. */
+  readonly key: Uint8Array
+  /** Names of its devices: a pattern with a counter, and the numbers that are this station's alone, both ends in them. */
+  readonly names: string
+  readonly first: number
+  readonly last: number
+  /** Its devices have these and no others. */
+  readonly tags: readonly string[]
+}
+
+/** Ends what was said of a subject, whatever it was and whoever said it. */
 export interface WithdrawalStatement extends StatementScope {
   readonly kind: 'withdrawal'
-  readonly of: 'peer' | 'host-keys' | 'grant' | 'wipe'
+  readonly of: 'peer' | 'host-keys' | 'grant' | 'wipe' | 'delegation'
   /** The part of `subjectOf` behind the colon. */
   readonly subject: string
 }
@@ -136,23 +160,27 @@ export function openStatement(
   return statement
 }
 
-/** Whether it says that it hands over to another key; nothing is verified. */
-export function isKeyStatement(bytes: Uint8Array): boolean {
+/** What it says; nothing is verified. Undefined where it cannot be read. */
+export function readStatement(bytes: Uint8Array): Statement | undefined {
   try {
-    return decodeBody(decodeSign1(bytes, STATEMENT_LIMIT).payload).kind === 'key'
+    return decodeBody(decodeSign1(bytes, STATEMENT_LIMIT).payload)
   } catch (error) {
-    if (error instanceof CborError) return false
+    if (error instanceof CborError) return undefined
     throw error
   }
 }
 
+/** Whether it says that it hands over to another key; nothing is verified. */
+export const isKeyStatement = (bytes: Uint8Array): boolean => readStatement(bytes)?.kind === 'key'
+
 /** What two statements share that speak of the same thing: `grant:5`, `peer:0123…`, `host-keys:0123…/ssh`, `key:0123…`,
- * `wipe:0123…`. */
+ * `wipe:0123…`, `delegation:0123…`. */
 export function subjectOf(statement: Statement): string {
   switch (statement.kind) {
     case 'peer':
     case 'grant':
     case 'wipe':
+    case 'delegation':
       return `${statement.kind}:${statement.id}`
     case 'host-keys':
       return `host-keys:${statement.device}/${statement.service}`
@@ -160,6 +188,17 @@ export function subjectOf(statement: Statement): string {
       return `${statement.of}:${statement.subject}`
     case 'key':
       return `key:${toHex(statement.key)}`
+  }
+}
+
+/** Whether it says that it is signed by one of `keys`; nothing is verified. */
+export function namesKey(bytes: Uint8Array, keys: readonly Uint8Array[], suite: Pick<Suite, 'hash'>): boolean {
+  try {
+    const keyId = decodeSign1(bytes, STATEMENT_LIMIT).protectedHeader.get(Header.keyId)
+    return keyId instanceof Uint8Array && keys.some((key) => equalPublic(keyIdOf(key, suite), keyId))
+  } catch (error) {
+    if (error instanceof CborError) return false
+    throw error
   }
 }
 

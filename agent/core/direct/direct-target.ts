@@ -1,4 +1,5 @@
 import { equalPublic } from '#shared/bytes/equal.ts'
+import { isNameWithin } from '#shared/enrolment/delegation.ts'
 import { AditError, isAditError } from '#shared/errors.ts'
 import type { PeerStatement } from '#shared/fleet/statement.ts'
 import { type OpenPorts, portsBetween } from './direct-access.ts'
@@ -23,7 +24,7 @@ export function directTarget(
   statements: readonly Uint8Array[],
   { own, judge }: { own: Uint8Array; judge: StatementJudge },
 ): DirectTarget {
-  const judged = statements.map((bytes) => ({ bytes, statement: tryJudge(bytes, judge) }))
+  const judged = statements.map((bytes) => ({ bytes, statement: tryJudge(bytes, statements, judge) }))
   const failures = judged.flatMap(({ statement }) => (statement instanceof AditError ? [statement] : []))
   const peers = judged.flatMap(({ statement, bytes }) =>
     !(statement instanceof AditError) && statement.kind === 'peer' ? [{ statement, bytes }] : [],
@@ -36,8 +37,12 @@ export function directTarget(
   const tunnelKey = device?.statement.tunnelKey
   if (us === undefined || device === undefined || tunnelKey === undefined)
     throw failures[0] ?? missing(`none of them is of ${us === undefined ? 'this operator' : name} and its tunnel key`)
+  // A device that has not been told yet of the station that made it believes by what it is shown.
+  const delegations = judged.filter(
+    ({ statement }) => !(statement instanceof AditError) && statement.kind === 'delegation' && isNameWithin(statement, name),
+  )
   const useful = grants.filter(({ statement }) => portsBetween(us.statement, device.statement, [statement]).length > 0)
-  const shown = useful.slice(0, STATEMENTS_LIMIT - 2)
+  const shown = useful.slice(0, STATEMENTS_LIMIT - 2 - Math.min(1, delegations.length))
   const ports = portsBetween(
     us.statement,
     device.statement,
@@ -47,7 +52,12 @@ export function directTarget(
   return {
     device: { ...device.statement, tunnelKey },
     ports,
-    statements: [us.bytes, device.bytes, ...shown.map(({ bytes }) => bytes)],
+    statements: [
+      us.bytes,
+      device.bytes,
+      ...delegations.slice(0, 1).map(({ bytes }) => bytes),
+      ...shown.map(({ bytes }) => bytes),
+    ],
   }
 }
 
@@ -55,9 +65,9 @@ export function directTarget(
 export const sameStatements = (a: readonly Uint8Array[], b: readonly Uint8Array[]): boolean =>
   a.length === b.length && a.every((one, i) => equalPublic(one, b[i]!))
 
-function tryJudge(bytes: Uint8Array, judge: StatementJudge) {
+function tryJudge(bytes: Uint8Array, beside: readonly Uint8Array[], judge: StatementJudge) {
   try {
-    return judge(bytes)
+    return judge(bytes, beside)
   } catch (error) {
     if (isAditError(error)) return error
     throw error

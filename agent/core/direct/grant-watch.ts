@@ -60,7 +60,7 @@ export class GrantWatch {
   #portsOf({ peer, statements }: PeerRecord): readonly OpenPorts[] | undefined {
     const judged = statements.flatMap((bytes) => {
       try {
-        return [this.#options.judge(bytes)]
+        return [this.#options.judge(bytes, statements)]
       } catch (error) {
         if (isAditError(error)) return []
         throw error

@@ -7,8 +7,11 @@ import { compareTimestamps } from '#shared/tunnel/tai64n.ts'
 import { type OpenPorts, portsBetween } from './direct-access.ts'
 import type { Introduction } from './introduction.ts'
 
-/** What a statement says, if it is signed by a key that counts here, in force and not withdrawn. Throws AditError `statement-refused`. */
-export type StatementJudge = (statement: Uint8Array) => Statement
+/**
+ * What a statement says, if it is signed by a key that counts here, in force and not withdrawn. `beside`: what is shown with it, among which the
+ * delegation of its station may be. Throws AditError `statement-refused`.
+ */
+export type StatementJudge = (statement: Uint8Array, beside: readonly Uint8Array[]) => Statement
 
 /** An operator whom the device believes. */
 export interface Introduced {
@@ -58,7 +61,7 @@ export class Reception {
     const sorted = { peers: [] as PeerStatement[], grants: [] as GrantStatement[], refusals: [] as string[] }
     for (const bytes of statements) {
       try {
-        const statement = this.#judge(bytes)
+        const statement = this.#judge(bytes, statements)
         if (statement.kind === 'peer') sorted.peers.push(statement)
         if (statement.kind === 'grant') sorted.grants.push(statement)
       } catch (error) {

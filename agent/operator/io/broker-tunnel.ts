@@ -66,6 +66,7 @@ export class BrokerTunnel implements OperatorTunnel {
     requireGrantedPort(device, port)
     if (wish === 'direct') await this.#directOnly(device)
     else if (!direct.isDirect(device.name)) await up
+    if (device.firstUseSealed) direct.requireSealed(device.name)
     const stream = tunnel.core.netstack.connect({ address, port, allowHalfOpen: true })
     stream.setNoDelay(true)
     const timer = timers.setTimer(connectPatience, () => stream.destroy(silent(device.name, port)))

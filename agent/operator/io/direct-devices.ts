@@ -50,7 +50,10 @@ export class DirectDevices {
     const statements = (device.statements ?? []).map((text) => Uint8Array.from(Buffer.from(text, 'base64')))
     if (statements.length === 0 || tunnel.core.direct === undefined) return
     try {
-      const target = directTarget(device.name, statements, { own: tunnelKey, judge: (bytes) => trust.judge(bytes) })
+      const target = directTarget(device.name, statements, {
+        own: tunnelKey,
+        judge: (bytes, beside) => trust.judge(bytes, beside),
+      })
       tunnel.core.direct.seek(target, wish ?? 'auto', known.of(device.name)?.places ?? [])
       known.remember(device)
       this.#refusals.delete(device.name)
@@ -115,6 +118,19 @@ export class DirectDevices {
       parting.why === 'expired' ? 'Your right to reach NAME has come to its end' : 'Your right to reach NAME was withdrawn'
     const mend = `Ask an administrator: adit-broker grant add. See what is known: adit why ${name}.`
     return new AditError('forbidden', `${what.replace('NAME', name)}: its connections were closed.`, mend)
+  }
+
+  /**
+   * Throws AditError `statement-refused` where packets to the device would go by the hub in the clear: its host key is not known, so that
+   * whoever has the broker could answer in its place.
+   */
+  requireSealed(name: string): void {
+    for (const peer of this.#options.tunnel.core.direct?.peers() ?? []) if (peer.name === name) return
+    throw new AditError(
+      'statement-refused',
+      `There is no association with ${name}, whose ssh host key nobody has signed. ${this.#refusals.get(name) ?? ''}`.trim(),
+      'Have an administrator sign what waits: adit fleet sign.',
+    )
   }
 
   /** Why there is no association with a device that was asked for. */

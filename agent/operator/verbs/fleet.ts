@@ -184,7 +184,7 @@ async function choose(context: OperatorContext, document: unknown, pair: KeyPair
   const signing = new StatementSigning({ suite, pair }, await signingOptions(context, document, options))
   const chosen: Statement[] = []
   for (const { reason, draft } of drafts) {
-    const words = `${reason.padEnd(9)}  ${statementWords(draft, suite)}`
+    const words = `${reason.padEnd(12)}  ${statementWords(draft, suite)}`
     if (options.yes && !context.json) context.note(words)
     if (options.yes || (await askYesNo(words, 'Sign this?'))) chosen.push(draft)
   }
