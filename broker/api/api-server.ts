@@ -48,6 +48,7 @@ import { outsiderRoutes } from '#broker/outsiders/outsider-routes.ts'
 import type { Registry } from '#broker/registry/registry.ts'
 import { FirstContact } from '#broker/stations/first-contact.ts'
 import { stationRoutes } from '#broker/stations/station-routes.ts'
+import { vouchingRoutes } from '#broker/stations/vouching-routes.ts'
 import type { Suite } from '#shared/crypto/suite.ts'
 import type { Log } from '#shared/platform/log.ts'
 import type { Clock } from '#shared/time/instant.ts'
@@ -152,6 +153,7 @@ function addRoutes(app: ApiServer, parts: ApiParts): void {
   fleetRoutes(app, parts)
   negotiationsRoute(app, parts)
   stationRoutes(app, parts)
+  vouchingRoutes(app, parts)
   pairRoute(app, parts)
   app.get('/v1/openapi.json', { config: { access: 'public' }, schema: { hide: true } }, () => app.swagger())
 }

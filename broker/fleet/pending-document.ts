@@ -5,7 +5,7 @@ import type { PendingStatements } from './statement-desk.ts'
 
 /** What waits for a signature, as the one who signs is given it: by the API, or in a file. */
 export const pendingDocument = (
-  { pending, unsayable }: PendingStatements,
+  { pending, unsayable, atStations }: PendingStatements,
   {
     authority,
     registry,
@@ -25,4 +25,12 @@ export const pendingDocument = (
     draft: Buffer.from(encodeBody(draft)).toString('base64'),
   })),
   unsayable: [...unsayable],
+  /** Devices that wait for a station's word, and not for this signature. */
+  atStations: countsOf(atStations),
 })
+
+function countsOf(waiting: PendingStatements['atStations']): { station: string; devices: number }[] {
+  const counts = new Map<string, number>()
+  for (const { station } of waiting) counts.set(station, (counts.get(station) ?? 0) + 1)
+  return [...counts].map(([station, devices]) => ({ station, devices }))
+}

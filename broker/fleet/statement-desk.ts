@@ -9,17 +9,28 @@ import { followKeys } from '#shared/fleet/fleet-pin.ts'
 import { openStatement, refused, type Statement, signerOf, subjectOf } from '#shared/fleet/statement.ts'
 import { decodeBody, encodeBody } from '#shared/fleet/statement-body.ts'
 import { type Clock, days } from '#shared/time/instant.ts'
-import { contentKey, grantDraft, hostKeysDraft, peerDraft, wipeDraft, withdrawalDraft } from './wanted-statements.ts'
+import { delegationBehind, stationThatSigned } from './station-vouching.ts'
+import { VouchedDevices } from './vouched-devices.ts'
+import {
+  contentKey,
+  delegationDraft,
+  grantDraft,
+  hostKeysDraft,
+  peerDraft,
+  wipeDraft,
+  withdrawalDraft,
+} from './wanted-statements.ts'
 
 interface DeskParts {
-  registry: Pick<Registry, 'directory' | 'policy' | 'hostKeys' | 'statements' | 'orders'>
+  registry: Pick<Registry, 'directory' | 'policy' | 'hostKeys' | 'statements' | 'orders' | 'stations' | 'stationUnits'>
   /** SHA-256 of the fleet's root certificate. */
   fleet: Uint8Array
   suite: Suite
   clock: Clock
 }
 
-export type PendingReason = 'new' | 'changed' | 'expiring' | 'other-key' | 'gone'
+/** `station-over`: the station that had vouched for it may do so no more. */
+export type PendingReason = 'new' | 'changed' | 'expiring' | 'other-key' | 'station-over' | 'gone'
 
 /** Something that waits for the administrator's signature. */
 export interface PendingStatement {
@@ -33,6 +44,8 @@ export interface PendingStatements {
   readonly pending: readonly PendingStatement[]
   /** What cannot be put into a statement, and why. */
   readonly unsayable: readonly { subject: string; why: string }[]
+  /** Devices that wait for the word of the station which made them: it gives it at its next sync. */
+  readonly atStations: readonly { subject: string; station: string }[]
 }
 
 /** A statement that has less to live waits to be signed anew. */
@@ -46,18 +59,22 @@ export class StatementDesk {
     this.#parts = parts
   }
 
-  /** In the order of subjects. `all`: as for a key that has signed nothing yet. */
+  /** In the order of subjects. `all`: as for a key that has signed nothing yet, but for what stations have vouched for under it. */
   async pending({ all = false }: { all?: boolean } = {}): Promise<PendingStatements> {
     const { registry, suite, clock, fleet } = this.#parts
-    const { pinned } = registry.statements
     const now = clock.wall()
     const wanted = await this.#wanted()
     const pending: PendingStatement[] = []
     const unsayable: { subject: string; why: string }[] = []
+    const atStations: { subject: string; station: string }[] = []
+    const made = await VouchedDevices.load({ registry, suite, now })
     for (const [subject, draft] of wanted) {
       const why = unsayableBecause(draft)
       const entry = registry.statements.of(subject)
-      const reason = all ? 'other-key' : reasonOf(draft, entry, pinned, now, suite)
+      const standing = draft.kind === 'peer' ? made.standing(draft, entry) : undefined
+      if (standing?.vouching === 'waits') atStations.push({ subject, station: standing.station })
+      if (standing?.vouching === 'vouched' || (standing && !all)) continue
+      const reason = all ? 'other-key' : this.#reasonOf(draft, entry, now)
       if (why !== undefined) unsayable.push({ subject, why })
       else if (reason !== undefined) pending.push({ subject, reason, draft })
     }
@@ -69,7 +86,15 @@ export class StatementDesk {
       if (kind === 'wipe' && (await registry.orders.get(entry.statement.id))?.doneAt !== undefined) continue
       pending.push({ subject, reason: 'gone', draft: withdrawalDraft(fleet, subject) })
     }
-    return { pending: pending.sort((a, b) => (a.subject < b.subject ? -1 : 1)), unsayable }
+    return { pending: pending.sort((a, b) => (a.subject < b.subject ? -1 : 1)), unsayable, atStations }
+  }
+
+  #reasonOf(draft: Statement, entry: StoredStatement | undefined, now: number): PendingReason | undefined {
+    const { registry, suite } = this.#parts
+    if (entry === undefined || stationThatSigned(registry, entry) === undefined)
+      return reasonOf(draft, entry, registry.statements.pinned, now, suite)
+    if (delegationBehind(registry, entry, now) === undefined) return 'station-over'
+    return contentKey(entry.statement, suite) === contentKey(draft, suite) ? 'expiring' : 'changed'
   }
 
   /** Whether all of them would be taken, without taking any. Throws as `submit` does. */
@@ -98,7 +123,9 @@ export class StatementDesk {
     const taken = messages.map((bytes): StoredStatement => {
       const signer = signerOf(bytes, keys, suite)
       const statement = openStatement(bytes, [signer], now, { suite, fleet })
-      const before = registry.statements.of(subjectOf(statement))?.statement
+      const entry = registry.statements.of(subjectOf(statement))
+      // A station's versions are its own: the administrator's word comes after any of them.
+      const before = entry && stationThatSigned(registry, entry) === undefined ? entry.statement : undefined
       if (before !== undefined && before.version > statement.version)
         throw refused(
           `${subjectOf(statement)} was signed before with a higher version`,
@@ -123,6 +150,12 @@ export class StatementDesk {
     for (const grant of policy.grants) {
       const draft = grantDraft(fleet, grant)
       if (draft !== undefined && now < draft.notAfter) drafts.push(draft)
+    }
+    for (const station of registry.stations.all()) {
+      const principal = station.principalId === undefined ? undefined : directory.byId(station.principalId)
+      const isOver = station.revokedAt !== undefined || now >= station.notAfter
+      const draft = principal && !isOver && isLive(principal) ? delegationDraft(fleet, station, principal) : undefined
+      if (draft) drafts.push(draft)
     }
     for (const order of registry.orders.waiting) {
       const device = directory.byId(order.principalId)

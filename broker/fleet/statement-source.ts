@@ -9,10 +9,11 @@ import type { Suite } from '#shared/crypto/suite.ts'
 import { isAditError } from '#shared/errors.ts'
 import { type Statement, signStatement, subjectOf } from '#shared/fleet/statement.ts'
 import { type Clock, days, hours, wallTime } from '#shared/time/instant.ts'
+import { delegationBehind } from './station-vouching.ts'
 import { contentKey, grantDraft, hostKeysDraft, peerDraft, wipeDraft } from './wanted-statements.ts'
 
 interface SourceParts {
-  registry: Pick<Registry, 'directory' | 'policy' | 'hostKeys' | 'statements' | 'settings' | 'orders'>
+  registry: Pick<Registry, 'directory' | 'policy' | 'hostKeys' | 'statements' | 'settings' | 'orders' | 'stations'>
   authority: Pick<AuthorityFace, 'fleetId' | 'statementKey'>
   suite: Suite
   clock: Clock
@@ -142,11 +143,22 @@ export class StatementSource {
       else if (entry.statement.kind === 'withdrawal' && entry.signer === signer) withdrawn.push(entry)
     }
     withdrawn.sort((a, b) => b.statement.version - a.statement.version)
-    const held = [...subjects].map((subject) => statements.of(subject)).filter((entry) => entry?.signer === signer)
-    return [...links, ...(held as StoredStatement[]), ...withdrawn.slice(0, withdrawalLimit)].map(({ bytes, statement }) => ({
-      name: `${subjectOf(statement)} ${statement.version} ${signer}`,
+    const held = new Map<string, StoredStatement>()
+    for (const subject of subjects)
+      for (const entry of this.#thatCount(statements.of(subject), signer)) held.set(subjectOf(entry.statement), entry)
+    return [...links, ...held.values(), ...withdrawn.slice(0, withdrawalLimit)].map(({ bytes, statement, signer: by }) => ({
+      name: `${subjectOf(statement)} ${statement.version} ${by}`,
       bytes,
     }))
+  }
+
+  /** The administrator's word; or a station's, behind the delegation by which it counts. */
+  #thatCount(entry: StoredStatement | undefined, signer: string): StoredStatement[] {
+    const { registry, clock } = this.#parts
+    if (entry === undefined) return []
+    if (entry.signer === signer) return [entry]
+    const delegation = delegationBehind(registry, entry, clock.wall())
+    return delegation === undefined ? [] : [delegation, entry]
   }
 
   /** The broker's own word; undefined for what no statement can say, such as a list of a thousand names. */

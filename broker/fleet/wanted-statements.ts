@@ -2,9 +2,11 @@ import type { Grant } from '#broker/policy/grant.ts'
 import type { HostKeys } from '#broker/registry/host-keys.ts'
 import type { Order } from '#broker/registry/orders.ts'
 import type { Principal } from '#broker/registry/principal.ts'
+import type { Station } from '#broker/stations/station.ts'
 import { fromHex, toHex } from '#shared/bytes/hex.ts'
 import type { Suite } from '#shared/crypto/suite.ts'
 import type {
+  DelegationStatement,
   GrantStatement,
   HostKeysStatement,
   PeerStatement,
@@ -71,6 +73,25 @@ export const wipeDraft = (
   identity: fromHex(identity),
   next: nextClaim === undefined ? undefined : suite.hash('sha256', Buffer.from(nextClaim)),
 })
+
+export const delegationSubject = ({ publicId }: Pick<Principal, 'publicId'>): string => `delegation:${publicId}`
+
+/** Lets a station vouch for its devices; undefined while it has not told its key. `principal`: as which it has enrolled. */
+export function delegationDraft(fleet: Uint8Array, station: Station, principal: Principal): DelegationStatement | undefined {
+  if (station.statementKey === undefined) return undefined
+  const { names, first, last, tags, notAfter } = station
+  return {
+    ...draftScope(fleet, notAfter),
+    kind: 'delegation',
+    id: principal.publicId,
+    station: station.station,
+    key: fromHex(station.statementKey),
+    names,
+    first,
+    last,
+    tags: [...tags].sort(),
+  }
+}
 
 export const withdrawalDraft = (fleet: Uint8Array, subject: string): WithdrawalStatement => {
   const colon = subject.indexOf(':')

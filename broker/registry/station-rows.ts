@@ -29,6 +29,8 @@ export interface DelegationRow {
   head_number: number
   head_hash: Uint8Array | null
   synced_at: number | null
+  /** By which it vouches for its devices: Ed25519, hex; once it has told it. */
+  statement_key: string | null
 }
 
 /** `refused`: it does not fit, and stands for nobody. `replaced`: another certificate of the same unit came in its place. */

@@ -1,10 +1,10 @@
 import { z } from 'zod'
 import { callerOf } from '#broker/api/admission.ts'
 import type { ApiParts, ApiServer } from '#broker/api/api-server.ts'
-import type { Caller } from '#broker/api/caller.ts'
+import { StationStatements } from '#broker/fleet/station-statements.ts'
 import { isDelegationDue } from '#broker/stations/delegation-terms.ts'
 import { LedgerIntake } from '#broker/stations/ledger-intake.ts'
-import type { Station } from '#broker/stations/station.ts'
+import { stationOf } from '#broker/stations/station-caller.ts'
 import { responderOf, takeResponder } from '#broker/stations/station-responders.ts'
 import { claimedNow, mendOf, refusalOf, stationRight } from '#broker/stations/station-right.ts'
 import { wordOn } from '#broker/stations/unit-word.ts'
@@ -38,6 +38,9 @@ const stationReply = headReply.extend({
   until: z.number().int().describe('end of the window, ms since 1970'),
   ca: z.string().nullable().describe("serial number of the certificate of the station's own CA, hex"),
   answers: z.boolean().describe("the station's CA lets the broker answer OCSP for its units"),
+  fleetKey: z.boolean().describe('devices believe what a fleet key has signed, and the station may be let vouch for its own'),
+  statementKey: z.string().nullable().describe('by which it vouches: Ed25519, hex; null while it has not told it'),
+  waiting: z.number().int().describe('devices of the station that wait for its word'),
   due: z.boolean().describe('that certificate is to be asked for anew: it may issue more now, or another CA signs it'),
 })
 const conflictsReply = z.object({
@@ -62,24 +65,18 @@ const pieceLimit = 1024 * 1024
 export function stationRoutes(app: ApiServer, parts: ApiParts): void {
   const { registry, authority, suite, clock, enrolment, lastWord } = parts
   const intake = new LedgerIntake({ registry, authority, lastWord, suite, clock })
+  const statements = new StationStatements({ registry, fleet: authority.fleetId, suite, clock })
   const turn = new Mutex()
   const root = (): string => encodePem('CERTIFICATE', authority.rootDer)
   const deviceCa = (): string => encodePem('CERTIFICATE', authority.chainOf('device')[0]!)
   const schema = (summary: string) => ({ summary, tags: ['stations'] })
   const config = { access: 'station' as const }
 
-  const stationOf = async ({ principal }: Caller): Promise<Station> => {
-    const station = await registry.stations.ofPrincipal(principal)
-    if (station) return station
-    const mend = 'Authorise it: adit-broker station authorize'
-    throw new AditError('forbidden', `Nothing was delegated to ${principal.name}.`, mend)
-  }
-
   app.post(
     '/v1/station/delegation',
     { config, schema: { ...schema("The station's own CA"), body: z.object({ request: base64 }), response: { 200: chainReply } } },
     async (request) => {
-      const station = await stationOf(callerOf(request))
+      const station = await stationOf(registry, callerOf(request))
       const { spki } = verified(Buffer.from(request.body.request, 'base64'), parts)
       const ca = await registry.stations.delegate(
         station,
@@ -104,7 +101,7 @@ export function stationRoutes(app: ApiServer, parts: ApiParts): void {
     },
     async (request) => {
       const caller = callerOf(request)
-      const station = await stationOf(caller)
+      const station = await stationOf(registry, caller)
       const head = await intake.head(station, caller.principal, request.query.entries)
       const { certificates, conflicts } = await registry.stationUnits.counts(station)
       const { station: name, quota, notAfter: until } = station
@@ -113,7 +110,10 @@ export function stationRoutes(app: ApiServer, parts: ApiParts): void {
       const due = isDelegationDue(station, issuing, clock.wall(), authority.ocspUrl)
       const answers = (await responderOf(registry.settings, station, issuing.spki)) !== undefined
       const terms = { station: name, quota, used: certificates, conflicts, until }
-      return { number: head.number, hash: toHex(head.hash), ...terms, ca, due, answers }
+      const fleetKey = registry.statements.pinned !== undefined
+      const waiting = fleetKey ? (await statements.waiting(station)).devices.length : 0
+      const vouching = { fleetKey, statementKey: station.statementKey ?? null, waiting }
+      return { number: head.number, hash: toHex(head.hash), ...terms, ...vouching, ca, due, answers }
     },
   )
 
@@ -121,7 +121,7 @@ export function stationRoutes(app: ApiServer, parts: ApiParts): void {
     '/v1/station/conflicts',
     { config, schema: { ...schema('Units of this station that do not fit'), response: { 200: conflictsReply } } },
     async (request) => {
-      const { station } = await stationOf(callerOf(request))
+      const { station } = await stationOf(registry, callerOf(request))
       const all = await registry.stationUnits.conflicts({ all: false })
       const own = all.filter((conflict) => conflict.station === station).slice(0, conflictsTold)
       const conflicts = own.map(({ kind, ours, other }) => {
@@ -143,7 +143,7 @@ export function stationRoutes(app: ApiServer, parts: ApiParts): void {
       },
     },
     async (request) => {
-      const station = await stationOf(callerOf(request))
+      const station = await stationOf(registry, callerOf(request))
       const { spki } = authority.caOf('device').certificate
       await takeResponder(registry.settings, station, bytesOf(request.body.certificate), spki)
       return {}
@@ -163,7 +163,7 @@ export function stationRoutes(app: ApiServer, parts: ApiParts): void {
     },
     async (request) => {
       const caller = callerOf(request)
-      const station = await stationOf(caller)
+      const station = await stationOf(registry, caller)
       const { from, entries, seal } = request.body
       const piece = { from, entries: entries.map(bytesOf), seal: bytesOf(seal) }
       const head = await intake.take(station, caller.principal, piece, request.ip)
@@ -182,7 +182,7 @@ export function stationRoutes(app: ApiServer, parts: ApiParts): void {
       },
     },
     async (request) => {
-      const station = await stationOf(callerOf(request))
+      const station = await stationOf(registry, callerOf(request))
       const asked = { unit: checkSerial(request.body.unit), name: checkName(request.body.name) }
       const claimed = claimedNow(asked, request.body.key, clock)
       const against = await registry.stationUnits.standingAgainst(station, claimed)
@@ -204,7 +204,7 @@ export function stationRoutes(app: ApiServer, parts: ApiParts): void {
       },
     },
     async (request) => {
-      const station = await stationOf(callerOf(request))
+      const station = await stationOf(registry, callerOf(request))
       const asked = { unit: checkSerial(request.body.unit), name: checkName(request.body.name) }
       // One board at a time: what a quota still allows is counted between two.
       const leave = await turn.enter()

@@ -5,6 +5,7 @@ import { checkLabels } from '#broker/registry/label.ts'
 import type { Principal } from '#broker/registry/principal.ts'
 import { loadPrincipal } from '#broker/registry/principal-rows.ts'
 import { revokePrincipal } from '#broker/registry/revoke-principal.ts'
+import type { DelegationRow } from '#broker/registry/station-rows.ts'
 import type { StoreContext, WriteTransaction } from '#broker/registry/store-context.ts'
 import { type Extension, extendedTerms, isDelegationDue } from '#broker/stations/delegation-terms.ts'
 import { checkNumbersFree, type TakenNumbers } from '#broker/stations/number-range.ts'
@@ -103,6 +104,7 @@ export class StationStore {
             ca: null,
             head_hash: null,
             synced_at: null,
+            statement_key: null,
             ...untouched,
           })
           .execute()
@@ -191,6 +193,28 @@ export class StationStore {
       })
       this.#context.changed({ kind: 'stations' })
       return made
+    } finally {
+      release()
+    }
+  }
+
+  /**
+   * The public half (Ed25519, hex) of the key by which it vouches for its devices. Another one than before is the administrator's to compare,
+   * like the first. Throws AditError `request-refused` for a key that is another's.
+   */
+  async tellKey({ id }: Pick<Station, 'id'>, key: string): Promise<Station> {
+    const release = await this.#turn.enter()
+    try {
+      const station = this.#stations.get(id)!
+      if (station.statementKey === key) return station
+      for (const other of this.all()) if (other.id !== id && other.statementKey === key) throw foreignKey(station)
+      const told = await this.#update(id, { statement_key: key }, async (transaction) => {
+        const subject = `station:${station.station}`
+        const detail = { key, ...(station.statementKey && { instead: station.statementKey }) }
+        await writeAudit(transaction, this.#context.clock.wall(), { actor: subject, action: 'station.key', subject, detail })
+      })
+      this.#context.changed({ kind: 'stations' })
+      return told
     } finally {
       release()
     }
@@ -294,7 +318,7 @@ export class StationStore {
 
   async #update(
     id: number,
-    set: { principal_id?: number; issuer?: string; ca?: Uint8Array; quota?: number; last?: number; not_after?: number },
+    set: Partial<Pick<DelegationRow, 'principal_id' | 'issuer' | 'ca' | 'quota' | 'last' | 'not_after' | 'statement_key'>>,
     beside?: (transaction: WriteTransaction) => Promise<void>,
   ): Promise<Station> {
     const row = await this.#context.db.transaction().execute(async (transaction) => {
@@ -327,6 +351,13 @@ const otherKey = ({ station }: Station): AditError =>
     'request-refused',
     `Station ${station} has a CA of another key already.`,
     `Use its own state folder, or begin anew: adit-broker station revoke ${station}, then authorize another.`,
+  )
+
+const foreignKey = ({ station }: Station): AditError =>
+  new AditError(
+    'request-refused',
+    `The key by which station ${station} would vouch for its devices is another station's.`,
+    'A station that was copied must begin anew: revoke it and authorise another.',
   )
 
 const nameTaken = (name: string): AditError =>

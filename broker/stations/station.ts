@@ -24,6 +24,8 @@ export interface Station extends Delegation {
   readonly headNumber: number
   readonly headHash?: Uint8Array
   readonly syncedAt?: number
+  /** By which it vouches for its devices under a fleet key: Ed25519, 64 hex digits; once it has told it. */
+  readonly statementKey?: string
 }
 
 export function toStation(row: Selectable<DelegationRow>): Station {
@@ -48,6 +50,7 @@ export function toStation(row: Selectable<DelegationRow>): Station {
     ...(row.issuer !== null && ca && { issuerHex: row.issuer, ca }),
     ...(row.head_hash !== null && { headHash: Uint8Array.from(row.head_hash) }),
     ...(row.synced_at !== null && { syncedAt: row.synced_at }),
+    ...(row.statement_key !== null && { statementKey: row.statement_key }),
   }
 }
 

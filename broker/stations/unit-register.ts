@@ -21,7 +21,7 @@ import { type RegistryReader, sameUnit, standingOf } from '#broker/stations/unit
 import type { UnitWord } from '#broker/stations/unit-word.ts'
 import { toHex } from '#shared/bytes/hex.ts'
 import { checkName } from '#shared/enrolment/name.ts'
-import type { Certificate } from '#shared/pki/certificate.ts'
+import { type Certificate, parseCertificate } from '#shared/pki/certificate.ts'
 import { valuesOf } from '#shared/pki/distinguished-name.ts'
 import { names } from '#shared/pki/oids.ts'
 
@@ -35,6 +35,15 @@ export interface OfferedUnit {
   readonly instead?: string
   /** The word of the fleet's hook on it; left out where its key is enlisted already, and was asked about then. */
   readonly word?: UnitWord
+}
+
+/** A device that a station has made. */
+export interface MadeDevice {
+  readonly principal: Principal
+  /** Null while only the unit itself has called. */
+  readonly unit: string | null
+  /** The tunnel key (hex) of its certificate; undefined where there is none. */
+  certified(): string | undefined
 }
 
 /** `gone`: the device of a lost key in whose place it comes. */
@@ -154,6 +163,23 @@ export class UnitRegister {
       .filter((principal): principal is Principal => principal !== undefined && principal.revokedAt === undefined)
   }
 
+  /** The live devices that its units became, each with the board's serial number and the tunnel key (hex) of its certificate. */
+  async made(station: Station): Promise<MadeDevice[]> {
+    const rows = await this.#context.db
+      .selectFrom('station_units')
+      .select(['principal_id', 'unit', 'der'])
+      .where('delegation_id', '=', station.id)
+      .where('state', 'in', ['issued', 'delivered'])
+      .where('principal_id', 'is not', null)
+      .orderBy('at')
+      .execute()
+    return rows.flatMap(({ principal_id, unit, der }) => {
+      const principal = this.#context.directory.byId(principal_id ?? 0)
+      if (principal === undefined || principal.revokedAt !== undefined) return []
+      return [{ principal, unit, certified: () => certifiedKey(der) }]
+    })
+  }
+
   async list(station: Station): Promise<Selectable<StationUnitRow>[]> {
     return this.#context.db
       .selectFrom('station_units')
@@ -252,6 +278,11 @@ export class UnitRegister {
     })
     return { principal: await loadPrincipal(transaction, made.id), fresh: holder === undefined }
   }
+}
+
+function certifiedKey(der: Uint8Array): string | undefined {
+  const { tunnelKey } = parseCertificate(Uint8Array.from(der)).extensions
+  return tunnelKey && toHex(tunnelKey)
 }
 
 const denialIn = (word: UnitWord | undefined): Conflict | undefined => (word && 'conflict' in word ? word.conflict : undefined)

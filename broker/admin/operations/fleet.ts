@@ -1,10 +1,12 @@
 import { z } from 'zod'
 import { pendingDocument } from '#broker/fleet/pending-document.ts'
 import { StatementDesk } from '#broker/fleet/statement-desk.ts'
+import { delegationFor } from '#broker/fleet/station-vouching.ts'
 import { equalPublic } from '#shared/bytes/equal.ts'
-import { toHex } from '#shared/bytes/hex.ts'
+import { fromHex, toHex } from '#shared/bytes/hex.ts'
 import { AditError } from '#shared/errors.ts'
 import { keyFingerprint, parseFleetKey } from '#shared/fleet/key-fingerprint.ts'
+import { isoTime } from '../iso-time.ts'
 import type { Office } from '../office.ts'
 import { nothing, type Operation, operation } from '../operation.ts'
 
@@ -21,7 +23,7 @@ export const fleetOperations: Record<string, Operation> = {
   'fleet.status': operation(nothing, async (office) => {
     const { registry, authority, suite } = office
     const { pinned } = registry.statements
-    const { pending, unsayable } = await deskOf(office).pending()
+    const { pending, unsayable, atStations } = await deskOf(office).pending()
     const stored = [...registry.statements.all()]
     const key = pinned ?? authority.statementKey.publicKey
     return {
@@ -32,6 +34,7 @@ export const fleetOperations: Record<string, Operation> = {
       signed: pinned === undefined ? 0 : stored.filter(({ signer }) => signer === toHex(pinned)).length,
       pending: pinned === undefined ? 0 : pending.length,
       unsayable,
+      stations: pinned === undefined ? [] : stationsOf(office, atStations),
     }
   }),
   'fleet.pending': operation(z.strictObject({ all: z.boolean().default(false) }), async (office, { all }) =>
@@ -53,6 +56,21 @@ export const fleetOperations: Record<string, Operation> = {
 
 const deskOf = ({ registry, authority, suite, clock }: Office): StatementDesk =>
   new StatementDesk({ registry, fleet: authority.fleetId, suite, clock })
+
+/** Who may vouch for devices beside the administrator, or would if it were signed. */
+function stationsOf({ registry, suite, clock }: Office, atStations: readonly { station: string }[]) {
+  return [...registry.stations.all()].flatMap((station) => {
+    const { station: name, statementKey, revokedAt } = station
+    if (statementKey === undefined || revokedAt !== undefined) return []
+    const delegation = delegationFor(registry, station, clock.wall())
+    return {
+      station: name,
+      key: keyFingerprint(fromHex(statementKey), suite),
+      until: delegation?.counts ? isoTime(delegation.statement.notAfter) : null,
+      waiting: atStations.filter((waiting) => waiting.station === name).length,
+    }
+  })
+}
 
 const fromText = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text, 'base64'))
 

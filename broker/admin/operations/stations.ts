@@ -2,8 +2,10 @@ import { z } from 'zod'
 import { type Station, stateOf } from '#broker/stations/station.ts'
 import type { StandingRecord } from '#broker/stations/station-unit.ts'
 import type { ShownConflict } from '#broker/stations/unit-conflicts.ts'
+import { fromHex } from '#shared/bytes/hex.ts'
 import { encodeClaim } from '#shared/enrolment/claim.ts'
 import { AditError } from '#shared/errors.ts'
+import { keyFingerprint } from '#shared/fleet/key-fingerprint.ts'
 import { days } from '#shared/time/instant.ts'
 import { isoTime } from '../iso-time.ts'
 import type { Office } from '../office.ts'
@@ -73,7 +75,7 @@ export const stationOperations: Record<string, Operation> = {
   ),
 }
 
-async function document({ registry, clock }: Office, station: Station): Promise<object> {
+async function document({ registry, clock, suite }: Office, station: Station): Promise<object> {
   const { certificates, delivered, conflicts } = await registry.stationUnits.counts(station)
   return {
     station: station.station,
@@ -90,6 +92,8 @@ async function document({ registry, clock }: Office, station: Station): Promise<
     until: isoTime(station.notAfter),
     entries: station.headNumber,
     synced: isoTime(station.syncedAt),
+    /** Fingerprint of the key by which it vouches under a fleet key. */
+    statementKey: station.statementKey === undefined ? null : keyFingerprint(fromHex(station.statementKey), suite),
     revoked: isoTime(station.revokedAt),
   }
 }

@@ -13,12 +13,15 @@ const pendingReply = z.object({
   pending: z.array(
     z.object({
       subject: z.string(),
-      reason: z.enum(['new', 'changed', 'expiring', 'other-key', 'gone']),
+      reason: z.enum(['new', 'changed', 'expiring', 'other-key', 'station-over', 'gone']),
       words: z.string(),
       draft: z.string().describe('CBOR of the statement with version 0, base64'),
     }),
   ),
   unsayable: z.array(z.object({ subject: z.string(), why: z.string() })),
+  atStations: z
+    .array(z.object({ station: z.string(), devices: z.number().int() }))
+    .describe('devices that wait for the word of the station which made them'),
 })
 
 const pendingQuery = z.object({
@@ -53,9 +56,9 @@ export function fleetRoutes(app: ApiServer, { registry, authority, suite, clock 
       const { principal } = callerOf(request)
       if (!principal.admin) throw notAdmin(principal)
       const { after = '', limit, all } = request.query
-      const { pending, unsayable } = await desk.pending({ all: all === 'true' })
+      const { pending, ...others } = await desk.pending({ all: all === 'true' })
       const page = pending.filter(({ subject }) => subject > after).slice(0, limit)
-      return pendingDocument({ pending: page, unsayable }, { authority, registry, suite })
+      return pendingDocument({ pending: page, ...others }, { authority, registry, suite })
     },
   )
 

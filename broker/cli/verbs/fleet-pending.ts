@@ -6,6 +6,7 @@ import { type CommonOptions, deskOf, verb } from '../verb.ts'
 interface Pending {
   pending: { subject: string; reason: string; words: string }[]
   unsayable: { subject: string; why: string }[]
+  atStations: { station: string; devices: number }[]
 }
 
 /** `adit-broker fleet pending` */
@@ -21,9 +22,12 @@ export function fleetPending(parent: Command, terminal: Terminal): void {
     })
 }
 
-const describe = ({ pending, unsayable }: Pending): string =>
+const describe = ({ pending, unsayable, atStations }: Pending): string =>
   [
-    ...pending.map(({ reason, words }) => `${reason.padEnd(9)}  ${printable(words)}\n`),
-    ...unsayable.map(({ subject, why }) => `${'refused'.padEnd(9)}  ${printable(`${subject}: ${why}`)}\n`),
+    ...pending.map(({ reason, words }) => `${reason.padEnd(12)}  ${printable(words)}\n`),
+    ...unsayable.map(({ subject, why }) => `${'refused'.padEnd(12)}  ${printable(`${subject}: ${why}`)}\n`),
+    ...atStations.map(
+      ({ station, devices }) => `${devices} of the devices of station ${station} wait for it: adit station sync\n`,
+    ),
     pending.length === 0 ? 'Nothing waits to be signed.\n' : `Sign with: adit fleet sign\n`,
   ].join('')

@@ -11,6 +11,7 @@ interface FleetStatus {
   signed: number
   pending: number
   unsayable: { subject: string; why: string }[]
+  stations: { station: string; key: string; until: string | null; waiting: number }[]
 }
 
 /** `adit-broker fleet status` */
@@ -33,6 +34,16 @@ export function fleetStatus(parent: Command, terminal: Terminal): void {
                 ['to sign', status.pending === 0 ? 'nothing' : `${status.pending}: adit fleet sign`],
               ]
             : []),
+          ...status.stations.map(({ station, key, until, waiting }) => [
+            `station ${station}`,
+            [
+              until === null
+                ? 'may vouch for nothing until it is signed: adit fleet sign'
+                : `vouches for its devices until ${until}`,
+              `by its key ${key}`,
+              ...(waiting === 0 ? [] : [`${waiting} wait for it: adit station sync`]),
+            ].join('; '),
+          ]),
           ...status.unsayable.map(({ subject, why }) => ['cannot be signed', `${subject}: ${why}`]),
         ]),
       )

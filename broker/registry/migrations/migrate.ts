@@ -12,6 +12,7 @@ import { ca } from './0009-ca.ts'
 import { lifecycle } from './0010-lifecycle.ts'
 import { ratchet } from './0011-ratchet.ts'
 import { lanes } from './0012-lanes.ts'
+import { stationKeys } from './0013-station-keys.ts'
 
 /** One step of the schema's history. */
 export type Statements = readonly ReturnType<typeof sql>[]
@@ -33,6 +34,7 @@ const history: Record<string, Statements> = {
   '0010-lifecycle': lifecycle,
   '0011-ratchet': ratchet,
   '0012-lanes': lanes,
+  '0013-station-keys': stationKeys,
 }
 
 const migrations: Record<string, Migration> = Object.fromEntries(
