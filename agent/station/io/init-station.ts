@@ -1,4 +1,5 @@
 import { enrol } from '#agent/io/enrol.ts'
+import { readPin } from '#agent/io/fleet-keeper.ts'
 import { Identity, type IdentityPorts } from '#agent/io/identity.ts'
 import { StateFolder } from '#agent/io/state-folder.ts'
 import { LedgerStore } from '#agent/station/io/ledger-store.ts'
@@ -35,6 +36,8 @@ export async function initStation({ path, token, onProgress = () => {}, ...ports
     const broker = new StationBroker(() => identity.https(), identity.record.api)
     const { chain } = await broker.delegation(createRequest({ name: identity.record.name, identity: ca }, ports.suite))
     await keepStanding(identity, false)
+    // Where the claim has told of a fleet key; else with the first sync that does.
+    if ((await readPin(folder)) !== undefined) await broker.tellKey((await stationKey(folder, 'statement.key', ports)).publicKey)
     await saveDelegation(folder, chain)
   } finally {
     identity.close()

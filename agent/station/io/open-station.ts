@@ -5,10 +5,14 @@ import { type SyncResult, syncLedger } from '#agent/station/io/ledger-sync.ts'
 import { isRenewalDue, lendAnswers, noteDelegation, renewDelegation } from '#agent/station/io/renew-delegation.ts'
 import { type BrokerView, StationBroker } from '#agent/station/io/station-broker.ts'
 import { StationDesk } from '#agent/station/io/station-desk.ts'
-import { openStationFolder, type StationParts } from '#agent/station/io/station-folder.ts'
+import { openStationFolder, type StationParts, stationKey } from '#agent/station/io/station-folder.ts'
 import { keepStanding } from '#agent/station/io/station-standing.ts'
+import { type Vouched, vouchForDevices } from '#agent/station/io/vouch.ts'
+import { toHex } from '#shared/bytes/hex.ts'
 import { isAditError, toAditError } from '#shared/errors.ts'
+import { keyFingerprint } from '#shared/fleet/key-fingerprint.ts'
 import { parseCertificate } from '#shared/pki/certificate.ts'
+import { fleetIdOf } from '#shared/pki/fleet-id.ts'
 import { p256Spki } from '#shared/pki/public-key.ts'
 
 export interface OpenOptions extends IdentityPorts {
@@ -29,6 +33,7 @@ export class OpenStation {
   readonly ledger: LedgerStore
   readonly broker: StationBroker
   readonly #ports: IdentityPorts
+  #fleetKey = false
 
   private constructor(parts: StationParts, ledger: LedgerStore, broker: StationBroker, options: OpenOptions) {
     this.parts = parts
@@ -71,12 +76,40 @@ export class OpenStation {
     }
   }
 
-  async sync(onProgress?: (done: number, all: number) => void): Promise<SyncResult> {
+  /** `vouched`: where the fleet has a key, for which devices the station has vouched now. */
+  async sync(onProgress?: (done: number, all: number) => void): Promise<SyncResult & { vouched?: Vouched }> {
     await this.#renewInTime()
     // First: what was issued below a CA that has retired since is good again below the next.
-    await this.#followDelegation(await this.broker.view(this.ledger.head.number))
+    const view = await this.broker.view(this.ledger.head.number)
+    await this.#followDelegation(view)
     const { suite } = this.#ports
-    return syncLedger(this.ledger, this.broker, { identity: this.parts.identity.keys.identity, suite }, onProgress)
+    const result = await syncLedger(this.ledger, this.broker, { identity: this.parts.identity.keys.identity, suite }, onProgress)
+    return view.fleetKey ? { ...result, vouched: await this.vouch() } : result
+  }
+
+  /**
+   * Where the fleet has a key and the broker answered last: vouches for what waits, for what was just made online too. Undefined where there
+   * is nothing to say; what cannot be said now waits for the next sync.
+   */
+  async vouchIfAsked(): Promise<Vouched | undefined> {
+    if (!this.#fleetKey || !this.desk.online) return undefined
+    try {
+      const vouched = await this.vouch()
+      return vouched.signed + vouched.refused.length === 0 ? undefined : vouched
+    } catch (error) {
+      const { code, message } = toAditError(error)
+      this.#ports.log.warn({ code, message }, 'this station could not vouch for its devices')
+      return undefined
+    }
+  }
+
+  /** Vouches for the devices of this station that wait for it. Throws AditError. */
+  async vouch(): Promise<Vouched> {
+    const { parts, ledger, broker } = this
+    const { suite, clock } = this.#ports
+    const pair = await stationKey(parts.folder, 'statement.key', this.#ports)
+    const fleet = fleetIdOf(parseCertificate(parts.identity.roots[0]!), suite)
+    return vouchForDevices(ledger, broker, { suite, clock, folder: parts.folder.path, pair, fleet })
   }
 
   /** The certificate of the station's own CA anew, from the broker; true where it is another one. Throws AditError. */
@@ -88,15 +121,28 @@ export class OpenStation {
   /** What the broker says that it would give us, at once; where it does not, all goes on as it was. */
   async #followDelegation(view: BrokerView): Promise<void> {
     const { suite, log } = this.#ports
+    this.#fleetKey = view.fleetKey ?? false
     const isDue = isRenewalDue(this.parts, view)
     if (!isDue) await noteDelegation(this.parts.own, this.ledger)
     try {
       if (isDue) await renewDelegation(this.parts, this.ledger, this.broker, suite)
+      if (view.fleetKey) await this.#tellKey(view)
       if (view.answers === false || (view.answers && isDue)) await lendAnswers(this.parts, this.broker, suite)
     } catch (error) {
       const { code, message } = toAditError(error)
       log.warn({ code, message }, 'the delegation of this station could not be renewed')
     }
+  }
+
+  /** Fingerprint of the key by which the station vouches, for whoever signs its delegation. */
+  async statementKey(): Promise<string> {
+    return keyFingerprint((await stationKey(this.parts.folder, 'statement.key', this.#ports)).publicKey, this.#ports.suite)
+  }
+
+  /** A station that was made before the fleet had a key, or under a program that knew of none. */
+  async #tellKey({ statementKey }: BrokerView): Promise<void> {
+    const { publicKey } = await stationKey(this.parts.folder, 'statement.key', this.#ports)
+    if (statementKey !== toHex(publicKey)) await this.broker.tellKey(publicKey)
   }
 
   /** The station's own certificate, once a third of its life is left, or none. */

@@ -1,4 +1,5 @@
 import { bodyOf, documentOf, firstThatAnswers, type Requester } from '#agent/io/broker-api.ts'
+import type { OfferedDevice } from '#agent/station/core/vouching.ts'
 import { AditError } from '#shared/errors.ts'
 
 /** How far the broker knows the ledger, and what it says of the delegation. */
@@ -14,6 +15,19 @@ export interface BrokerView {
   readonly due: boolean
   /** Whether it may answer OCSP for our units; undefined of a broker that does not know how. */
   readonly answers?: boolean
+  /** Whether the fleet has a key under which we may vouch; the key (hex) by which we would, as it knows it; devices that wait for that. */
+  readonly fleetKey?: boolean
+  readonly statementKey?: string | null
+  readonly waiting?: number
+}
+
+/** Devices of ours that wait for our word, some at a time. */
+export interface WaitingDevices {
+  /** What the fleet key lets us say, COSE_Sign1, unjudged; undefined: nothing. */
+  readonly delegation: Uint8Array | undefined
+  readonly devices: readonly OfferedDevice[]
+  /** Name of the last of them; undefined: there are no more. */
+  readonly last: string | undefined
 }
 
 /** A unit of ours that the broker does not take, and what stands against it. */
@@ -88,6 +102,32 @@ export class StationBroker {
     return (await this.#post('/v1/station/ledger', body)) as { number: number; hash: string }
   }
 
+  /** `key`: Ed25519, 32 bytes: by it we vouch for our devices. */
+  async tellKey(key: Uint8Array): Promise<void> {
+    await this.#post('/v1/station/statement-key', { key: base64(key) }, 'PUT')
+  }
+
+  /** Those behind the name `after`. */
+  async waiting(after?: string): Promise<WaitingDevices> {
+    const path = `/v1/station/statements${after === undefined ? '' : `?after=${encodeURIComponent(after)}`}`
+    const answer = await firstThatAnswers(this.#urls, (url) => this.#https().request({ url: url + path, timeoutMs: patienceMs }))
+    const page = documentOf(answer) as {
+      delegation: string | null
+      devices: { unit: string | null; draft: string }[]
+      last: string | null
+    }
+    return {
+      delegation: page.delegation === null ? undefined : fromBase64(page.delegation),
+      devices: page.devices.map(({ unit, draft }) => ({ unit, draft: fromBase64(draft) })),
+      last: page.last ?? undefined,
+    }
+  }
+
+  /** Statements under our key. */
+  async handIn(statements: readonly Uint8Array[]): Promise<void> {
+    await this.#post('/v1/station/statements', { statements: statements.map(base64) })
+  }
+
   /** X25519 public key, 32 bytes: tunnel keys of requests to the broker are proven against it. */
   async enrolmentKey(): Promise<Uint8Array> {
     const answer = await firstThatAnswers(this.#urls, (url) =>
@@ -118,4 +158,5 @@ export class StationBroker {
   }
 }
 
+const fromBase64 = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text, 'base64'))
 const base64 = (bytes: Uint8Array): string => Buffer.from(bytes).toString('base64')

@@ -7,7 +7,7 @@ import { StationCa } from '#agent/station/io/station-ca.ts'
 import type { LineTerms } from '#agent/station/ways/line-terms.ts'
 import type { KeyPair } from '#shared/crypto/suite.ts'
 import { AditError } from '#shared/errors.ts'
-import { decodePrivateKey, encodePrivateKey, type PrivateKeyKind } from '#shared/pki/private-key.ts'
+import { decodePrivateKey, encodePrivateKey } from '#shared/pki/private-key.ts'
 import { readSecret, writeDurably } from '#shared/platform/files.ts'
 
 /**
@@ -17,6 +17,7 @@ import { readSecret, writeDurably } from '#shared/platform/files.ts'
  *   delegation.pem   that CA's present certificate, then the device CA's
  *   issuers.pem      the CAs that the broker has issued by for boards of this station, once there are others
  *   enrolment.key    X25519: against it boards prove their tunnel keys here
+ *   statement.key    Ed25519: by it the station vouches for its devices, where the fleet has a key and lets it
  *   ledger.db        what became of each unit
  */
 export interface StationParts {
@@ -26,6 +27,8 @@ export interface StationParts {
   readonly issuers: KnownIssuers
   readonly enrolmentKey: KeyPair
   readonly fleetKey: Uint8Array | undefined
+  /** Where all of it lies. */
+  readonly folder: StateFolder
   readonly ledgerPath: string
 }
 
@@ -35,18 +38,20 @@ export function termsOf({ identity: { record }, fleetKey }: StationParts): LineT
   return { api: record.api, ...(addresses.length > 0 && { addresses }), ...(fleetKey && { fleetKey }) }
 }
 
+const kinds = { 'delegation.key': 'p256', 'enrolment.key': 'x25519', 'statement.key': 'ed25519' } as const
+
 const file = (folder: StateFolder, name: string): string => join(folder.path, name)
 
-/** The key of the station's CA, or of its boards' proofs: made once. */
+/** The key of the station's CA, of its boards' proofs, or of its word for its devices: made once. */
 export async function stationKey(
   folder: StateFolder,
-  name: 'delegation.key' | 'enrolment.key',
-  { suite }: IdentityPorts,
+  name: keyof typeof kinds,
+  { suite }: Pick<IdentityPorts, 'suite'>,
 ): Promise<KeyPair> {
-  const kind: PrivateKeyKind = name === 'delegation.key' ? 'p256' : 'x25519'
+  const kind = kinds[name]
   const found = await readSecret(file(folder, name))
   if (found !== undefined) return decodePrivateKey(kind, Buffer.from(found).toString('latin1'), suite)
-  const pair = kind === 'p256' ? suite.ecdsaP256.generate() : suite.x25519.generate()
+  const pair = kind === 'p256' ? suite.ecdsaP256.generate() : suite[kind].generate()
   await writeDurably(file(folder, name), encodePrivateKey(kind, pair))
   return pair
 }
@@ -76,6 +81,7 @@ export async function openStationFolder(path: string, ports: IdentityPorts): Pro
     issuers: await KnownIssuers.open(file(folder, 'issuers.pem'), caChain),
     enrolmentKey: await stationKey(folder, 'enrolment.key', ports),
     fleetKey: await readPin(folder),
+    folder,
     ledgerPath: file(folder, 'ledger.db'),
   }
 }

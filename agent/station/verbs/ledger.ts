@@ -2,6 +2,7 @@ import type { Misfit } from '#agent/station/io/station-broker.ts'
 import type { StationContext } from '#agent/station/io/station-context.ts'
 import { unitOf } from '#agent/station/io/unit-argument.ts'
 import type { UnitRecord } from '#agent/station/unit-desk.ts'
+import { vouchedWords } from '#agent/station/verbs/vouched-words.ts'
 import { printable } from '#shared/terminal/printable.ts'
 import { table } from '#shared/terminal/table.ts'
 
@@ -14,7 +15,16 @@ export async function status(context: StationContext): Promise<void> {
     const count = await station.desk.count()
     const view = online ? await station.broker.view(station.ledger.head.number) : undefined
     const { names, first, last, tags } = delegation
-    const facts = { ...count, until: new Date(count.until).toISOString(), names, first, last, tags }
+    const key = view?.fleetKey ? await station.statementKey() : undefined
+    const facts = {
+      ...(key && { statementKey: key, waiting: view?.waiting ?? 0 }),
+      ...count,
+      until: new Date(count.until).toISOString(),
+      names,
+      first,
+      last,
+      tags,
+    }
     const shown = { ...facts, online, entries: station.ledger.head.number, conflicts: view?.conflicts ?? null }
     await context.print(shown, (s) => {
       const rows = [
@@ -26,6 +36,7 @@ export async function status(context: StationContext): Promise<void> {
         ['scrapped', String(s.scrapped)],
         ['quota left', String(s.quotaLeft)],
         ['unsynced', `${s.unsynced} units`],
+        ...(key === undefined ? [] : [['statement key', `${key}, to compare with what adit fleet sign shows`]]),
         ['conflicts', s.conflicts === null ? 'unknown: the broker does not answer' : String(s.conflicts)],
       ]
       return table(rows)
@@ -41,9 +52,10 @@ export async function sync(context: StationContext): Promise<void> {
   try {
     const result = await station.sync((done, all) => context.note(`${done} of ${all} entries`))
     const misfits = result.conflicts === 0 ? [] : await station.broker.misfits()
-    await context.print({ ...result, misfits }, ({ sent, entries, conflicts }) => {
+    await context.print({ ...result, misfits }, ({ sent, entries, conflicts, vouched }) => {
       const fits = conflicts === 0 ? '' : ` ${conflicts} units do not fit; at the broker: adit-broker station conflicts.`
-      return `${sent} entries sent, ${entries} known to the broker.${fits}\n${misfits.map(misfitLine).join('')}`
+      const word = vouched === undefined ? '' : vouchedWords(vouched)
+      return `${sent} entries sent, ${entries} known to the broker.${fits}\n${misfits.map(misfitLine).join('')}${word}`
     })
   } finally {
     await station.close()

@@ -2,6 +2,7 @@ import type { OpenStation } from '#agent/station/io/open-station.ts'
 import type { StationContext } from '#agent/station/io/station-context.ts'
 import { wayParts } from '#agent/station/io/way-parts.ts'
 import { openScreen } from '#agent/station/screen/open-screen.ts'
+import { vouchedWords } from '#agent/station/verbs/vouched-words.ts'
 import { guestsOf, openLine } from '#agent/station/ways/line.ts'
 import { listenOf } from '#agent/station/ways/way-of.ts'
 import { toAditError } from '#shared/errors.ts'
@@ -49,9 +50,17 @@ export async function run(context: StationContext, { listen, page, bell, admit =
 function keepInSync(station: OpenStation, context: StationContext): () => Promise<void> {
   let stopped = false
   let timer: Timer | undefined
+  let told = ''
+  const tell = async (): Promise<void> => {
+    const vouched = station.ledger.unsyncedUnits > 0 ? (await station.sync()).vouched : await station.vouchIfAsked()
+    const words = vouched === undefined ? '' : vouchedWords(vouched)
+    // What is refused is refused every half minute.
+    if (words !== '' && words !== told) context.note(words.trimEnd())
+    told = words
+  }
   const once = async (): Promise<void> => {
     try {
-      if ((await station.look()) && station.ledger.unsyncedUnits > 0) await station.sync()
+      if (await station.look()) await tell()
     } catch (error) {
       context.complain(toAditError(error))
     }

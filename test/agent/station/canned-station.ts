@@ -1,4 +1,5 @@
 import type { Identity } from '#agent/io/identity.ts'
+import type { StateFolder } from '#agent/io/state-folder.ts'
 import { type LedgerProof, proveLedger } from '#agent/station/core/ledger-proof.ts'
 import { KnownIssuers } from '#agent/station/io/known-issuers.ts'
 import { LedgerStore } from '#agent/station/io/ledger-store.ts'
@@ -64,6 +65,7 @@ export async function openCanned(
     issuers: await KnownIssuers.open(`${path}.issuers`, caChain),
     enrolmentKey: suite.x25519.pair(fromHex(can.enrolmentKey)),
     fleetKey: undefined,
+    folder: { path: `${path}.folder` } as StateFolder,
     ledgerPath: path,
   }
   await ledger.change(({ account, now }) => ({

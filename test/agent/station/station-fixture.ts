@@ -43,10 +43,9 @@ export class LineFixture {
     const all = { name: 'line-1', names: 'pump-{n}', quota: 500, ttl: 30 * oneDay, tags: ['pumps'], claimTtl: oneDay, ...terms }
     const { claim } = await this.registry.stations.authorize(all, this.registry.claims, 'admin:test')
     const { id, secret } = claim
-    return encodeClaim(
-      { api: [this.fixture.api.url], ca: this.fixture.authority.rootFingerprint, id, secret, role: 'station' },
-      suite,
-    )
+    const { pinned } = this.registry.statements
+    const of = { api: [this.fixture.api.url], ca: this.fixture.authority.rootFingerprint, ...(pinned && { fleetKey: pinned }) }
+    return encodeClaim({ ...of, id, secret, role: 'station' }, suite)
   }
 
   async folder(): Promise<string> {
