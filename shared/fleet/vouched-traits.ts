@@ -38,9 +38,9 @@ export class VouchedTraits {
     for (const trait of traitsOf(peer)) bounded(this.#signed, trait, subjectOf(peer), signedLimit)
   }
 
-  /** The administrator has taken it back: its name and address may be another's, but it is still no station's. */
+  /** The administrator has taken it back: its name and address may be another's; itself and its tunnel key are still no station's. */
   withdraw(subject: string): void {
-    for (const [trait, of] of this.#signed) if (of === subject) this.#signed.delete(trait)
+    for (const [trait, of] of this.#signed) if (of === subject && !trait.startsWith('key:')) this.#signed.delete(trait)
     bounded(this.#signed, subject, subject, signedLimit)
   }
 

@@ -18,6 +18,7 @@ const statements: Statement[] = [
   { ...scope, kind: 'host-keys', device: 'dd', service: 'ssh', keys: ['ssh-ed25519 AAAA'] },
   { ...scope, kind: 'grant', id: '1', operators: ['a'], groups: [], devices: [], tags: ['t'], ports: [{ from: 1, to: 9 }] },
   { ...scope, kind: 'withdrawal', of: 'peer', subject: 'aa' },
+  { ...scope, kind: 'delegation', id: 'a', station: 's', key: fleet, names: 'p-{n}', first: 1, last: 9, tags: ['t'] },
 ]
 
 /** A stranger's bytes end in a CborError or a refusal, whatever they are. */

@@ -81,6 +81,33 @@ test('a host key that the broker leaves out is known all the same, and none is t
   assert.deepEqual([bare.hostKeys, bare.hostKeysSigned], [{}, true])
 })
 
+test("D6 of a device that a station vouches for no host key of the broker is taken, but the device's own; a signed one stands", () => {
+  const line = suite.ed25519.pair(new Uint8Array(32).fill(9))
+  const delegation: Statement = {
+    ...scope,
+    kind: 'delegation',
+    id: 'a1',
+    station: 'line-1',
+    key: line.publicKey,
+    names: 'pump-{n}',
+    first: 1,
+    last: 9,
+    tags: [],
+  }
+  const made = { ...peer, name: 'pump-7' } as Statement
+  const offered = { ...device, name: 'pump-7', hostKeys: { ssh: { keys: ['ssh-ed25519 EVIL'], changed: null } } }
+  const statements = [sign(made, line), sign(delegation)]
+  const believed = believedDevice({ ...offered, statements }, believer())
+  assert.deepEqual([believed.hostKeys, believed.hostKeysSigned, believed.firstUseSealed], [{}, true, true])
+  const signed = believedDevice({ ...offered, hostKeys: {}, statements: [sign(hostKeys), ...statements] }, believer())
+  assert.deepEqual([signed.hostKeys.ssh?.keys, signed.firstUseSealed], [['ssh-ed25519 AAAA'], false])
+  doubt({ ...offered, statements: [sign(hostKeys), ...statements] }, /its ssh host key is not the one that was signed/)
+  doubt({ ...offered, statements: statements.slice(0, 1) }, /does not count here/)
+  doubt({ ...offered, statements, tunnelKey: Buffer.alloc(32, 9).toString('base64') }, /its tunnel key is not the one/)
+  // Who says so is we, and not the broker.
+  assert.equal(believedDevice({ ...device, firstUseSealed: true }, believer()).firstUseSealed, false)
+})
+
 test('no rollback: what was seen signed is not undone by an older statement', () => {
   const by = believer()
   const newer = { ...device, hostKeys: { ssh: { keys: ['ssh-ed25519 NEW'], changed: null } } }

@@ -182,7 +182,7 @@ export class DirectEnd {
     const isRelayOnly = (): boolean => this.relayOnly
     const direct: DirectOptions = {
       role,
-      judge: (bytes) => this.ledger.judge(bytes),
+      judge: (bytes, beside) => this.ledger.judge(bytes, beside),
       time: () => world.wall(),
       places: (): Candidate[] => [{ kind: 'host', endpoint: this.at }],
       strict: () => this.strict,
@@ -276,7 +276,7 @@ export function scene({
   }
   const statements = statementsFor(world, device, operator)
   const target = (shown: readonly Uint8Array[] = statements): DirectTarget =>
-    directTarget('pi', shown, { own: operator.key.publicKey, judge: (bytes) => operator.ledger.judge(bytes) })
+    directTarget('pi', shown, { own: operator.key.publicKey, judge: (bytes, beside) => operator.ledger.judge(bytes, beside) })
   return { world, broker, device, operator, statements, target }
 }
 
