@@ -101,7 +101,7 @@ export class StationDesk implements UnitDesk {
       const result = () => ({ keys: own, unit: onTheLine(sight, serial), fresh: !isHeld })
       if (isHeld) return { result }
       // Between the two another process may have taken the unit another way.
-      const fitting = byBroker && equalPublic(parseCertificate(byBroker).spki, spkiOf(own)) ? byBroker : undefined
+      const fitting = byBroker && isForKeys(byBroker, own) ? byBroker : undefined
       const entry = fitting
         ? issuedEntry(found, fitting, 'broker', sight.now)
         : this.#issueHere(sight, found, { spki: spkiOf(own), tunnelKey: own.tunnel.publicKey })
@@ -329,6 +329,13 @@ function onTheLine({ account }: Sight, serial: string): UnitAccount {
 
 const isOf = ({ certificate }: UnitAccount, spki: Uint8Array): boolean =>
   certificate !== undefined && equalPublic(certificate.spki, spki)
+
+/** Both keys: the station vouches for the tunnel key that is in the certificate of its ledger. */
+function isForKeys(certificate: Uint8Array, keys: UnitKeys): boolean {
+  const { spki, extensions } = parseCertificate(certificate)
+  const { tunnelKey } = extensions
+  return equalPublic(spki, spkiOf(keys)) && (tunnelKey === undefined || equalPublic(tunnelKey, keys.tunnel.publicKey))
+}
 
 const issuedEntry = (unit: UnitAccount, certificate: Uint8Array, by: 'station' | 'broker', at: number): LedgerEntry => ({
   kind: 'issued',

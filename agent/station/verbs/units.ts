@@ -8,6 +8,7 @@ import { pairingOf, wayParts } from '#agent/station/io/way-parts.ts'
 import type { LabelWish } from '#agent/station/labels/label-form.ts'
 import { openLabels } from '#agent/station/labels/label-printer.ts'
 import { openScreen } from '#agent/station/screen/open-screen.ts'
+import { vouchedWords } from '#agent/station/verbs/vouched-words.ts'
 import { type WayOptions, wayOf } from '#agent/station/ways/way-of.ts'
 import { checkSerial } from '#shared/enrolment/unit-serial.ts'
 import { AditError } from '#shared/errors.ts'
@@ -148,6 +149,8 @@ async function withStation(context: StationContext, work: (station: OpenStation)
   const station = await context.open()
   try {
     await work(station)
+    const vouched = await station.vouchIfAsked()
+    if (vouched) context.note(vouchedWords(vouched).trimEnd())
   } finally {
     await station.close()
   }
