@@ -52,8 +52,8 @@ function ledgerVerbs(verb: AddVerb): void {
   verb('status', 'what this station may issue, and what it has', ['adit station status', 'adit station status --json']).action(
     async (_options, command: Command) => (await load()).status(await contextOf(command)),
   )
-  verb('sync', 'tell the broker what became of the units', ['adit station sync']).action(async (_options, command: Command) =>
-    (await load()).sync(await contextOf(command)),
+  verb('sync', 'tell the broker what became of the units; under a fleet key, vouch for them', ['adit station sync']).action(
+    async (_options, command: Command) => (await load()).sync(await contextOf(command)),
   )
   verb('renew', 'ask the broker now for what it may have given this station since: more units, more time, another CA above it', [
     'adit station renew',

@@ -3,12 +3,11 @@ import { toHex } from '#shared/bytes/hex.ts'
 import type { Suite } from '#shared/crypto/suite.ts'
 import { type AditError, isAditError } from '#shared/errors.ts'
 import type { WallTime } from '#shared/time/instant.ts'
+import { SignedStatements } from './signed-statements.ts'
 import {
   type DelegationStatement,
   type GrantStatement,
   type HostKeysStatement,
-  namesKey,
-  openStatement,
   type PeerStatement,
   readStatement,
   type Statement,
@@ -38,11 +37,6 @@ export interface LedgerRecord {
   readonly traits?: TraitRecord & { readonly keys: string }
 }
 
-interface Held {
-  readonly bytes: Uint8Array
-  readonly statement: Statement
-}
-
 /** Statements held: more than a device with a thousand operators needs. */
 const heldLimit = 4_096
 
@@ -57,25 +51,26 @@ export class StatementLedger {
   lastRefusal: string | undefined
   readonly #options: LedgerOptions
   #keys: readonly Uint8Array[]
-  #held = new Map<string, Held>()
-  #stations: StationPeers
   readonly #memory: StatementMemory
+  #stations: StationPeers
+  #signed: SignedStatements
 
   constructor(options: LedgerOptions, keys: readonly Uint8Array[] = [], record?: LedgerRecord) {
     this.#options = options
     this.#keys = keys
     this.#stations = new StationPeers(options, record?.traits?.keys === namesOf(keys) ? record.traits : undefined)
     this.#memory = new StatementMemory(record)
+    this.#signed = this.#noneSigned()
     if (record) this.#hold(record.statements)
   }
 
   get size(): number {
-    return this.#held.size + this.#stations.all.size
+    return this.#signed.all.size + this.#stations.all.size
   }
 
   get record(): LedgerRecord {
     return {
-      statements: [...this.#held.values(), ...this.#stations.all.values()].map(({ bytes }) => bytes),
+      statements: [...this.#signed.all.values(), ...this.#stations.all.values()].map(({ bytes }) => bytes),
       ...this.#memory.record,
       traits: { keys: namesOf(this.#keys), ...this.#stations.traits.record },
     }
@@ -104,10 +99,10 @@ export class StatementLedger {
     const [signed, byStations] = this.#parted(statements)
     const refusals: AditError[] = []
     for (const bytes of signed) {
-      const statement = this.#try(() => this.#take(bytes, this.#held), refusals)
+      const statement = attempt(() => this.#signed.take(bytes), refusals)
       if (statement) this.#memory.reopen(subjectOf(statement))
     }
-    refusals.push(...this.#stations.take(byStations, this.#delegations()))
+    refusals.push(...this.#stations.take(byStations, [...this.#signed.those(isDelegation)]))
     for (const peer of this.#stations.all.values()) this.#memory.reopen(closedName(peer))
     return refusals
   }
@@ -118,11 +113,7 @@ export class StatementLedger {
    * AditError `statement-refused`.
    */
   judge(bytes: Uint8Array, beside: readonly Uint8Array[] = []): Statement {
-    if (this.#isByStation(bytes)) return this.#judgeStation(bytes, beside)
-    const statement = openStatement(bytes, this.#keys, this.#options.time(), this.#options)
-    this.#memory.requireOpen(subjectOf(statement), statement)
-    this.#admit({ bytes, statement }, new Map())
-    return statement
+    return this.#signed.isForeign(bytes) ? this.#judgeStation(bytes, beside) : this.#signed.judge(bytes)
   }
 
   /**
@@ -139,12 +130,11 @@ export class StatementLedger {
 
   #hold(statements: readonly Uint8Array[]): void {
     const [signed, byStations] = this.#parted(statements.slice(0, heldLimit))
-    const held = new Map<string, Held>()
     const refusals: AditError[] = []
-    for (const bytes of signed) this.#try(() => this.#take(bytes, held), refusals)
-    this.#held = held
+    this.#signed = this.#noneSigned()
+    for (const bytes of signed) attempt(() => this.#signed.take(bytes), refusals)
     this.#stations.clear()
-    refusals.push(...this.#stations.take(byStations, this.#delegations()))
+    refusals.push(...this.#stations.take(byStations, [...this.#signed.those(isDelegation)]))
     this.refusals += refusals.length
     this.lastRefusal = refusals.at(-1)?.message ?? this.lastRefusal
   }
@@ -169,29 +159,28 @@ export class StatementLedger {
 
   /** The delegation under which a station vouches for the device; undefined where the administrator does, or nobody. */
   stationOf(device: string): DelegationStatement | undefined {
-    if (this.#inForce(`peer:${device}`)) return undefined
+    if (this.#signed.inForce(`peer:${device}`)) return undefined
     const peer = this.#stations.all.get(`peer:${device}`)
-    const delegation = peer && this.#delegation(peer.station)
+    const delegation = peer && this.#signed.delegation(peer.station)
     return peer && this.#stations.counts(peer, delegation) ? delegation : undefined
   }
 
   hostKeys(device: string, service: string): HostKeysStatement | undefined {
-    return this.#inForce(`host-keys:${device}/${service}`) as HostKeysStatement | undefined
+    return this.#signed.inForce(`host-keys:${device}/${service}`)?.statement as HostKeysStatement | undefined
   }
 
   /** The order to forget this fleet that is for whoever has the identity key, by the SHA-256 of its SPKI; with the statement's bytes. */
   wipeOrder(identity: Uint8Array): { order: WipeStatement; bytes: Uint8Array } | undefined {
-    for (const { statement, bytes } of this.#held.values())
-      if (statement.kind === 'wipe' && equalPublic(statement.identity, identity) && this.#isInForce(statement))
-        return { order: statement, bytes }
+    for (const order of this.#signed.those(isWipe)) {
+      const held = this.#signed.inForce(subjectOf(order))
+      if (held && equalPublic(order.identity, identity)) return { order, bytes: held.bytes }
+    }
     return undefined
   }
 
   /** The grants in force. */
   grants(): GrantStatement[] {
-    return [...this.#held.values()].flatMap(({ statement }) =>
-      statement.kind === 'grant' && this.#isInForce(statement) ? [statement] : [],
-    )
+    return [...this.#signed.those(isGrant)]
   }
 
   /** The grant under which `operator` may open the TCP port of `device` now. */
@@ -208,90 +197,57 @@ export class StatementLedger {
   #judgeStation(bytes: Uint8Array, beside: readonly Uint8Array[]): Statement {
     const refusals: AditError[] = []
     const shown = beside
-      .filter((other) => readStatement(other)?.kind === 'delegation' && !this.#isByStation(other))
-      .flatMap((other) => (this.#try(() => this.judge(other), refusals) as DelegationStatement | undefined) ?? [])
-    const delegations = [...this.#delegations(), ...shown].sort((a, b) => b.version - a.version)
-    const peer = this.#try(() => this.#stations.judge(bytes, delegations), refusals)
+      .filter((other) => readStatement(other)?.kind === 'delegation' && !this.#signed.isForeign(other))
+      .flatMap((other) => (attempt(() => this.#signed.judge(other), refusals) as DelegationStatement | undefined) ?? [])
+    const delegations = [...this.#signed.those(isDelegation), ...shown].sort((a, b) => b.version - a.version)
+    const peer = attempt(() => this.#stations.judge(bytes, delegations), refusals)
     if (peer === undefined) throw refusals[0]
     this.#memory.requireOpen(closedName(peer), peer.statement)
     return peer.statement
   }
 
-  #take(bytes: Uint8Array, held: Map<string, Held>): Statement {
-    const statement = openStatement(bytes, this.#keys, this.#options.time(), this.#options)
-    this.#admit({ bytes: Uint8Array.from(bytes), statement }, held)
-    return statement
-  }
-
-  #admit(entry: Held, held: Map<string, Held>): void {
-    const { statement } = entry
-    // Who follows whom as the key of the fleet is for `fleet-pin.ts`: here a key says nothing.
-    if (statement.kind === 'key') return
-    const subject = subjectOf(statement)
-    this.#memory.see(statement)
-    if (statement.kind === 'peer') this.#stations.traits.sign(statement)
-    if (statement.kind === 'withdrawal') {
-      held.delete(subject)
-      if (statement.of === 'peer') this.#stations.traits.withdraw(subject)
-    } else held.set(subject, entry)
-  }
-
-  #try<Result>(take: () => Result, refusals: AditError[]): Result | undefined {
-    try {
-      return take()
-    } catch (error) {
-      if (!isAditError(error)) throw error
-      refusals.push(error)
-      return undefined
-    }
+  /** Under the keys that count now. */
+  #noneSigned(): SignedStatements {
+    return new SignedStatements(this.#options, this.#keys, this.#memory, this.#stations.traits)
   }
 
   /** By our keys, and by others, which can only be stations'. */
   #parted(statements: readonly Uint8Array[]): [signed: Uint8Array[], byStations: Uint8Array[]] {
     const parted: [Uint8Array[], Uint8Array[]] = [[], []]
-    for (const bytes of statements) parted[this.#isByStation(bytes) ? 1 : 0].push(bytes)
+    for (const bytes of statements) parted[this.#signed.isForeign(bytes) ? 1 : 0].push(bytes)
     return parted
   }
 
-  #isByStation(bytes: Uint8Array): boolean {
-    return this.#keys.length > 0 && !namesKey(bytes, this.#keys, this.#options.suite)
-  }
-
   *#named(): Iterable<[name: string, version: number]> {
-    for (const [subject, { statement }] of this.#held) yield [subject, statement.version]
+    for (const [subject, { statement }] of this.#signed.all) yield [subject, statement.version]
     for (const peer of this.#stations.all.values()) yield [closedName(peer), peer.statement.version]
   }
 
-  #delegations(): DelegationStatement[] {
-    return [...this.#held.values()].flatMap(({ statement }) =>
-      statement.kind === 'delegation' && this.#isInForce(statement) ? [statement] : [],
-    )
-  }
-
-  #delegation(id: string): DelegationStatement | undefined {
-    return this.#inForce(`delegation:${id}`) as DelegationStatement | undefined
-  }
-
-  #inForce(subject: string): Statement | undefined {
-    const statement = this.#held.get(subject)?.statement
-    return statement && this.#isInForce(statement) ? statement : undefined
-  }
-
-  #isInForce({ notBefore, notAfter }: Statement): boolean {
-    const now = this.#options.time()
-    return now >= notBefore && now < notAfter
-  }
-
   #find(fits: (peer: PeerStatement) => boolean): PeerStatement | undefined {
-    for (const { statement } of this.#held.values())
-      if (statement.kind === 'peer' && fits(statement) && this.#isInForce(statement)) return statement
+    for (const peer of this.#signed.those(isPeer)) if (fits(peer)) return peer
     for (const peer of this.#stations.all.values())
-      if (fits(peer.statement) && this.#stations.counts(peer, this.#delegation(peer.station))) return peer.statement
+      if (fits(peer.statement) && this.#stations.counts(peer, this.#signed.delegation(peer.station))) return peer.statement
     return undefined
   }
 }
 
 /** Whoever left a station's word out has closed that word, and none of the administrator's. */
 const closedName = ({ station, statement }: StationPeer): string => `station:${station}/${subjectOf(statement)}`
+
+const isPeer = (statement: Statement): statement is PeerStatement => statement.kind === 'peer'
+const isGrant = (statement: Statement): statement is GrantStatement => statement.kind === 'grant'
+const isWipe = (statement: Statement): statement is WipeStatement => statement.kind === 'wipe'
+const isDelegation = (statement: Statement): statement is DelegationStatement => statement.kind === 'delegation'
+
+/** Undefined where it is refused, which is noted. */
+function attempt<Result>(work: () => Result, refusals: AditError[]): Result | undefined {
+  try {
+    return work()
+  } catch (error) {
+    if (!isAditError(error)) throw error
+    refusals.push(error)
+    return undefined
+  }
+}
 
 const namesOf = (keys: readonly Uint8Array[]): string => keys.map(toHex).join()

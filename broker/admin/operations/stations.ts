@@ -11,16 +11,19 @@ import { isoTime } from '../iso-time.ts'
 import type { Office } from '../office.ts'
 import { labels, milliseconds, nothing, type Operation, operation } from '../operation.ts'
 
+/** How long a station may issue, ms. */
+const window = milliseconds.min(60_000, 'a station has a minute at least, as in 60s, 8h or 30d')
+
 const newStation = z.strictObject({
   name: z.string(),
   names: z.string(),
   tags: labels,
   quota: z.int(),
-  ttl: milliseconds.min(60_000),
+  ttl: window,
   claimTtl: milliseconds.optional(),
 })
 
-const extension = z.strictObject({ name: z.string(), quota: z.int().optional(), ttl: milliseconds.min(60_000).optional() })
+const extension = z.strictObject({ name: z.string(), quota: z.int().optional(), ttl: window.optional() })
 
 const named = z.strictObject({ name: z.string() })
 
@@ -68,7 +71,9 @@ export const stationOperations: Record<string, Operation> = {
     const station = await registry.stations.revoke(name, withUnits, actor)
     const units = withUnits ? await registry.stationUnits.devicesOf(station) : []
     for (const unit of units) await registry.devices.revoke(unit.name, actor)
-    return { ...(await document(office, station)), unitsRevoked: units.length }
+    // Under a fleet key these are reached by nobody now, and the administrator may vouch for them.
+    const toSign = withUnits ? 0 : [...registry.statements.all()].filter(({ signer }) => signer === station.statementKey).length
+    return { ...(await document(office, station)), unitsRevoked: units.length, toSign }
   }),
   'station.conflicts': operation(z.strictObject({ all: z.boolean().default(false) }), async ({ registry }, { all }) =>
     (await registry.stationUnits.conflicts({ all })).map(conflictDocument),

@@ -15,7 +15,7 @@ export function fleetPending(parent: Command, terminal: Terminal): void {
     'adit-broker fleet pending',
     'adit-broker fleet pending --json > pending.json    # signed elsewhere: adit fleet sign --in pending.json --out signed.json',
   ])
-    .option('--all', 'everything, as for a new key')
+    .option('--all', 'everything, as for a new key, but for what stations have vouched for')
     .action(async (options: CommonOptions & { all?: boolean }) => {
       const desk = deskOf(terminal, options)
       desk.print(await desk.ask<Pending>('fleet.pending', { all: options.all ?? false }), describe)

@@ -16,8 +16,15 @@ export function stationRevoke(parent: Command, terminal: Terminal): void {
     .action(async (name: string, options: Options) => {
       const desk = deskOf(terminal, options)
       const { withUnits = false } = options
-      const revoked = await desk.ask<{ station: string; unitsRevoked: number }>('station.revoke', { name, withUnits })
+      const revoked = await desk.ask<{ station: string; unitsRevoked: number; toSign: number }>('station.revoke', {
+        name,
+        withUnits,
+      })
       const units = withUnits ? `, and ${revoked.unitsRevoked} devices with it` : ''
-      desk.print(revoked, ({ station }) => `station ${station} revoked${units}\n`)
+      const sign =
+        revoked.toSign === 0
+          ? ''
+          : `It vouched for ${revoked.toSign} devices, which wait for your own word now: adit fleet sign\n`
+      desk.print(revoked, ({ station }) => `station ${station} revoked${units}\n${sign}`)
     })
 }
