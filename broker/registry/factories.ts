@@ -50,10 +50,17 @@ export class FactoryStore {
     if (known) return known
     const now = clock.wall()
     await db.transaction().execute(async (transaction) => {
-      await transaction.insertInto('factories').values({ fingerprint, der: root.der, added_at: now }).execute()
+      const row = { fingerprint, der: root.der, added_at: now }
+      const { numInsertedOrUpdatedRows } = await transaction
+        .insertInto('factories')
+        .values(row)
+        .onConflict((conflict) => conflict.doNothing())
+        .executeTakeFirstOrThrow()
+      // Somebody else was told the same at the same time, and came first.
+      if (numInsertedOrUpdatedRows === 0n) return
       await writeAudit(transaction, now, { actor, action: 'factory.trust', subject: `factory:${fingerprint.slice(0, 16)}` })
     })
-    return this.#put(root, now)
+    return this.#factories.get(fingerprint) ?? this.#put(root, now)
   }
 
   /** By its fingerprint or the beginning of one, 8 digits at least. Boards that have enrolled stay. Throws AditError `not-found`. */
