@@ -71,6 +71,58 @@ async function scene(t: TestContext) {
   return { fleet, ada, ann, station, makeOffline, unpack, ssh, reaches, signAll }
 }
 
+async function until(what: string, holds: () => Promise<boolean>): Promise<void> {
+  for (const end = performance.now() + patienceMs; !(await holds()); await wait(50)) assert.ok(performance.now() < end, what)
+}
+
+const lastRefusal = async (device: Device): Promise<string> =>
+  (await device.status<{ fleet: { lastRefusedStatement: string | null } }>()).fleet.lastRefusedStatement ?? ''
+
+/** Of all that waits the administrator signs only that the delegation holds no more. */
+async function signWithdrawalAlone(fleet: Fleet, ada: Operator): Promise<void> {
+  const document = await fleet.admin<{ pending: { subject: string }[] }>('fleet', 'pending')
+  const pending = document.pending.filter(({ subject }) => subject.startsWith('delegation:'))
+  assert.equal(pending.length, 1)
+  const [from, to] = [join(fleet.folder, 'pending.json'), join(fleet.folder, 'signed.json')]
+  writeFileSync(from, JSON.stringify({ ...document, pending }))
+  await ada.must(['fleet', 'sign', '--yes', '--in', from, '--out', to])
+  assert.equal((await fleet.admin<{ taken: number }>('fleet', 'import', to)).taken, 1)
+}
+
+interface StatementRow {
+  subject: string
+  version: number
+  not_after: number
+  bytes: Uint8Array
+}
+
+/** What the thief has kept of the broker's files. */
+async function rowsOf({ data }: Fleet): Promise<StatementRow[]> {
+  const database = await openDatabase(join(data, 'adit.db'))
+  const rows = await database.read<StatementRow>(
+    "SELECT * FROM statements WHERE subject LIKE 'delegation:%' OR subject LIKE 'peer:%'",
+  )
+  await database.close()
+  return rows
+}
+
+/** The station that was revoked is none that was, and the fleet key's old word stands where its last one was. */
+async function playBack(fleet: Fleet, rows: readonly StatementRow[]): Promise<void> {
+  await fleet.broker.stop()
+  const database = await openDatabase(join(fleet.data, 'adit.db'))
+  for (const { subject, version, not_after, bytes } of rows)
+    await database.write('UPDATE statements SET version = ?, not_after = ?, bytes = ? WHERE subject = ?', [
+      version,
+      not_after,
+      bytes,
+      subject,
+    ])
+  await database.write('UPDATE delegations SET revoked_at = NULL', [])
+  await database.write("UPDATE principals SET revoked_at = NULL WHERE kind = 'station'", [])
+  await database.close()
+  await fleet.startBroker()
+}
+
 async function holdsGrants(device: Device): Promise<void> {
   for (const end = performance.now() + patienceMs; ; await wait(50)) {
     const { fleet } = await device.status<{ fleet: { grants: number; pinned: boolean } }>()
@@ -113,20 +165,30 @@ test('D6 one delegation signed: what a line makes offline is reached by adit ssh
   assert.deepEqual((await station<Sync>('sync')).vouched, { signed: 2, refused: [] })
   assert.match(await fleet.adminSays('fleet', 'status'), /station line-1 +vouches for its devices until /)
 
-  for (const [serial, name] of [
-    ['cpu-1', 'pump-1'],
-    ['cpu-2', 'pump-2'],
-  ] as const) {
-    await holdsGrants(await unpack(serial, name))
-    await reaches(name)
-    await reaches(name)
+  const pump = await unpack('cpu-1', 'pump-1')
+  const second = await unpack('cpu-2', 'pump-2')
+  for (const device of [pump, second]) {
+    await holdsGrants(device)
+    await reaches(device.name)
+    await reaches(device.name)
   }
 
+  const before = await rowsOf(fleet)
   // Revoked, the station's word is worth nothing; the administrator may give his own.
   await fleet.admin('station', 'revoke', 'line-1')
   const { status, stderr } = await ssh(ann, 'pump-1')
   assert.notEqual(status, 0, stderr)
   assert.match(stderr, /\(statement-refused\)/)
+  await signWithdrawalAlone(fleet, ada)
+  assert.notEqual((await ssh(ann, 'pump-1')).status, 0)
+  await playBack(fleet, before)
+  const again = await ssh(ann, 'pump-1')
+  assert.notEqual(again.status, 0, 'the thief has put the delegation back: whoever has heard of its end believes it no more')
+  assert.match(again.stderr, /\(statement-refused\)/)
+  assert.match(await fleet.adminSays('fleet', 'status'), /station line-1 +vouches/, 'though the broker says so')
+  await until('the device has refused it too', async () => /delegation|does not count/.test(await lastRefusal(pump)))
+  await fleet.admin('station', 'revoke', 'line-1')
+
   const pending = await fleet.adminSays('fleet', 'pending')
   assert.match(pending, /gone .*What was said of delegation/)
   assert.match(pending, /station-over {2}The device pump-1 /)

@@ -7,7 +7,7 @@ import { noteDelegation } from '#agent/station/io/renew-delegation.ts'
 import { StationBroker } from '#agent/station/io/station-broker.ts'
 import { openStationFolder, type StationParts, saveDelegation, stationKey } from '#agent/station/io/station-folder.ts'
 import { keepStanding } from '#agent/station/io/station-standing.ts'
-import { AditError } from '#shared/errors.ts'
+import { AditError, toAditError } from '#shared/errors.ts'
 import { createRequest } from '#shared/pki/request.ts'
 
 export interface InitOptions extends IdentityPorts {
@@ -36,8 +36,7 @@ export async function initStation({ path, token, onProgress = () => {}, ...ports
     const broker = new StationBroker(() => identity.https(), identity.record.api)
     const { chain } = await broker.delegation(createRequest({ name: identity.record.name, identity: ca }, ports.suite))
     await keepStanding(identity, false)
-    // Where the claim has told of a fleet key; else with the first sync that does.
-    if ((await readPin(folder)) !== undefined) await broker.tellKey((await stationKey(folder, 'statement.key', ports)).publicKey)
+    if ((await readPin(folder)) !== undefined) await tellKey(folder, broker, ports)
     await saveDelegation(folder, chain)
   } finally {
     identity.close()
@@ -45,6 +44,16 @@ export async function initStation({ path, token, onProgress = () => {}, ...ports
   const parts = await openStationFolder(path, ports)
   await beginLedger(parts, ports)
   return parts
+}
+
+/** Where the claim has told of a fleet key. A broker that does not take it now is told at the first sync at which it asks. */
+async function tellKey(folder: StateFolder, broker: StationBroker, ports: IdentityPorts): Promise<void> {
+  const { publicKey } = await stationKey(folder, 'statement.key', ports)
+  try {
+    await broker.tellKey(publicKey)
+  } catch (error) {
+    ports.log.info({ code: toAditError(error).code }, 'the broker does not take the key by which this station would vouch')
+  }
 }
 
 /** The ledger says who keeps it, and under which delegation, before anything else; once. */

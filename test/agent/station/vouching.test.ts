@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import test, { type TestContext } from 'node:test'
 import { FleetTrust } from '#agent/core/fleet-trust.ts'
+import { stationKey } from '#agent/station/io/station-folder.ts'
 import { StatementDesk } from '#broker/fleet/statement-desk.ts'
 import { StatementSource } from '#broker/fleet/statement-source.ts'
 import { nativeSuite as suite } from '#shared/crypto/native.ts'
@@ -150,6 +151,65 @@ test('D6 a delegation that ends: in its last quarter the administrator is asked,
   clock.forward(41 * oneDay)
   assert.equal(await believes('pump-1'), undefined)
   assert.deepEqual(await waiting(), ['peer station-over'])
+})
+
+test('a new fleet key has the delegation to sign, and nothing that hangs on it', async (t) => {
+  const { line, path, signAll, desk, fleet, clock } = await scene(t)
+  await signAll()
+  const station = await line.open(path, { mode: 'offline' })
+  await deliver(station, 'cpu-1')
+  await station.sync()
+  const { pending } = await desk().pending({ all: true })
+  assert.deepEqual(
+    pending.map(({ subject }) => subject.split(':')[0]),
+    ['delegation'],
+  )
+  const next = suite.ed25519.pair(new Uint8Array(32).fill(9))
+  const span = { notBefore: wallTime(clock.ms - oneDay), notAfter: wallTime(clock.ms + 30 * oneDay) }
+  const version = clock.ms + 1_000
+  const handOver = signStatement({ ...span, fleet, version, kind: 'key', key: next.publicKey }, { suite, pair: admin })
+  const again = signStatement({ ...pending[0]!.draft, ...span, version }, { suite, pair: next })
+  await desk().submit([handOver, again], 'admin:test')
+  assert.deepEqual((await desk().pending()).pending, [])
+  const source = await StatementSource.open({ registry: line.registry, authority: line.fixture.authority, suite, clock })
+  const time = () => wallTime(clock.ms)
+  const ledger = { statements: [], versions: {} }
+  const trust = new FleetTrust({ suite, fleet, tunnelKey: next.publicKey, time }, { pinned: admin.publicKey, digest: '', ledger })
+  const set = source.forDevice(line.registry.devices.get('pump-1'))
+  trust.take(set.digest, set.statements)
+  assert.deepEqual([trust.pinned, trust.ledger.peerNamed('device', 'pump-1')?.name], [next.publicKey, 'pump-1'])
+})
+
+test('what is handed in beyond that is refused whole: foreign keys, other devices, what the registry does not say', async (t) => {
+  const { line, path, signAll, registry, fleet, clock } = await scene(t)
+  const station = await line.open(path, { mode: 'offline' })
+  await deliver(station, 'cpu-1')
+  await deliver(station, 'cpu-2')
+  await assert.rejects(station.broker.handIn([new Uint8Array(3)]), { code: 'fleet-key-refused' }, 'nothing is delegated yet')
+  await signAll()
+  await station.sync()
+  const own = await stationKey(station.parts.folder, 'statement.key', { suite })
+  const { publicId: id, tunnelKey, addresses } = registry.devices.get('pump-1')
+  const span = { notBefore: wallTime(0), notAfter: wallTime(clock.ms + oneDay), version: clock.ms + 9 }
+  const truth: PeerStatement = {
+    ...{ fleet, ...span, kind: 'peer', id, name: 'pump-1', role: 'device', addresses, tags: ['pumps'], groups: [] },
+    tunnelKey: Uint8Array.from(Buffer.from(tunnelKey!, 'hex')),
+  }
+  const sign = (change: Partial<PeerStatement>, pair = own) => signStatement({ ...truth, ...change }, { suite, pair })
+  const refused: [statement: Uint8Array, why: RegExp][] = [
+    [sign({}, admin), /does not count here/],
+    [sign({ tunnelKey: new Uint8Array(32).fill(9) }), /not what the registry says of pump-1/],
+    [sign({ name: 'pump-3' }), /not what the registry says of pump-3/],
+    [sign({ id: 'f'.repeat(32) }), /not what the registry says/],
+    [sign({ role: 'operator' }), /may vouch for devices alone/],
+    [sign({ notAfter: wallTime(clock.ms + 40 * oneDay) }), /outlives the delegation/],
+    [sign({ version: 1 }), /signed before with a higher version/],
+  ]
+  for (const [statement, why] of refused) {
+    await assert.rejects(station.broker.handIn([sign({}), statement]), why)
+    assert.equal((await station.broker.waiting()).devices.length, 0)
+  }
+  await station.broker.handIn([sign({})])
 })
 
 test('the administrator comes before the station, whose word on his devices the broker refuses', async (t) => {
