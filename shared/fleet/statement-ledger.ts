@@ -195,10 +195,14 @@ export class StatementLedger {
   }
 
   #judgeStation(bytes: Uint8Array, beside: readonly Uint8Array[]): Statement {
+    // The administrator's words first, so that none of theirs counts less for standing behind it.
     const refusals: AditError[] = []
-    const shown = beside
-      .filter((other) => readStatement(other)?.kind === 'delegation' && !this.#signed.isForeign(other))
-      .flatMap((other) => (attempt(() => this.#signed.judge(other), refusals) as DelegationStatement | undefined) ?? [])
+    const shown = beside.flatMap((other) => {
+      if (this.#signed.isForeign(other)) return []
+      const isOther = readStatement(other)?.kind !== 'delegation'
+      const statement = attempt(() => this.#signed.judge(other), isOther ? [] : refusals)
+      return statement?.kind === 'delegation' ? [statement] : []
+    })
     const delegations = [...this.#signed.those(isDelegation), ...shown].sort((a, b) => b.version - a.version)
     const peer = attempt(() => this.#stations.judge(bytes, delegations), refusals)
     if (peer === undefined) throw refusals[0]

@@ -274,6 +274,12 @@ test('a shown statement counts with the delegation beside it; one that the broke
   assert.throws(() => ledger.judge(vouched()), /does not count here/)
   assert.equal(ledger.judge(vouched(), [vouched(), delegated]).kind, 'peer')
   assert.throws(() => ledger.judge(vouched(), [sign(delegation, line1)]), /does not count here/)
+  const hers = sign({ ...device, id: 'ff' })
+  for (const beside of [
+    [delegated, hers],
+    [hers, delegated],
+  ])
+    assert.throws(() => ledgerOf().judge(vouched(), beside), /the administrator has spoken of name:device\/pump-7/)
   const held = ledgerOf(delegated, vouched())
   held.replace([delegated])
   assert.throws(() => held.judge(vouched()), /has been closed/)
