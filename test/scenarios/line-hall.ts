@@ -54,7 +54,7 @@ export class Hall {
     try {
       return await provisionUnit({ desk, way: wayOf(shift), printer: undefined }, { serial })
     } catch (error) {
-      return { ok: false, serial, error: toAditError(error) }
+      return { ok: false, serial, error: toAditError(error), retry: true }
     }
   }
 

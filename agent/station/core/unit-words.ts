@@ -2,6 +2,7 @@ import type { LineEvent } from '#agent/station/line-event.ts'
 import type { UnitRecord } from '#agent/station/unit-desk.ts'
 import { toHex } from '#shared/bytes/hex.ts'
 import type { Suite } from '#shared/crypto/suite.ts'
+import type { Delegation } from '#shared/enrolment/delegation.ts'
 import type { UnitAccount } from '#shared/enrolment/line-account.ts'
 import { AditError } from '#shared/errors.ts'
 
@@ -51,16 +52,31 @@ export const scrappedBefore = ({ unit, scrappedFor }: UnitAccount): AditError =>
 export const neverOpened = (serial: string): AditError =>
   new AditError('unit-unknown', `The board ${serial} was not opened at this station.`, 'Begin with: adit station provision')
 
-export const quotaExhausted = (quota: number): AditError =>
+/** A board that was named as a replacement and is somebody already. */
+export const hasOwnPlace = ({ unit, name, replaces }: UnitAccount, old: UnitAccount): AditError =>
+  new AditError(
+    'unit-delivered',
+    `The board ${unit} is ${name} already${replaces === undefined ? '' : `, in the place of ${replaces}`}; ${old.unit} is left as it is.`,
+    `Scan the board that comes in the place of ${old.unit}.`,
+  )
+
+export const isReplaced = (old: UnitAccount, by: UnitAccount): AditError =>
+  new AditError(
+    'unit-scrapped',
+    `The board ${old.unit} has given its place to ${by.unit} (${by.name}) already.`,
+    `Where that one is broken too: adit station replace ${by.unit} --by SERIAL --reason TEXT`,
+  )
+
+export const quotaExhausted = ({ station, quota }: Pick<Delegation, 'station' | 'quota'>): AditError =>
   new AditError(
     'quota-exhausted',
     `This station may issue ${quota} certificates, and has.`,
-    'Let it issue more: adit-broker station extend NAME --quota N, then adit station renew.',
+    `Let it issue more: adit-broker station extend ${station} --quota N, then adit station renew.`,
   )
 
-export const windowOver = (end: number): AditError =>
+export const windowOver = ({ station, notAfter }: Pick<Delegation, 'station' | 'notAfter'>): AditError =>
   new AditError(
     'delegation-over',
-    `This station's window ended at ${new Date(end).toISOString()}.`,
-    'Give it more time: adit-broker station extend NAME --ttl 30d, then adit station renew.',
+    `This station's window ended at ${new Date(notAfter).toISOString()}.`,
+    `Give it more time: adit-broker station extend ${station} --ttl 30d, then adit station renew.`,
   )

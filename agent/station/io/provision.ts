@@ -8,7 +8,8 @@ import { type AditError, toAditError } from '#shared/errors.ts'
 /** What became of one board. */
 export type Outcome =
   | { readonly ok: true; readonly record: UnitRecord; readonly again: boolean }
-  | { readonly ok: false; readonly serial: string; readonly error: AditError }
+  /** `retry`: the ledger has it as failed, so that another try finds it. */
+  | { readonly ok: false; readonly serial: string; readonly error: AditError; readonly retry: boolean }
 
 export interface Line {
   readonly desk: StationDesk
@@ -35,7 +36,8 @@ export async function provisionUnit({ desk, way, printer }: Line, unit: BatchUni
   } catch (thrown) {
     const error = toAditError(thrown)
     // What was refused at the counter was never begun.
-    if ((await desk.record(serial).catch(() => undefined)) !== undefined) await desk.failed(serial, error)
-    return { ok: false, serial, error }
+    const begun = (await desk.record(serial).catch(() => undefined)) !== undefined
+    const retry = begun && (await desk.failed(serial, error)).step === 'failed'
+    return { ok: false, serial, error, retry }
   }
 }

@@ -1,4 +1,4 @@
-import { openingOf, type Wish } from '#agent/station/core/opening.ts'
+import { checkReplacement, openingOf, type Wish } from '#agent/station/core/opening.ts'
 import {
   certifyUnit,
   identityPem,
@@ -25,7 +25,7 @@ import type { UnitDesk, UnitRecord } from '#agent/station/unit-desk.ts'
 import { equalPublic } from '#shared/bytes/equal.ts'
 import { toHex } from '#shared/bytes/hex.ts'
 import type { Suite } from '#shared/crypto/suite.ts'
-import type { UnitAccount } from '#shared/enrolment/line-account.ts'
+import type { LineAccount, UnitAccount } from '#shared/enrolment/line-account.ts'
 import { type LedgerEntry, longestText } from '#shared/enrolment/station-ledger.ts'
 import type { UnitBundle } from '#shared/enrolment/unit-bundle.ts'
 import { checkSerial } from '#shared/enrolment/unit-serial.ts'
@@ -151,12 +151,16 @@ export class StationDesk implements UnitDesk {
     )
   }
 
-  /** For ever: neither its keys nor its certificate are given out again. A second time changes nothing. */
-  async scrap(text: string, reason: string): Promise<UnitRecord> {
+  /**
+   * For ever: neither its keys nor its certificate are given out again. A second time changes nothing. `by`: serial of the board that
+   * comes in its place; one that cannot (core/opening.ts) leaves everything as it was.
+   */
+  async scrap(text: string, reason: string, by?: string): Promise<UnitRecord> {
     if (reason.trim() === '') throw new AditError('usage', 'A unit is not scrapped without a reason.', 'Add --reason TEXT.')
-    return this.#conclude(text, 'scrapped', ({ unit, state }, at) =>
-      state === 'scrapped' ? undefined : { kind: 'scrapped', unit, at, reason: cut(reason) },
-    )
+    return this.#conclude(text, 'scrapped', (found, at, account) => {
+      if (by !== undefined) checkReplacement(account, found, by)
+      return found.state === 'scrapped' ? undefined : { kind: 'scrapped', unit: found.unit, at, reason: cut(reason) }
+    })
   }
 
   /** For the label that was printed: how often, this time included. */
@@ -205,11 +209,11 @@ export class StationDesk implements UnitDesk {
   async #conclude(
     text: string,
     step: 'delivered' | 'failed' | 'scrapped',
-    entryFor: (unit: UnitAccount, at: number) => LedgerEntry | undefined,
+    entryFor: (unit: UnitAccount, at: number, account: LineAccount) => LedgerEntry | undefined,
   ): Promise<UnitRecord> {
     const serial = checkSerial(text)
     const { record, fresh } = await this.ledger.change((sight) => {
-      const entry = entryFor(sight.account.unit(serial) ?? absent(serial), sight.now)
+      const entry = entryFor(sight.account.unit(serial) ?? absent(serial), sight.now, sight.account)
       const result = () => ({ record: this.#recordOf(sight, serial), fresh: entry !== undefined })
       if (entry === undefined) return { result }
       return { entries: [entry], ...(step !== 'failed' && { forget: serial }), result }
@@ -266,8 +270,8 @@ export class StationDesk implements UnitDesk {
     const { account, now } = sight
     const delegation = account.delegation?.scope
     if (delegation === undefined) throw new TypeError('a ledger without a delegation')
-    if (now >= delegation.notAfter) throw windowOver(delegation.notAfter)
-    if (account.counts.certificates >= delegation.quota) throw quotaExhausted(delegation.quota)
+    if (now >= delegation.notAfter) throw windowOver(delegation)
+    if (account.counts.certificates >= delegation.quota) throw quotaExhausted(delegation)
     const der = certifyUnit(this.parts.own.ca, { name: unit.name, ...keys }, delegation, now, this.#ports.suite)
     return issuedEntry(unit, der, 'station', now)
   }

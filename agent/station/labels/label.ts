@@ -31,7 +31,9 @@ const labelled = new Set<UnitRecord['step']>(['issued', 'writing', 'verifying', 
  */
 export function labelOf(record: UnitRecord, pairing: string): Label {
   const { serial, name, step, certificateSerial, spkiSha256 } = record
-  if (!labelled.has(step)) throw refused(serial, step === 'opened' ? 'has no certificate yet' : `is ${step}`)
+  if (step === 'scrapped')
+    throw refused(serial, 'was scrapped', 'Print the label of the board that took its place: adit station log')
+  if (!labelled.has(step)) throw refused(serial, step === 'failed' ? 'was not delivered' : 'has no certificate yet')
   if (spkiSha256 === undefined || certificateSerial === undefined || !/^[0-9a-f]{64}$/.test(spkiSha256))
     throw refused(serial, 'has no certificate yet')
   return {
@@ -61,9 +63,9 @@ export function readLabelUrl(text: string): LabelFields | undefined {
 /** A unit as a person or a scanner gives it: its serial, or its label. */
 export const serialOfScan = (text: string): string => readLabelUrl(text.trim())?.serial ?? text.trim()
 
-const refused = (serial: string, why: string): AditError =>
+const refused = (serial: string, why: string, mend?: string): AditError =>
   new AditError(
     'label-refused',
     `The unit ${serial} ${why}.`,
-    'Provision it first: adit station provision; then print its label.',
+    mend ?? `Provision it first, then print its label: adit station retry ${serial} --into PATH`,
   )

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { type BatchUnit, countedUnits, parseBatchList } from '#agent/station/core/batch-list.ts'
+import { batchText, deliveredText } from '#agent/station/core/outcome-words.ts'
 import type { OpenStation } from '#agent/station/io/open-station.ts'
 import { type Line, type Outcome, provisionUnit } from '#agent/station/io/provision.ts'
 import type { StationContext } from '#agent/station/io/station-context.ts'
@@ -34,7 +35,7 @@ export async function provision(context: StationContext, text: string | undefine
     await withLine(context, station, flags, async (line) => {
       const serial = text === undefined ? await toldSerial(line) : checkSerial(text)
       const { name } = flags
-      await finish(context, await provisionUnit(line, { serial, ...(name !== undefined && { name }) }))
+      await finish(context, flags, await provisionUnit(line, { serial, ...(name !== undefined && { name }) }))
     })
   })
 }
@@ -50,8 +51,8 @@ export async function replace(
     await withLine(context, station, flags, async (line) => {
       const old = await unitOf(station.desk, unit)
       if (old.serial === serial) throw new AditError('usage', `${serial} cannot replace itself.`, 'Scan the other board.')
-      await station.desk.scrap(old.serial, flags.reason)
-      await finish(context, await provisionUnit(line, { serial }, old.serial))
+      await station.desk.scrap(old.serial, flags.reason, serial)
+      await finish(context, flags, await provisionUnit(line, { serial }, old.serial))
     })
   })
 }
@@ -93,7 +94,7 @@ export async function batch(context: StationContext, flags: BatchFlags, only: re
     } finally {
       await screen.close()
     }
-    await tellBatch(context, station, done, failed)
+    await tellBatch(context, station, flags, done, failed)
   })
 }
 
@@ -126,23 +127,22 @@ async function textOf(path: string): Promise<string> {
 async function tellBatch(
   context: StationContext,
   { desk }: OpenStation,
+  way: WayOptions,
   delivered: number,
   failed: readonly (Outcome & { ok: false })[],
 ): Promise<void> {
   const { unsynced, quotaLeft } = await desk.count()
   const failures = failed.map(({ serial, error }) => ({ serial, ...error.toJSON() }))
-  await context.print({ event: 'batch', delivered, failed: failures, unsynced, quotaLeft }, () => {
-    const lines = failed.map(({ serial, error }) => `  ${serial}  ${error.code}: ${error.message} ${error.mend}`)
-    const again = failed.length === 0 ? '' : '\nAgain: adit station batch --retry'
-    return `${printable([`${delivered} delivered, ${failed.length} failed.`, ...lines].join('\n'))}${again}\n`
-  })
+  await context.print({ event: 'batch', delivered, failed: failures, unsynced, quotaLeft }, () =>
+    batchText(delivered, failed, way),
+  )
   if (failed.length > 0) process.exitCode = 1
 }
 
-async function finish(context: StationContext, outcome: Outcome): Promise<void> {
+async function finish(context: StationContext, way: WayOptions, outcome: Outcome): Promise<void> {
   if (!outcome.ok) throw outcome.error
   const { record, again } = outcome
-  await context.print(record, ({ serial, name }) => `${serial} is ${name}${again ? ', delivered before' : ''}.\n`)
+  await context.print({ ...record, again }, () => deliveredText(record, again, way))
 }
 
 async function withStation(context: StationContext, work: (station: OpenStation) => Promise<void>): Promise<void> {

@@ -1,9 +1,9 @@
-import { readdir, realpath, stat } from 'node:fs/promises'
-import { join } from 'node:path'
+import { mkdir, readdir, realpath, stat } from 'node:fs/promises'
+import { basename, join } from 'node:path'
 import { equalPublic } from '#shared/bytes/equal.ts'
 import { bundleFile } from '#shared/enrolment/unit-bundle.ts'
 import { eraseDurably, isLeftOver } from '#shared/platform/erase-file.ts'
-import { type FilePort, nodeFiles, readIfPresent, writeDurably } from '#shared/platform/files.ts'
+import { type FilePort, nodeFiles, readIfPresent, storageError, writeDurably } from '#shared/platform/files.ts'
 import { cardFault } from './fat/card-fault.ts'
 
 /** Where this machine's own firmware boots from: a bundle there would make the station another. */
@@ -38,6 +38,18 @@ export class CardFolder {
     if (there !== undefined) await eraseDurably(path)
     await writeDurably(path, bytes, {}, cardFiles)
   }
+}
+
+/**
+ * Makes the folder of one unit, for itself alone (0700), where `{serial}` is the whole name of the last folder in `pattern` and what is
+ * above it is there. A name of which it is a part, as in `{serial}.img`, is a file's, which nobody can make up.
+ */
+export async function makeOwnFolder(pattern: string, path: string): Promise<void> {
+  if (basename(pattern) !== '{serial}') return
+  await mkdir(path, { mode: 0o700 }).catch((error: NodeJS.ErrnoException) => {
+    // What is there already is looked at by who opens it.
+    if (error.code !== 'EEXIST') throw storageError(error, 'make the folder', path)
+  })
 }
 
 export const isFolder = (path: string): Promise<boolean> =>

@@ -5,7 +5,7 @@ import { heldHash } from '#shared/enrolment/held-certificate.ts'
 import { bundleFile, bundleLimit, decodeBundle, encodeBundle } from '#shared/enrolment/unit-bundle.ts'
 import { isAditError } from '#shared/errors.ts'
 import type { Clock } from '#shared/time/instant.ts'
-import { CardFolder, isFolder } from './card-folder.ts'
+import { CardFolder, isFolder, makeOwnFolder } from './card-folder.ts'
 import { DiskFile } from './disk-file.ts'
 import { cardFault } from './fat/card-fault.ts'
 import { findVolume } from './fat/partition-table.ts'
@@ -24,7 +24,7 @@ interface Card {
 
 /**
  * The unit's bundle into its card: a mounted folder, a block device, or an image file (with a partition table, or a bare FAT file system).
- * `{serial}` in the path stands for the unit's serial number. A card that holds another unit's bundle is refused: that unit counts as
+ * `{serial}` in the path stands for the unit's serial number; where it is a folder's whole name, that folder is made. A card that holds another unit's bundle is refused: that unit counts as
  * delivered, and its identity would be gone.
  */
 export class ImageWay implements Way {
@@ -39,6 +39,7 @@ export class ImageWay implements Way {
 
   async deliver(desk: UnitDesk, serial: string): Promise<string> {
     const path = this.#into.replaceAll('{serial}', serial)
+    await makeOwnFolder(this.#into, path)
     const bundle = await desk.bundle(serial)
     const bytes = encodeBundle(bundle, this.#parts.suite)
     try {

@@ -326,6 +326,33 @@ test('a scrapped unit is replaced by another; the reason is kept, and its name i
   await assert.rejects(station.desk.open('board-3', 'image', { name: 'gauge-1' }), { code: 'outside-scope' })
 })
 
+test('a number that was scanned twice costs no second unit its identity; a replacement may be said again', async (t) => {
+  const line = await LineFixture.open(t)
+  const station = await line.open(await line.init(), { mode: 'offline' })
+  const { desk } = station
+  for (const serial of ['board-1', 'board-2', 'board-3']) await deliver(station, serial)
+  const replace = async (old: string, by: string) => {
+    await desk.scrap(old, 'dead flash', by)
+    return (await desk.open(by, 'image', { replaces: old })).name
+  }
+  await assert.rejects(replace('board-1', 'board-2'), {
+    code: 'unit-delivered',
+    message: /board-2 is pump-2 already; board-1 is left/,
+  })
+  assert.equal((await desk.record('board-1'))?.step, 'delivered')
+  assert.equal(await replace('board-1', 'board-4'), 'pump-4')
+  assert.equal(await replace('board-1', 'board-4'), 'pump-4', 'after an interruption')
+  await assert.rejects(replace('board-2', 'board-4'), { code: 'unit-delivered', message: /in the place of board-1/ })
+  await assert.rejects(replace('board-1', 'board-5'), { code: 'unit-scrapped', mend: /adit station replace board-4 --by/ })
+  await desk.bundle('board-4')
+  await desk.delivered('board-4', 'test')
+  await assert.rejects(replace('board-3', 'board-4'), { code: 'unit-delivered' })
+  await assert.rejects(replace('board-3', 'board-1'), { code: 'unit-scrapped' })
+  assert.equal((await desk.record('board-3'))?.step, 'delivered')
+  assert.equal(await replace('board-4', 'board-5'), 'pump-5')
+  assert.equal((await desk.count()).scrapped, 2)
+})
+
 test('a station renews its own certificate in time, and after a long rest', async (t) => {
   const line = await LineFixture.open(t)
   const path = await line.init({ ttl: 200 * oneDay })

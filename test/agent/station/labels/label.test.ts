@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 import { labelOf, readLabelUrl, serialOfScan } from '#agent/station/labels/label.ts'
 import type { UnitRecord } from '#agent/station/unit-desk.ts'
+import { AditError } from '#shared/errors.ts'
 import { pairing, unit } from './labelled-unit.ts'
 
 test('a label says serial, name and the whole fingerprint, and a scanner reads them back', () => {
@@ -46,6 +47,21 @@ for (const [step, has] of steps)
     if (has) assert.equal(labelOf({ ...unit, step }, pairing).fingerprint, unit.spkiSha256)
     else assert.throws(() => labelOf({ ...unit, step }, pairing), { code: 'label-refused' })
   })
+
+test('why there is no label says what can be done about it', () => {
+  const why = (step: UnitRecord['step']): AditError => {
+    try {
+      labelOf({ ...unit, step }, pairing)
+    } catch (error) {
+      if (error instanceof AditError) return error
+    }
+    throw new Error(`${step} has a label`)
+  }
+  assert.match(why('failed').message, /was not delivered/)
+  assert.match(why('failed').mend, new RegExp(`adit station retry ${unit.serial} --into`))
+  assert.match(why('scrapped').message, /was scrapped/)
+  assert.doesNotMatch(why('scrapped').mend, /provision|retry/i)
+})
 
 test('a record without a certificate, or with a fingerprint that is none, has no label', () => {
   const { certificateSerial: _, ...uncertified } = unit

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test from 'node:test'
@@ -46,14 +46,24 @@ test('an image file gets the bundle, is read back, and says so; again is the sam
   assert.equal(desk.issued.get('unit-1')?.length, 1, 'one certificate')
 })
 
-test('a folder gets the bundle, at a path of its own for each unit', async () => {
+test('a folder gets the bundle, at a path of its own for each unit; that folder is made where it is not there', async () => {
   const { desk, folder } = await bench()
+  await mkdir(join(folder, 'unit-2'))
   for (const serial of ['unit-1', 'unit-2']) {
-    await mkdir(join(folder, serial))
     await wayInto(join(folder, '{serial}')).deliver(desk, serial)
     assert.deepEqual(await readdir(join(folder, serial)), [bundleFile])
     assert.equal(decodeBundle(await readFile(join(folder, serial, bundleFile)), suite).serial, serial)
   }
+  assert.equal((await stat(join(folder, 'unit-1'))).mode & 0o777, 0o700)
+})
+
+test('no folder is made for an image of a unit, nor below one that is not there', async () => {
+  const { desk, folder } = await bench()
+  const absent = wayInto(join(folder, '{serial}.img')).deliver(desk, 'unit-1')
+  await assert.rejects(absent, refused('card-refused', /unit-1\.img does not exist/))
+  const below = wayInto(join(folder, 'typo', '{serial}')).deliver(desk, 'unit-1')
+  await assert.rejects(below, refused('storage-failed', /there is no folder .*typo/))
+  assert.deepEqual((await readdir(folder)).sort(), ['card.img'])
 })
 
 test('the card of another unit is refused, as that unit counts as delivered; a torn bundle is not in the way', async () => {
