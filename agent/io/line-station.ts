@@ -34,6 +34,8 @@ export interface LineOptions {
   readonly pkcs11?: TokenPlace | undefined
   /** How long a station may be away, or not expect this board yet. */
   readonly patience: Duration
+  /** A person waits for the end of it: a refusal that no waiting mends is told at once. A board that waits alone goes on asking. */
+  readonly attended?: boolean
   /** What is being done, for a person who watches. */
   onProgress?(step: string): void
   /** For tests: instead of the multicast of this machine's LANs. */
@@ -48,10 +50,10 @@ const requestTimeout = 10_000
  *   keys -> station found -> proven to be one of this fleet -> EST -> chain, root, broker -> on disk -> "held"
  *
  * The station records the delivery before it answers the last step, and until it has, STATE/line.pending makes the board say it again. Returns
- * the name. Throws AditError of the last try when patience ends; `claim-malformed` or `already-enrolled` at once.
+ * the name. Throws AditError of the last try when patience ends; `claim-malformed`, `already-enrolled` or, attended, `unit-delivered` at once.
  */
 export async function enrolAtLine(options: LineOptions): Promise<string> {
-  const { folder, suite, clock, timers, patience, onProgress = () => {} } = options
+  const { folder, suite, clock, timers, patience, attended = false, onProgress = () => {} } = options
   const claim = decodeClaim(options.token, suite)
   if (!(await isDeliveryPending(folder)) && (await certifiedKey(folder)) !== undefined) throw alreadyEnrolled(folder)
   await folder.makeKeys(suite, options.pkcs11)
@@ -66,7 +68,8 @@ export async function enrolAtLine(options: LineOptions): Promise<string> {
     } catch (error) {
       const problem = toAditError(error)
       const wait = backoff.next()
-      if (problem.code === 'internal' || elapsed(start, clock.now()) + wait > patience) throw problem
+      const isFinal = problem.code === 'internal' || (attended && problem.code === 'unit-delivered')
+      if (isFinal || elapsed(start, clock.now()) + wait > patience) throw problem
       onProgress(`${problem.message} Trying again.`)
       await pause(timers, wait)
     }

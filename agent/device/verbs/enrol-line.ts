@@ -28,7 +28,13 @@ export async function enrolLineVerb(line: string, flags: EnrolFlags, pkcs11: Tok
   const folder = await StateFolder.open(stateFolderPath(flags.state, 'adit-agent'))
   const lock = await lockFolder(folder.path, 'adit-agent enrol')
   try {
-    const name = await enrolAtThisLine(folder, line, { patience, serial: flags.serial, pkcs11, quiet: flags.json === true })
+    const name = await enrolAtThisLine(folder, line, {
+      patience,
+      attended: true,
+      serial: flags.serial,
+      pkcs11,
+      quiet: flags.json === true,
+    })
     process.stdout.write(
       flags.json
         ? `${JSON.stringify({ event: 'enrolled', name, state: folder.path })}\n`
@@ -45,10 +51,11 @@ export async function enrolAtThisLine(
   line: string,
   {
     patience,
+    attended = false,
     serial,
     pkcs11,
     quiet,
-  }: { patience: Duration; serial?: string | undefined; pkcs11: TokenPlace | undefined; quiet: boolean },
+  }: { patience: Duration; attended?: boolean; serial?: string | undefined; pkcs11: TokenPlace | undefined; quiet: boolean },
 ): Promise<string> {
   let before = ''
   return enrolAtLine({
@@ -57,6 +64,7 @@ export async function enrolAtThisLine(
     serial: await ownSerial(serial),
     pkcs11,
     patience,
+    attended,
     suite: nativeSuite,
     clock: systemClock,
     timers: systemTimers,

@@ -108,6 +108,12 @@ export class EstDoor {
       response.writeHead(200, { 'content-type': type, 'content-transfer-encoding': 'base64' }).end(body)
     } catch (error) {
       const problem = error instanceof AditError ? error : outward(error, this.#parts.log)
+      // Whom the door turns away is logged there, with the reason that the board is not told.
+      if (problem.code !== 'forbidden' && problem.code !== 'not-found' && problem.code !== 'internal')
+        this.#parts.log.warn(
+          { code: problem.code, message: problem.message, address: request.socket.remoteAddress },
+          'a board is refused',
+        )
       const status =
         problem.code === 'not-found' ? 404 : problem.code === 'forbidden' ? 403 : problem.code === 'internal' ? 500 : 400
       response.writeHead(status, { 'content-type': 'application/json', connection: 'close' }).end(JSON.stringify(problem))

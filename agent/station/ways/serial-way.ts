@@ -42,6 +42,8 @@ export class SerialWay implements Way {
   readonly kind = 'serial'
   readonly #open: () => Promise<Wire>
   readonly #parts: SerialWayParts
+  /** The session in which the board has told its number, for its delivery: a program on the board that has been left has ended. */
+  #told: Session | undefined
 
   constructor(open: () => Promise<Wire>, parts: SerialWayParts) {
     this.#open = open
@@ -67,27 +69,57 @@ export class SerialWay implements Way {
     })
   }
 
-  serialOf(): Promise<string> {
-    return this.#withBoard(async (board) => {
-      const { serial } = await board.who(this.#parts.suite.x25519.generate().publicKey, () => {})
-      if (serial !== undefined) return serial
-      throw new AditError('not-found', 'The board tells no serial number.', 'Scan its label.')
-    })
-  }
-
-  async close(): Promise<void> {}
-
-  async #withBoard<T>(work: (board: Board) => Promise<T>): Promise<T> {
-    const wire = await this.#open()
-    const board = new Board(wire, this.#parts)
+  async serialOf(): Promise<string> {
+    await this.close()
+    const session = await this.#begin()
     try {
-      await board.connect()
-      return await work(board)
+      const { serial } = await session.board.who(this.#parts.suite.x25519.generate().publicKey, () => {})
+      if (serial === undefined) throw new AditError('not-found', 'The board tells no serial number.', 'Scan its label.')
+      this.#told = session
+      return serial
     } finally {
-      await board.leave()
-      await wire.close()
+      if (this.#told !== session) await end(session)
     }
   }
+
+  async close(): Promise<void> {
+    const session = this.#told
+    this.#told = undefined
+    if (session) await end(session)
+  }
+
+  async #withBoard<T>(work: (board: Board) => Promise<T>): Promise<T> {
+    if (this.#told?.board.lost) await this.close()
+    const session = this.#told ?? (await this.#begin())
+    this.#told = undefined
+    try {
+      return await work(session.board)
+    } finally {
+      await end(session)
+    }
+  }
+
+  async #begin(): Promise<Session> {
+    const wire = await this.#open()
+    const session = { wire, board: new Board(wire, this.#parts) }
+    try {
+      await session.board.connect()
+      return session
+    } catch (error) {
+      await end(session)
+      throw error
+    }
+  }
+}
+
+interface Session {
+  readonly wire: Wire
+  readonly board: Board
+}
+
+async function end({ wire, board }: Session): Promise<void> {
+  await board.leave()
+  await wire.close()
 }
 
 /** One session with the program at the other end. */
@@ -123,6 +155,10 @@ class Board {
       this.#link.close()
       this.#stir()
     })
+  }
+
+  get lost(): boolean {
+    return this.#lost
   }
 
   /** Waits for the board's program, and starts it at a shell where it does not run by itself. */

@@ -170,6 +170,24 @@ test('A-43 a delivered unit is not taken over with another key', async (t) => {
   assert.equal(station.desk.issued.get('unit-1')?.length, 1)
 })
 
+test('who waits for a board hears at once that its unit was delivered; a board that waits alone goes on asking', async (t) => {
+  const station = await new Station(t).opened()
+  const provisioned = station.provision('unit-1')
+  const certify = station.desk.certify.bind(station.desk)
+  let asked = 0
+  station.desk.certify = async (serial, request) => {
+    asked += 1
+    if (asked > 2) return certify(serial, request)
+    throw new AditError('unit-delivered', 'The board was delivered before.', 'Replace it.')
+  }
+  const wish = { ...ports, timers: systemTimers, token: station.token, serial: 'unit-1', patience: minutes(1) }
+  const attended = enrolAtLine({ ...wish, folder: await newFolder(t), attended: true })
+  await assert.rejects(attended, refused('unit-delivered', /before/))
+  assert.equal(asked, 1)
+  await Promise.all([provisioned, enrolAtLine({ ...wish, folder: await newFolder(t) })])
+  assert.equal(asked, 3)
+})
+
 test('power cut between identity and its recording: the board tells again until the ledger has it, and the certificate stays one', async (t) => {
   const station = await new Station(t).opened()
   const folder = await newFolder(t)

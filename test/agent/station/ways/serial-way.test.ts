@@ -181,6 +181,27 @@ test('the wrong board is told by its number, where numbers can be compared', asy
   await assert.rejects(way(await ConsoleBoard.make(t)).serialOf(), refused('not-found', /tells no serial/))
 })
 
+test('a board that tells its number is provisioned in the same session: its program would have ended', async (t) => {
+  const { desk } = await bench('unit-7')
+  const board = await ConsoleBoard.make(t, { serial: 'unit-7', said: true })
+  let sessions = 0
+  const open = async (): Promise<Wire> => {
+    sessions += 1
+    return board.plug()
+  }
+  const way = new SerialWay(open, { suite, timers, terms: desk.terms })
+  assert.equal(await way.serialOf(), 'unit-7')
+  await way.deliver(desk, 'unit-7')
+  await checkEnrolled(board, desk, 'unit-7')
+  assert.equal(sessions, 1)
+  assert.equal(await way.serialOf(), 'unit-7')
+  board.pull()
+  await new Promise((resolve) => setImmediate(resolve))
+  await way.deliver(desk, 'unit-7')
+  assert.equal(sessions, 3, 'a session that was lost meanwhile is begun anew')
+  await way.close()
+})
+
 test('a board that is somebody already stays it', async (t) => {
   const { desk, way } = await bench('unit-1')
   const board = await ConsoleBoard.make(t)
