@@ -55,7 +55,7 @@ export class ClaimRight implements Right {
 
   async offer(db: Kysely<Tables>, { statedSerial }: Bid): Promise<Offer> {
     const claim = this.#proven()
-    if (claim.used >= claim.uses) throw usedUp()
+    if (claim.used >= claim.uses) throw usedUp(claim.role)
     const serial = claim.serials === null ? undefined : await this.#listedSerial(db, claim.serials, statedSerial)
     await this.#assertPace(db, claim.rate)
     return {
@@ -81,7 +81,7 @@ export class ClaimRight implements Right {
       .where('revoked_at', 'is', null)
       .where('expires_at', '>', shownAt)
       .executeTakeFirst()
-    if (burnt.numUpdatedRows !== 1n) throw usedUp()
+    if (burnt.numUpdatedRows !== 1n) throw usedUp(claim.role)
     return name
   }
 
@@ -159,4 +159,11 @@ function tryCheckSerial(text: string): string | undefined {
 
 const askForAnother = 'Ask for another: adit-broker claim create'
 const serialMend = 'Enrol with the number as it stands in the list (adit-agent enrol --serial), or ask for another claim.'
-const usedUp = (): AditError => new AditError('claim-used', 'This claim has been used up.', askForAnother)
+const usedUp = (role: string): AditError =>
+  new AditError(
+    'claim-used',
+    'This claim has been used up.',
+    role === 'station'
+      ? 'Go on with the folder that it made: adit station status --state DIR. For another station: adit-broker station authorize --help'
+      : askForAnother,
+  )

@@ -140,7 +140,7 @@ export class EnrolmentStore {
     throw notFound(id)
   }
 
-  /** Its asker gets a certificate when it asks again. Throws AditError `not-found`, `name-invalid`, `name-taken` or `request-decided`. */
+  /** Its asker gets a certificate when it asks again. Throws AditError `not-found`, `name-invalid`, `name-taken`, `claim-revoked` or `request-decided`. */
   async approve(id: number, wish: Wish, actor = 'broker'): Promise<EnrolmentRequest> {
     return this.#decide(id, actor, async (transaction, before) => {
       const name = wish.name === undefined ? undefined : checkName(wish.name)
@@ -148,7 +148,8 @@ export class EnrolmentStore {
         throw new AditError('name-taken', `There is a ${before.role} of the name ${name} already.`, 'Choose another name.')
       const tags = checkLabels('tag', [...(before.wish?.tags ?? []), ...(wish.tags ?? [])])
       const whole: Wish = { ...before.wish, ...(name !== undefined && { name }), ...(tags.length > 0 && { tags }) }
-      return { state: 'approved' as const, wish: JSON.stringify(whole), detail: { ...whole } }
+      await assertNotRevoked(transaction, before)
+      return { state: 'approved' as const, wish: JSON.stringify(whole), reason: null, detail: { ...whole } }
     })
   }
 
@@ -198,8 +199,22 @@ export class EnrolmentStore {
 interface Decision {
   state: 'approved' | 'denied'
   wish?: string
-  reason?: string
+  reason: string | null
   detail: Record<string, unknown>
+}
+
+/** Nobody is let in by a claim that was taken back: to say so would be to promise what the asker does not get. */
+async function assertNotRevoked(transaction: WriteTransaction, { id, rightId }: EnrolmentRequest): Promise<void> {
+  // As claim-right.ts writes it; the right of a factory certificate is another.
+  const claim = /^claim:(.+)$/.exec(rightId)?.[1]
+  if (claim === undefined) return
+  const row = await transaction.selectFrom('claims').select('revoked_at').where('id', '=', claim).executeTakeFirst()
+  if (row === undefined || row.revoked_at === null) return
+  throw new AditError(
+    'claim-revoked',
+    `The claim of request ${id} was revoked: its asker gets no certificate by it.`,
+    'Give the asker another claim: adit-broker claim create',
+  )
 }
 
 /** Within the transaction that ends the right. */

@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { takeVouchers } from '#broker/factory/voucher-desk.ts'
 import type { Factory } from '#broker/registry/factories.ts'
 import type { StoredVoucher } from '#broker/registry/vouchers.ts'
+import { equalPublic } from '#shared/bytes/equal.ts'
 import { AditError } from '#shared/errors.ts'
 import { type Certificate, isSelfIssued, isSignedBy, parseCertificate } from '#shared/pki/certificate.ts'
 import { valuesOf } from '#shared/pki/distinguished-name.ts'
@@ -23,9 +24,11 @@ const serial = z.strictObject({ serial: z.string() })
 
 /** `adit-broker factory …` and `adit-broker voucher …`. */
 export const factoryOperations: Record<string, Operation> = {
-  'factory.trust': operation(trust, async ({ registry, actor }, { pem }) =>
-    factoryDocument(await registry.factories.trust(rootIn(pem), actor)),
-  ),
+  'factory.trust': operation(trust, async ({ registry, authority, suite, actor }, { pem }) => {
+    const root = rootIn(pem)
+    if (equalPublic(suite.hash('sha256', root.der), authority.rootFingerprint)) throw ownRoot()
+    return factoryDocument(await registry.factories.trust(root, actor))
+  }),
   'factory.list': operation(nothing, ({ registry }) => registry.factories.all().map(factoryDocument)),
   'factory.remove': operation(z.strictObject({ fingerprint: z.string() }), async ({ registry, actor }, { fingerprint }) =>
     factoryDocument(await registry.factories.remove(fingerprint, actor)),
@@ -63,12 +66,17 @@ function voucherDocument(voucher: StoredVoucher, { registry, clock }: Office) {
     name: name ?? null,
     tags,
     device: device?.name ?? null,
-    state: stateOf(voucher, clock.wall()),
+    state: voucherState(voucher, device?.revokedAt !== undefined, clock.wall()),
   }
 }
 
-const stateOf = ({ principalId, expiresOn }: StoredVoucher, now: number): 'enrolled' | 'expired' | 'waiting' => {
-  if (principalId !== undefined) return 'enrolled'
+/** `ended`: the device that its board became has been revoked; adit-broker voucher again lets the board in once more. */
+export const voucherState = (
+  { principalId, expiresOn }: Pick<StoredVoucher, 'principalId' | 'expiresOn'>,
+  isRevoked: boolean,
+  now: number,
+): 'enrolled' | 'ended' | 'expired' | 'waiting' => {
+  if (principalId !== undefined) return isRevoked ? 'ended' : 'enrolled'
   return expiresOn !== undefined && expiresOn < now ? 'expired' : 'waiting'
 }
 
@@ -82,7 +90,10 @@ function rootIn(pem: string): Certificate {
     return root
   } catch (cause) {
     if (!(cause instanceof PkiError)) throw cause
-    const mend = 'Ask the maker of the boards for its root: adit factory trust-anchor.'
-    throw new AditError('usage', `This is no root of a maker: ${cause.message}.`, mend, { cause })
+    throw new AditError('usage', `This is no root of a maker: ${cause.message}.`, askTheMaker, { cause })
   }
 }
+
+const askTheMaker = 'Ask the maker of the boards for its root: adit factory trust-anchor.'
+const ownRoot = (): AditError =>
+  new AditError('usage', 'This is the root of this very fleet, and no maker of boards.', askTheMaker)

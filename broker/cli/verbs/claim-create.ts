@@ -16,6 +16,7 @@ interface Options extends CommonOptions {
   serial?: string[]
   serials?: string
   rate?: string
+  est?: boolean
 }
 
 interface Claim {
@@ -26,6 +27,7 @@ interface Claim {
   approval: boolean
   uses: number
   expires: string
+  api: readonly string[]
 }
 
 /** `adit-broker claim create`: a right to enrol, as a token. */
@@ -36,6 +38,7 @@ export function claimCreate(parent: Command, terminal: Terminal): void {
     'adit-broker claim create --role operator --name ann --group field --admin',
     'adit-broker claim create --name pi-### --uses 50 --approve',
     'adit-broker claim create --name pi-### --uses 50 --serials batch.txt --rate 10/m',
+    'adit-broker claim create --name plc-1 --est     # for curl -u and pki --est --userpass',
   ])
     .addOption(new Option('--role <role>', 'who may enrol with it').choices(['device', 'operator']).default('device'))
     .option('--name <name>', 'name, or pattern with a counter: pi-{n}, pi-### (default: made from the key)')
@@ -48,6 +51,7 @@ export function claimCreate(parent: Command, terminal: Terminal): void {
     .option('--serial <number>', 'only for units that say this serial number, each once; repeatable', collect)
     .option('--serials <file>', 'likewise, from a file with one number a line; - reads standard input')
     .option('--rate <pace>', 'how many may enrol in which time, whoever has the claim: 10/m, 100/h')
+    .option('--est', 'print USER:PASSWORD for a stock EST client, in place of the token')
     .action(async (options: Options) => {
       const desk = deskOf(terminal, options)
       const {
@@ -60,12 +64,27 @@ export function claimCreate(parent: Command, terminal: Terminal): void {
         admin = false,
         approve: approval = false,
         rate,
+        est = false,
       } = options
       const serials = await serialsOf(options, desk)
       const claim = await desk.ask<Claim>('claim.create', { role, name, uses, ttl, tags, groups, admin, approval, serials, rate })
-      desk.print(claim, describe)
-      if (!desk.json) terminal.err(hint(claim))
+      if (est) {
+        const { user, password } = await credentialsOf(claim)
+        desk.print({ ...claim, est: { user, password } }, () => `${user}:${password}\n`)
+      } else desk.print(claim, describe)
+      if (!desk.json) terminal.err(hint(claim, est))
     })
+}
+
+/** The token's id and secret, as HTTP Basic carries them. */
+async function credentialsOf({ claim }: Claim): Promise<{ user: string; password: string }> {
+  const [{ decodeClaim }, { nativeSuite }, { toHex }] = await Promise.all([
+    import('#shared/enrolment/claim.ts'),
+    import('#shared/crypto/native.ts'),
+    import('#shared/bytes/hex.ts'),
+  ])
+  const { id, secret } = decodeClaim(claim, nativeSuite)
+  return { user: toHex(id), password: toHex(secret) }
 }
 
 /** The token alone on standard output, so that it can be piped. */
@@ -87,9 +106,11 @@ async function readText(path: string): Promise<string> {
   })
 }
 
-const hint = ({ role, uses, expires, name, approval }: Claim): string =>
+const hint = ({ role, uses, expires, name, approval, api }: Claim, est: boolean): string =>
   `${printable(
     `For ${uses === 1 ? `one ${role}` : `${uses} ${role}s`}${name === null ? '' : ` (${name})`}, until ${expires}. ` +
       `${approval ? 'Each request waits for you: adit-broker enrolments list. ' : ''}` +
-      `Use it with: ${role === 'device' ? 'adit-agent enrol --claim TOKEN' : 'adit login --claim TOKEN'}`,
+      (est
+        ? `The EST server is ${api[0]}/.well-known/est; its CA: adit-broker ca show`
+        : `Use it with: ${role === 'device' ? 'adit-agent enrol --claim TOKEN' : 'adit login --claim TOKEN'}`),
   )}\n`

@@ -31,6 +31,9 @@ test('factory and voucher: trust, import, list, again, remove, and their refusal
   const leaf = `${cli.fresh('leaf')}.pem`
   writeFileSync(leaf, encodePem('CERTIFICATE', factory.signer.certificate.der))
   assert.equal(await codeOf('factory', 'trust', leaf), 'usage')
+  const own = `${cli.fresh('own')}.pem`
+  writeFileSync(own, encodePem('CERTIFICATE', root))
+  assert.equal(await codeOf('factory', 'trust', own), 'usage', 'the fleet is no maker of its own')
 
   const [taken] = await cli.json<{ serial: string; state: string }[]>(
     'voucher',
