@@ -212,6 +212,12 @@ export function storageError(error: unknown, verb: string, path: string): AditEr
     const mend = `Run as the owner of ${dirname(path)}, or choose another folder.`
     return new AditError('storage-failed', `This user may not ${verb} ${path} (${code}).`, mend, { cause: error })
   }
+  if (code === 'ENOENT') {
+    const makes = verb === 'write' || verb.startsWith('make')
+    const message = `Cannot ${verb} ${path}: ${makes ? `there is no folder ${dirname(path)}` : 'it is not there'}.`
+    const mend = makes ? 'Make that folder first, or name another place.' : 'Look at the name.'
+    return new AditError('storage-failed', message, mend, { cause: error })
+  }
   if (code === 'ENOTDIR') {
     const message = `Cannot ${verb} ${path}: what stands before its last part is no folder.`
     return new AditError('storage-failed', message, 'Name another place.', { cause: error })

@@ -94,7 +94,9 @@ async function certify(
 }
 
 async function keyIn(file: string): Promise<Uint8Array> {
-  const pem = Buffer.from((await readIfPresent(resolve(file))) ?? []).toString('latin1')
+  const bytes = await readIfPresent(resolve(file))
+  if (bytes === undefined) throw new AditError('not-found', `There is no file ${file}.`, makeRequest)
+  const pem = Buffer.from(bytes).toString('latin1')
   try {
     const [der] = decodePem('CERTIFICATE REQUEST', pem)
     if (der === undefined) throw new PkiError('request-malformed', 'no request in PEM')
@@ -103,10 +105,12 @@ async function keyIn(file: string): Promise<Uint8Array> {
     return spki
   } catch (cause) {
     if (!(cause instanceof PkiError)) throw cause
-    const mend = 'Make one on the board: adit-agent idevid request --serial SERIAL'
-    throw new AditError('request-refused', `${file} holds no request that can be used: ${cause.message}.`, mend, { cause })
+    const message = `${file} holds no request that can be used: ${cause.message}.`
+    throw new AditError('request-refused', message, makeRequest, { cause })
   }
 }
+
+const makeRequest = 'Make one on the board: adit-agent idevid request --serial SERIAL > FILE'
 
 const otherKey = (serial: string): AditError =>
   new AditError(

@@ -40,12 +40,16 @@ export async function factoryVoucher(context: OperatorContext, typed: readonly s
   const factory = await openFactory(context, options)
   const signer = await factory.openVoucherSigner()
   for (const serial of serials) {
-    const { voucher, pem } = await issue(factory, signer, { ...owner, serial }, context.clock.wall(), options.days)
+    const { voucher, pem, isKnown } = await issue(factory, signer, { ...owner, serial }, context.clock.wall(), options.days)
     const file = serials.length > 1 ? join(options.out!, `${serial}.voucher`) : options.out
     if (file !== undefined) await writeDurably(resolve(file), pem, { mode: 0o644 })
     const said = { serial, createdOn: iso(voucher.createdOn), ...(file ? { file: resolve(file) } : { voucher: pem }) }
     if (context.json) await context.write(`${JSON.stringify(said)}\n`)
     else await context.write(file === undefined ? pem : `${serial}  ${resolve(file)}\n`)
+    if (!isKnown)
+      context.note(
+        `No board ${serial} has an IDevID of this factory yet. If that is no mistake: adit factory idevid ${serial} --into DIR`,
+      )
   }
   context.note('The owner takes it in: adit-broker voucher import FILE. Or on the board itself: adit-agent enrol --voucher FILE')
 }
@@ -59,7 +63,7 @@ async function issue(
   owner: Owner & { serial: string },
   now: WallTime,
   life: number | undefined,
-): Promise<{ voucher: Voucher; pem: string }> {
+): Promise<{ voucher: Voucher; pem: string; isKnown: boolean }> {
   const record = await readBoard(factory.path, owner.serial)
   const last = record.vouchers.at(-1)?.createdOn
   const createdOn = wallTime(Math.max(Math.floor(now / 1000) * 1000, last === undefined ? 0 : last + 1000))
@@ -76,7 +80,7 @@ async function issue(
     digest: toHex(suite.hash('sha256', encodeVoucher(voucher))),
   }
   await writeBoard(factory.path, { ...record, vouchers: [...record.vouchers, said] })
-  return { voucher, pem: encodePem('CMS', signVoucher(voucher, signer, suite)) }
+  return { voucher, pem: encodePem('CMS', signVoucher(voucher, signer, suite)), isKnown: record.idevids.length > 0 }
 }
 
 async function ownerOf({ owner, api, address, fleetKey }: VoucherOptions): Promise<Owner> {
@@ -102,13 +106,14 @@ async function ownerOf({ owner, api, address, fleetKey }: VoucherOptions): Promi
 
 async function rootIn(file: string): Promise<Uint8Array> {
   const bytes = await readIfPresent(resolve(file))
+  const mend = 'Give the one root that adit-broker ca show prints at the owner.'
+  if (bytes === undefined) throw new AditError('not-found', `There is no file ${file}.`, mend)
   try {
-    const [der, ...others] = decodePem('CERTIFICATE', Buffer.from(bytes ?? []).toString('latin1'))
+    const [der, ...others] = decodePem('CERTIFICATE', Buffer.from(bytes).toString('latin1'))
     if (der !== undefined && others.length === 0 && parseCertificate(der).extensions.basicConstraints?.ca === true) return der
   } catch (error) {
     if (!(error instanceof PkiError)) throw error
   }
-  const mend = 'Give the one root that adit-broker ca show prints at the owner.'
   throw new AditError('usage', `${file} is not one certificate of an authority in PEM.`, mend)
 }
 

@@ -26,11 +26,12 @@ class Desk {
   readonly folder = mkdtempSync(join(tmpdir(), 'adit-factory-'))
   ms: number = now
   said = ''
+  readonly notes: string[] = []
   readonly context = {
     stateFolder: this.folder,
     json: false,
     clock: { now: () => instant(0), wall: () => wallTime(this.ms) },
-    note: () => {},
+    note: (text: string) => void this.notes.push(text),
     write: async (text: string) => {
       this.said += text
     },
@@ -92,6 +93,22 @@ test('a board makes its own key: request here, certificate there, and only for t
   await assert.rejects(installIdevid(join(folder, 'second'), bundle, suite), { code: 'factory-refused', message: /another key/ })
   writeFileSync(csr, 'no request')
   await assert.rejects(factoryIdevid(context, ['SN3'], { csr }), { code: 'request-refused' })
+  const absent = join(folder, 'absent')
+  await assert.rejects(factoryIdevid(context, ['SN3'], { csr: absent }), { code: 'not-found', message: /There is no file/ })
+  const to = { owner: absent, api: ['https://broker.example'], address: [] }
+  await assert.rejects(factoryVoucher(context, ['SN3'], to), { code: 'not-found', message: /There is no file/ })
+})
+
+test('a voucher for a board without an IDevID is made, and the mistake that it may be is named', async (t) => {
+  const made = await desk(t)
+  await factoryIdevid(made.context, ['SN1'], { into: made.file('board') })
+  await made.voucher('SN1')
+  assert.equal(
+    made.notes.some((text) => /IDevID/.test(text)),
+    false,
+  )
+  assert.equal((await made.voucher('SN11')).serial, 'sn11')
+  assert.match(made.notes.join('\n'), /No board sn11 has an IDevID of this factory yet\./)
 })
 
 test('one serial number is one key, but for a reason that is kept', async (t) => {

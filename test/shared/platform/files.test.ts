@@ -143,6 +143,9 @@ test('a full disk and a folder that is not there are sentences, and the old cont
   assert.equal(Buffer.from((await readSecret(path))!).toString(), 'old')
   assert.deepEqual(await readdir(dir), ['key'])
   await assert.rejects(writeDurably(join(dir, 'none', 'key'), 'x'), code('storage-failed'))
+  await assert.rejects(writeDurably(join(dir, 'none', 'key'), 'x'), {
+    message: `Cannot write ${dir}/none/key: there is no folder ${dir}/none.`,
+  })
 })
 
 const oldContent = Buffer.from('the old content, whole')
