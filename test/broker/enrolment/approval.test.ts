@@ -98,6 +98,19 @@ test('the kill switch: a revoked claim ends what waits and what was approved, at
   for (const pair of pairs) assert.equal((await fixture.enrolWith(claim, pair)).json.error, 'claim-revoked')
   assert.deepEqual(await fixture.registry.enrolments.list(), [])
   assert.equal(fixture.registry.directory.byName('device', 'pi-1'), undefined)
+  await assert.rejects(fixture.registry.enrolments.approve(2, {}), { code: 'claim-revoked' }, 'nothing is promised by it')
+  assert.equal((await fixture.registry.enrolments.get(2)).state, 'denied')
+})
+
+test('a denial that is taken back leaves no reason behind', async (t) => {
+  const fixture = await ApiFixture.open(t)
+  const claim = await fixture.claim({ role: 'device', name: 'pi', approval: true })
+  const pair = keys()
+  await fixture.enrolWith(claim, pair)
+  await fixture.registry.enrolments.deny(1, 'not ours')
+  await fixture.registry.enrolments.approve(1, {})
+  assert.equal((await fixture.registry.enrolments.get(1)).reason, undefined)
+  assert.equal((await fixture.enrolWith(claim, pair)).status, 200)
 })
 
 test('what nobody decides lapses after 30 days, and makes room', async (t) => {
