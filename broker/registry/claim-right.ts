@@ -55,7 +55,7 @@ export class ClaimRight implements Right {
 
   async offer(db: Kysely<Tables>, { statedSerial }: Bid): Promise<Offer> {
     const claim = this.#proven()
-    if (claim.used >= claim.uses) throw usedUp(claim.role)
+    if (claim.used >= claim.uses) throw usedUp(roleOf(claim))
     const serial = claim.serials === null ? undefined : await this.#listedSerial(db, claim.serials, statedSerial)
     await this.#assertPace(db, claim.rate)
     return {
@@ -81,7 +81,7 @@ export class ClaimRight implements Right {
       .where('revoked_at', 'is', null)
       .where('expires_at', '>', shownAt)
       .executeTakeFirst()
-    if (burnt.numUpdatedRows !== 1n) throw usedUp(claim.role)
+    if (burnt.numUpdatedRows !== 1n) throw usedUp(roleOf(claim))
     return name
   }
 

@@ -3,6 +3,7 @@ import { createPublicKey, X509Certificate } from 'node:crypto'
 import { chmod, cp, readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import test from 'node:test'
+import { initStation } from '#agent/station/io/init-station.ts'
 import { nativeSuite as suite } from '#shared/crypto/native.ts'
 import { AditError } from '#shared/errors.ts'
 import { decodePem } from '#shared/pki/pem.ts'
@@ -351,6 +352,17 @@ test('a number that was scanned twice costs no second unit its identity; a repla
   assert.equal((await desk.record('board-3'))?.step, 'delivered')
   assert.equal(await replace('board-4', 'board-5'), 'pump-5')
   assert.equal((await desk.count()).scrapped, 2)
+})
+
+test('a claim that made a station already points at its folder, and at what makes another station', async (t) => {
+  const line = await LineFixture.open(t)
+  const token = await line.claim()
+  const first = await line.folder()
+  const init = async (path: string) => (await initStation({ ...line.ports(), path, token })).identity.close()
+  await init(first)
+  await init(first)
+  const mend = /adit station status --state DIR.*adit-broker station authorize/
+  await assert.rejects(init(await line.folder()), { code: 'claim-used', mend })
 })
 
 test('a station renews its own certificate in time, and after a long rest', async (t) => {
