@@ -114,10 +114,9 @@ export class DirectPeers {
     return record.peer
   }
 
-  /** The device with this name is not wanted any more. */
-  leave(name: string): void {
-    for (const { peer } of [...this.#register.all()])
-      if (peer.name === name) this.#register.remove(peer.association.peerKey, 'left')
+  /** The device with this name is not wanted any more. `withdrawn`: its connections end with it. */
+  leave(name: string, why: 'left' | 'withdrawn' = 'left'): void {
+    for (const { peer } of [...this.#register.all()]) if (peer.name === name) this.#register.remove(peer.association.peerKey, why)
   }
 
   /** Statements may have been withdrawn or replaced: every peer is judged again, and cut where it may no longer be. */

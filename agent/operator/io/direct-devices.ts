@@ -61,7 +61,8 @@ export class DirectDevices {
       const { code, message } = toAditError(error)
       this.#refusals.set(device.name, message)
       // What was believed before is not believed any more: nothing waits for an association that its device would refuse.
-      tunnel.core.direct.leave(device.name)
+      // One whose host key is taken at first use must not go on by the hub in the clear, where somebody else could show another.
+      tunnel.core.direct.leave(device.name, device.firstUseSealed ? 'withdrawn' : 'left')
       log.info({ code, name: device.name }, message)
     }
   }

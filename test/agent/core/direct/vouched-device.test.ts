@@ -54,6 +54,10 @@ test('D6 a device believes by what it is shown that a station vouches for it, wh
   assert.equal(target.statements.length, 4, 'the delegation is shown too')
   operator.core.direct!.seek(target)
   assert.ok(world.run(5_000, () => operator.path('pump-7') === 'reflexive' && device.path('ann') === 'reflexive'))
+  const socket = operator.core.netstack.connect({ address: device.inner, port: 22 })
+  socket.on('error', () => {})
+  operator.core.direct!.leave('pump-7', 'withdrawn')
+  assert.ok(socket.destroyed, 'what was said inside the association goes on nowhere else')
 })
 
 test('D6 an operator believes no station without its delegation, and a device none that it knows to be withdrawn', () => {
