@@ -16,6 +16,11 @@ const steps: readonly UnitStep[] = ['opened', 'issued', 'writing', 'verifying']
 const paints = { green: '\u001b[30;42m', red: '\u001b[37;41m' } as const
 const unpainted = '\u001b[0m'
 
+/** Lines that units in hand keep beside failures. */
+const unitRoom = 2
+/** Lines of a failure's cause and mend at most. */
+const mostWords = 4
+
 /** Text as it comes from elsewhere; only what leaves `render` is safe. */
 interface Line {
   readonly text: string
@@ -26,8 +31,8 @@ interface Line {
 export function drawTerminal(view: LineView, { columns, rows }: TerminalSize, colour: boolean, page?: string): string[] {
   const head = [plain(heading(view)), plain(progressLine(view, columns)), plain(rateLine(view)), plain('')]
   const verdict = verdictLines(view, colour)
-  const failures = failureLines(view).map(plain)
-  const foot = page === undefined ? [] : ['', `page for a tablet, once: ${page}`].map(plain)
+  const foot = page === undefined ? [] : pageLines(page, columns).map(plain)
+  const failures = failureLines(view, columns, rows - head.length - verdict.length - foot.length - unitRoom).map(plain)
   const room = rows - head.length - verdict.length - failures.length - foot.length
   const lines = [...head, ...verdict, ...unitLines(view, Math.max(0, room)).map(plain), ...failures, ...foot]
   return lines.slice(0, rows).map((line) => render(line, columns))
@@ -80,13 +85,39 @@ function unitLines({ inHand }: LineView, room: number): string[] {
 
 const percent = (progress: number | null): string => (progress === null ? '' : ` ${Math.round(progress * 100)} %`)
 
-const failureLines = ({ failures }: LineView): string[] =>
-  failures.length === 0
-    ? []
-    : [
-        'last failures:',
-        ...failures.flatMap(({ serial, name, code, detail, mend, secondsAgo }) => [
-          `  ${serial}  ${name}  ${code}  ${span(secondsAgo)} ago`,
-          `    ${detail} ${mend}`,
-        ]),
-      ]
+/** Of the newest as many as `room` holds, each with its mend to the end: what is cut off cannot be done. */
+function failureLines({ failures }: LineView, columns: number, room: number): string[] {
+  const lines: string[] = []
+  for (const { serial, name, code, detail, mend, secondsAgo } of failures) {
+    const words = wrapped(`${detail} ${mend}`, columns - 4).slice(0, mostWords)
+    const one = [`  ${serial}  ${name}  ${code}  ${span(secondsAgo)} ago`, ...words.map((text) => `    ${text}`)]
+    if (lines.length > 0 && 1 + lines.length + one.length > room) break
+    lines.push(...one)
+  }
+  return lines.length === 0 ? [] : ['last failures:', ...lines]
+}
+
+/** An address of which the end is missing opens nothing: it has lines of its own where it does not fit beside its words. */
+function pageLines(page: string, columns: number): string[] {
+  const said = `page for a tablet, once: ${page}`
+  return said.length <= columns ? ['', said] : ['', 'page for a tablet, once:', ...wrapped(page, columns)]
+}
+
+/** Lines of `columns` characters at most, broken between words, or within one that is longer; safe to print. */
+function wrapped(text: string, columns: number): string[] {
+  const width = Math.max(1, columns)
+  const lines: string[] = []
+  let line = ''
+  for (const word of printable(text).split(' ')) {
+    const longer = line === '' ? word : `${line} ${word}`
+    if (longer.length <= width) {
+      line = longer
+      continue
+    }
+    if (line !== '') lines.push(line)
+    const pieces = word.match(new RegExp(`.{1,${width}}`, 'gu')) ?? ['']
+    lines.push(...pieces.slice(0, -1))
+    line = pieces.at(-1)!
+  }
+  return line === '' ? lines : [...lines, line]
+}

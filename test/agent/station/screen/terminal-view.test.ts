@@ -34,6 +34,17 @@ test('a screen of 80 by 24 shows rate, batch, quota, this unit with its steps, t
     assert.ok(text.includes(part), `${part}\nis not in\n${text}`)
 })
 
+test('on 80 columns the address of the page and the mend of a failure can be read to their ends', () => {
+  const page = `http://[2001:db8:1234:5678:9abc:def0:1234:5678]:8090/open/${'A'.repeat(32)}`
+  const detail = 'This card is not there: /srv/cards/of/the/second/line/10000000a1b2c3d4 does not exist.'
+  const lines = drawTerminal(view(busy(detail)), size, false, page)
+  assert.equal(lines.slice(-2).join(''), page)
+  const text = lines.join(' ').replace(/ +/g, ' ')
+  assert.ok(text.includes(`${detail} Take another card.`), text)
+  assert.ok(text.includes('bad4') && text.includes('unit0'), text)
+  assert.ok(lines.length <= size.rows)
+})
+
 test('no line is longer than the terminal, no screen higher, whatever its size and however much there is', () => {
   for (const columns of [20, 40, 80, 200])
     for (const rows of [4, 10, 24, 60])
