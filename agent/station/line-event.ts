@@ -24,7 +24,7 @@ export interface LineEvent {
 /** What a screen shows besides events, as it is at one moment. */
 export interface LineCount {
   readonly station: string
-  /** Units that the batch is to have; undefined where there is no batch. */
+  /** How many the ledger has delivered once the batch is done, those before it included; undefined where there is no batch. */
   readonly planned: number | undefined
   readonly delivered: number
   readonly failed: number

@@ -29,7 +29,7 @@ export function stationVerbs(adit: Command): Command {
     .option('--page <place>', 'PORT or ADDR:PORT of a page for a tablet')
     .option('--bell', 'ring when a unit fails')
     .option('--admit', 'take boards that the ledger does not know yet')
-    .option('--planned <n>', 'how many units this shift is to have', wholeNumber)
+    .option('--planned <n>', 'how many more units this shift is to have', wholeNumber)
     .option('--offline', 'issue by itself, whoever may be reached')
     .action(async (options: object, command: Command) =>
       (await import('#agent/station/verbs/run.ts')).run(await contextOf(command), options),

@@ -54,8 +54,7 @@ export class StationDesk implements UnitDesk {
   readonly #ports: DeskPorts
   readonly #listeners = new Set<(event: LineEvent) => void>()
   #online: boolean
-  /** Units that the batch at hand is to have. */
-  planned: number | undefined
+  #planned: number | undefined
 
   constructor(parts: StationParts, ledger: LedgerStore, ports: DeskPorts) {
     this.parts = parts
@@ -75,6 +74,16 @@ export class StationDesk implements UnitDesk {
     if (this.#ports.broker === undefined || this.#online === online) return
     this.#online = online
     this.#ports.onMode?.(online ? 'online' : 'offline', why)
+  }
+
+  /** What is to be delivered from now on: so many units, or those of these that are not delivered yet. */
+  async plan(units: number | readonly { readonly serial: string }[]): Promise<void> {
+    this.#planned = await this.ledger.change(({ account }) => ({
+      result() {
+        const isLeft = ({ serial }: { readonly serial: string }): boolean => account.unit(serial)?.state !== 'delivered'
+        return account.counts.delivered + (typeof units === 'number' ? units : units.filter(isLeft).length)
+      },
+    }))
   }
 
   async open(text: string, way: WayKind, wish: Wish = {}): Promise<UnitRecord> {
@@ -194,7 +203,8 @@ export class StationDesk implements UnitDesk {
   }
 
   async count(): Promise<LineCount> {
-    const { station, planned, ledger } = this
+    const { station, ledger } = this
+    const planned = this.#planned
     return ledger.change(({ account }) => ({
       result() {
         const until = account.delegation?.scope.notAfter ?? 0

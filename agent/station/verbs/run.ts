@@ -25,9 +25,9 @@ const syncEvery = seconds(30)
 export async function run(context: StationContext, { listen, page, bell, admit = false, planned }: RunFlags): Promise<void> {
   const station = await context.open()
   const { desk } = station
-  desk.planned = planned
   const ended = endSignal()
   try {
+    if (planned !== undefined) await desk.plan(planned)
     const parts = await wayParts(station, context)
     const guests = guestsOf(desk, async () => admit && (await desk.count()).quotaLeft > 0)
     const line = await openLine(desk, { ...parts, ...listenOf(listen) }, guests)

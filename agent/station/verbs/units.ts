@@ -73,7 +73,7 @@ export async function scrap(context: StationContext, unit: string, { reason }: {
 export async function batch(context: StationContext, flags: BatchFlags, only: readonly string[] = []): Promise<void> {
   await withStation(context, async (station) => {
     const units = await unitsOf(station, flags, only)
-    station.desk.planned = units === 'told' ? flags.count : units.length
+    await station.desk.plan(units === 'told' ? (flags.count ?? 0) : units)
     const screen = await openScreen(station.desk, { json: context.json, ...(flags.page !== undefined && { page: flags.page }) })
     const failed: (Outcome & { ok: false })[] = []
     let done = 0

@@ -354,6 +354,21 @@ test('a number that was scanned twice costs no second unit its identity; a repla
   assert.equal((await desk.count()).scrapped, 2)
 })
 
+test('a batch is counted from where the ledger stands, and boards of it that were delivered before are not awaited', async (t) => {
+  const line = await LineFixture.open(t)
+  const station = await line.open(await line.init(), { mode: 'offline' })
+  const { desk } = station
+  assert.equal((await desk.count()).planned, undefined)
+  for (const serial of ['board-1', 'board-2']) await deliver(station, serial)
+  await desk.plan([{ serial: 'board-2' }, { serial: 'board-3' }])
+  const { delivered, planned } = await desk.count()
+  assert.deepEqual([delivered, planned], [2, 3])
+  await deliver(station, 'board-3')
+  assert.equal((await desk.count()).delivered, 3)
+  await desk.plan(30)
+  assert.equal((await desk.count()).planned, 33)
+})
+
 test('a claim that made a station already points at its folder, and at what makes another station', async (t) => {
   const line = await LineFixture.open(t)
   const token = await line.claim()
