@@ -89,7 +89,7 @@ export class Hall {
 
   async #switchOn(): Promise<Shift> {
     const station = await OpenStation.open(this.#options)
-    const context = { path: this.#options.path, ports: () => this.#options, note: () => {} }
+    const context = { path: this.#options.path, ports: () => this.#options, note: () => {}, json: false, write: async () => {} }
     const parts = await wayParts(station, context)
     const open: OpenDoor = (desk, guests) => this.#openLine(desk, parts, guests)
     const network = new NetworkWay(open, backgroundTimers, minutes(1))

@@ -16,7 +16,7 @@ export const pairingOf = ({ identity }: StationParts): string => `${identity.rec
 /** What the ways take from a station: who it is to boards, and what those learn of the fleet. */
 export async function wayParts(
   { parts }: OpenStation,
-  context: Pick<StationContext, 'ports' | 'path' | 'note'>,
+  context: Pick<StationContext, 'ports' | 'path' | 'note' | 'json' | 'write'>,
 ): Promise<WayParts> {
   const { suite, clock, log } = context.ports()
   const { identity } = parts
@@ -35,6 +35,9 @@ export async function wayParts(
     terms: termsOf(parts),
     identity: { keyPem: keys.identityPem, chainPem: certificates.chain, rootPem },
     token: await lineTokenIn(context.path, { ttl: tokenLife, quota: tokenQuota }, suite, clock),
-    onToken: (token) => context.note(`The boards' image needs this token: ${token}`),
+    onToken(token) {
+      if (context.json) void context.write(`${JSON.stringify({ event: 'line', token })}\n`)
+      else context.note(`The boards' image needs this token: ${token}`)
+    },
   }
 }

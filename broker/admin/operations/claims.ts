@@ -9,7 +9,7 @@ const newClaim = z.strictObject({
   role: z.enum(['device', 'operator']),
   name: z.string().optional(),
   uses: z.int().optional(),
-  ttl: milliseconds.optional(),
+  ttl: milliseconds.min(1_000, 'a claim is good for a second at least, as in 30m, 24h or 7d').optional(),
   tags: labels,
   groups: labels,
   admin: z.boolean().default(false),

@@ -28,6 +28,12 @@ test('RFC 7030 --est prints what a stock client wants as user and password: thos
   assert.equal('est' in plain, false)
 })
 
+test('a claim that nobody could use in time is not made', async () => {
+  const { status, err } = await cli.run('claim', 'create', '--ttl', '0s', ...folder())
+  assert.equal(status, 2)
+  assert.match(err, /ttl: a claim is good for a second at least/)
+})
+
 test('a station whose window is too short is told so in words of a command line', async () => {
   const words = ['--name', 'line-1', '--names', 'pump-{n}', '--quota', '5', '--ttl', '1s']
   const { status, err } = await cli.run('station', 'authorize', ...words, ...folder())
