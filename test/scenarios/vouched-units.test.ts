@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { type AddressInfo, createServer } from 'node:net'
 import { join } from 'node:path'
 import test, { type TestContext } from 'node:test'
 import { setTimeout as wait } from 'node:timers/promises'
-import ssh2 from 'ssh2'
 import { openDatabase } from '#shared/platform/sqlite.ts'
 import { LoginShell } from '#sim/login-shell.ts'
 import { Device, Fleet, type Operator } from '#test/lab/fleet.ts'
@@ -20,10 +20,10 @@ interface Sync extends JsonEvent {
 /** A fleet under a fleet key with a factory line; ada is its administrator and signs, ann may reach ssh of whatever is tagged `pumps`. */
 async function scene(t: TestContext) {
   const fleet = await Fleet.start(t)
-  const keys = ssh2.utils.generateKeyPairSync('ed25519')
   const keyFile = join(fleet.folder, 'ann-key')
-  writeFileSync(keyFile, keys.private, { mode: 0o600 })
-  const shell = new LoginShell({ hostName: 'unit', authorizedKeys: [keys.public], uptimeSeconds: () => 1, readings: () => [] })
+  execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', keyFile])
+  const authorizedKeys = [readFileSync(`${keyFile}.pub`, 'latin1').trim()]
+  const shell = new LoginShell({ hostName: 'unit', authorizedKeys, uptimeSeconds: () => 1, readings: () => [] })
   t.after(() => shell.close())
   const server = createServer((socket) => shell.accept(socket)).listen(0, '127.0.0.1')
   await once(server, 'listening')
