@@ -1,6 +1,6 @@
 import type { UnitDesk } from '#agent/station/unit-desk.ts'
 import { AditError } from '#shared/errors.ts'
-import type { Timers } from '#shared/platform/timers.ts'
+import type { Timer, Timers } from '#shared/platform/timers.ts'
 import { type Duration, seconds } from '#shared/time/instant.ts'
 import type { LineGuests } from './est-door.ts'
 import type { Way } from './way.ts'
@@ -66,19 +66,24 @@ export class NetworkWay implements Way, LineGuests {
     const desk = this.#desk!
     desk.step(serial, 'verifying')
     const recorded = new Promise<void>((resolve, reject) => {
-      const timer = this.#timers.setTimer(recordPatience, () => settle(() => reject(notRecorded(serial))))
+      let timer: Timer | undefined
       const stop = desk.onEvent((event) => {
         if (event.serial === serial && event.step === 'delivered') settle(resolve)
       })
       const settle = (act: () => void): void => {
-        timer.clear()
+        timer?.clear()
         stop()
         act()
       }
-      desk.record(serial).then((record) => {
-        if (record?.step === 'delivered') settle(resolve)
-        else this.#expected.get(serial)?.arrive(evidence)
-      }, reject)
+      // Last: it must not go on without the others.
+      timer = this.#timers.setTimer(recordPatience, () => settle(() => reject(notRecorded(serial))))
+      desk.record(serial).then(
+        (record) => {
+          if (record?.step === 'delivered') settle(resolve)
+          else this.#expected.get(serial)?.arrive(evidence)
+        },
+        (error) => settle(() => reject(error)),
+      )
     })
     await recorded
   }

@@ -9,6 +9,7 @@ import { Identity } from '#agent/io/identity.ts'
 import { isDeliveryPending } from '#agent/io/line-pending.ts'
 import { enrolAtLine } from '#agent/io/line-station.ts'
 import { StateFolder } from '#agent/io/state-folder.ts'
+import type { UnitDesk } from '#agent/station/unit-desk.ts'
 import { guestsOf, type Line, type LineParts, openLine } from '#agent/station/ways/line.ts'
 import { isLanAddress } from '#agent/station/ways/line-admission.ts'
 import type { LineIdentity } from '#agent/station/ways/line-terms.ts'
@@ -19,7 +20,7 @@ import { decodeClaim, encodeClaim } from '#shared/enrolment/claim.ts'
 import { AditError, type ErrorCode } from '#shared/errors.ts'
 import { systemClock } from '#shared/platform/clock.ts'
 import { silentLog } from '#shared/platform/log.ts'
-import { systemTimers } from '#shared/platform/timers.ts'
+import { systemTimers, type Timers } from '#shared/platform/timers.ts'
 import { HttpsClient } from '#shared/platform/tls.ts'
 import { type Clock, hours, milliseconds, minutes, seconds, wallTime } from '#shared/time/instant.ts'
 import { DeskInMemory } from '#test/agent/station/desk-in-memory.ts'
@@ -277,6 +278,35 @@ test('boards find the station of their token on the LAN, by multicast DNS, whate
 test('a board that does not come is a failure of that unit alone', async (t) => {
   const station = new Station(t, { patienceMs: 50 })
   await assert.rejects(station.provision('unit-1'), refused('line-lost', /unit-1 has not come to the line within 0.05 s/))
+})
+
+test('a station that ends while it holds a board leaves no timer behind', async () => {
+  const waiting = new Set<object>()
+  const timers: Timers = {
+    setTimer() {
+      const timer = { clear: () => void waiting.delete(timer) }
+      waiting.add(timer)
+      return timer
+    },
+  }
+  const way = new NetworkWay(async () => ({ close: async () => {} }), timers, minutes(1))
+  for (const ended of ['onEvent', 'record'] as const) {
+    const fail = () => assert.fail('it has ended')
+    let awaited = (): void => {}
+    const isAwaited = new Promise<void>((resolve) => {
+      awaited = resolve
+    })
+    const desk = { step: awaited, onEvent: () => () => {}, record: async () => undefined }
+    const gone = { ...desk, [ended]: ended === 'record' ? async () => fail() : fail }
+    const delivery = way.deliver(gone as unknown as UnitDesk, 'unit-1')
+    await isAwaited
+    const before = waiting.size
+    await assert.rejects(way.held('unit-1', 'evidence'), /it has ended/)
+    assert.equal(waiting.size, before, ended)
+    await way.close()
+    await assert.rejects(delivery, refused('line-lost', /unit-1/))
+    assert.equal(waiting.size, 0)
+  }
 })
 
 test('the token of a line stays one for a shift, and a new one comes after', async (t) => {
