@@ -1,10 +1,11 @@
-import type { LineEvent } from '#agent/station/line-event.ts'
+import type { LineCount, LineEvent } from '#agent/station/line-event.ts'
 import type { UnitRecord } from '#agent/station/unit-desk.ts'
 import { toHex } from '#shared/bytes/hex.ts'
 import type { Suite } from '#shared/crypto/suite.ts'
 import type { Delegation } from '#shared/enrolment/delegation.ts'
 import type { UnitAccount } from '#shared/enrolment/line-account.ts'
 import { AditError } from '#shared/errors.ts'
+import { wallTime } from '#shared/time/instant.ts'
 
 /** A unit as the ways, the labels and the screen see it. */
 export function recordOf(unit: UnitAccount, suite: Pick<Suite, 'hash'>): UnitRecord {
@@ -80,3 +81,13 @@ export const windowOver = ({ station, notAfter }: Pick<Delegation, 'station' | '
     `This station's window ended at ${new Date(notAfter).toISOString()}.`,
     `Give it more time: adit-broker station extend ${station} --ttl 30d, then adit station renew.`,
   )
+
+/** What stands in the way of another unit, if anything: as a refusal would say it, before anybody comes with a board. */
+export function obstacleTo(
+  { station, quotaLeft, until }: Pick<LineCount, 'station' | 'quotaLeft' | 'until'>,
+  quota: number,
+  now: number,
+): AditError | undefined {
+  if (now >= until) return windowOver({ station, notAfter: wallTime(until) })
+  return quotaLeft === 0 ? quotaExhausted({ station, quota }) : undefined
+}

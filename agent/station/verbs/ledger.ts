@@ -1,3 +1,4 @@
+import { obstacleTo } from '#agent/station/core/unit-words.ts'
 import type { Misfit } from '#agent/station/io/station-broker.ts'
 import type { StationContext } from '#agent/station/io/station-context.ts'
 import { unitOf } from '#agent/station/io/unit-argument.ts'
@@ -41,6 +42,8 @@ export async function status(context: StationContext): Promise<void> {
       ]
       return table(rows)
     })
+    const obstacle = obstacleTo(count, delegation.quota, context.ports().clock.wall())
+    if (obstacle) context.note(`No unit can be begun now: ${obstacle.message} ${obstacle.mend}`)
   } finally {
     await station.close()
   }
