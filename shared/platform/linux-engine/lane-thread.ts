@@ -7,7 +7,7 @@ import type { LaneThread } from './lane-seat.ts'
 import type { LaneWorkerData } from './lane-worker.ts'
 
 /** A lane needs little of a heap: a few objects a session and a flow. MB. */
-const HEAP = { maxOldGenerationSizeMb: 256, maxYoungGenerationSizeMb: 4 }
+export const LANE_HEAP = { maxOldGenerationSizeMb: 256, maxYoungGenerationSizeMb: 4 }
 /** How long a thread may take to end of its own will, ms. */
 const PATIENCE = 2_000
 
@@ -21,7 +21,7 @@ export function spawnLane(
 ): LaneThread & { readonly worker: Worker } {
   const { port1, port2 } = new MessageChannel()
   const workerData: LaneWorkerData = { start, memory, port: port2 }
-  const worker = new Worker(entryOf(workerFile()), { workerData, transferList: [port2], resourceLimits: HEAP })
+  const worker = new Worker(entryOf(workerFile()), { workerData, transferList: [port2], resourceLimits: LANE_HEAP })
   let fault: unknown
   let isAsked = false
   const ended = new Promise<void>((resolve) => worker.once('exit', () => resolve()))

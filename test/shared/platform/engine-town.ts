@@ -19,6 +19,7 @@ import { parseProposals } from '#shared/ikev2/proposal.ts'
 import { fromCidr } from '#shared/ikev2/traffic-selectors.ts'
 import { Netstack } from '#shared/netstack/netstack.ts'
 import { systemClock } from '#shared/platform/clock.ts'
+import { LANE_HEAP } from '#shared/platform/linux-engine/lane-thread.ts'
 import { LinuxLane } from '#shared/platform/linux-engine/linux-lane.ts'
 import { isRefusal } from '#shared/platform/linux-engine/native.ts'
 import { laneOfPeer } from '#shared/platform/linux-engine/steering.ts'
@@ -84,7 +85,10 @@ export class Town {
 
   static async open(t: Context, options: TownOptions): Promise<Town> {
     const town = new Town(options)
-    const noteThread = (thread: Worker): void => void town.threads.push(thread)
+    const noteThread = (thread: Worker): void => {
+      // The reader of TypeScript may have a thread of its own.
+      if (thread.resourceLimits?.maxOldGenerationSizeMb === LANE_HEAP.maxOldGenerationSizeMb) town.threads.push(thread)
+    }
     process.on('worker', noteThread)
     t.after(async () => {
       process.off('worker', noteThread)

@@ -68,7 +68,7 @@ for (const suite of ['noise', 'esp'] as const)
 
     assertFresh(a, b)
     assert.equal(town.lane!.sessions.installed, sessions)
-    assert.equal(town.lane!.sessions.restarts, first + 2)
+    assert.equal(town.lane!.sessions.restarts, first + 2, JSON.stringify(town.errors))
     assert.deepEqual(
       town.errors.map((fields) => (fields as { code: string }).code),
       new Array(town.lane!.sessions.restarts).fill('lane-failed'),
