@@ -47,6 +47,8 @@ test('a line from its authorisation to its end: by the broker, by itself, with a
 
   const cards = join(folder, 'cards')
   for (const serial of ['cpu1', 'cpu2']) mkdirSync(join(cards, serial), { recursive: true })
+  // Neither a folder nor the image of a card.
+  writeFileSync(join(cards, 'cpu3'), 'a note')
   const list = join(folder, 'boards.csv')
   writeFileSync(list, 'serial\nCPU1\nCPU2\nCPU3\n')
   const into = ['--into', join(cards, '{serial}')]
@@ -58,7 +60,7 @@ test('a line from its authorisation to its end: by the broker, by itself, with a
     [2, [['cpu3', 'card-refused']]],
   )
   assert.deepEqual(readdirSync(join(cards, 'cpu1')), ['adit-id.bin'])
-  mkdirSync(join(cards, 'cpu3'))
+  rmSync(join(cards, 'cpu3'))
 
   // The broker goes: the station goes on.
   await running.stop()
