@@ -4,7 +4,7 @@ import type { Flow } from '#shared/dataplane/flow.ts'
 import type { FlowOffload } from '#shared/dataplane/flow-offload.ts'
 import { dropEntries } from '#shared/drop-reason.ts'
 import type { Log } from '#shared/platform/log.ts'
-import type { Timers } from '#shared/platform/timers.ts'
+import type { Timer, Timers } from '#shared/platform/timers.ts'
 import { type Clock, seconds } from '#shared/time/instant.ts'
 import type { Endpoint } from '#shared/wire/endpoint.ts'
 import { EventFd } from './event-fd.ts'
@@ -20,7 +20,8 @@ import { spawnLane } from './lane-thread.ts'
 import { Libc } from './libc.ts'
 import type { NativeMemory } from './memory.ts'
 import { monotonicMs } from './monotonic.ts'
-import { isRefusal, loadNative, type NativeRefusal } from './native.ts'
+import { isRefusal, loadNative, type Native, type NativeRefusal } from './native.ts'
+import { giveBackStartMemory } from './start-memory.ts'
 import { TunDevice } from './tun-device.ts'
 import type { UdpPort, UdpPortOptions } from './udp-port.ts'
 import { bindPorts } from './udp-ports.ts'
@@ -39,6 +40,9 @@ export interface LinuxLaneOptions {
 
 /** The thread has long let go of a former port by then. */
 const LEAVE_AFTER = seconds(1)
+
+/** Whatever starts beside an engine has started by then. */
+const START_TAKES = seconds(10)
 
 const defaultSize: Omit<BoardSize, 'lanes'> = { sessions: 1_024, flows: 4_096 }
 
@@ -65,6 +69,7 @@ export class LinuxLane {
   /** Of each lane; as many for as long as this lives. */
   #ports: readonly UdpPort[]
   #shortcuts: LaneShortcuts | undefined
+  #afterStart: Timer | undefined
 
   private constructor(
     options: LinuxLaneOptions,
@@ -133,7 +138,10 @@ export class LinuxLane {
       const board = new LaneBoard({ ...size, lanes: ports.length })
       const lane = new LinuxLane(options, libc, memory, board, ports, tun)
       const fault = await lane.sessions.prove()
-      if (fault === undefined) return lane
+      if (fault === undefined) {
+        lane.#leaveStart(native)
+        return lane
+      }
       await lane.close()
       return noThread(fault)
     } catch (error) {
@@ -216,11 +224,24 @@ export class LinuxLane {
   }
 
   async close(): Promise<void> {
+    this.#afterStart?.clear()
     this.#shortcuts?.close()
     await this.sessions.close()
     closeAll(this.#ports)
     this.tun?.close()
     closeAll(this.#wakes)
+  }
+
+  #leaveStart(native: Native): void {
+    const { timers, log } = this.#options
+    this.#afterStart = timers.setTimer(START_TAKES, () => {
+      try {
+        giveBackStartMemory(native)
+      } catch (reason) {
+        // Not every libc has all of it, and not every sandbox shows a process its own mappings.
+        log.debug({ reason }, 'what only the start has needed stays in memory')
+      }
+    })
   }
 }
 
