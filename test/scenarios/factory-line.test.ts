@@ -45,6 +45,22 @@ test('a line from its authorisation to its end: by the broker, by itself, with a
   const made = await run('adit', ['station', 'init', '--claim', '-', ...state], { input: authorised.claim })
   assert.deepEqual([said(made).station, said(made).quota], ['line-1', 5])
 
+  const cable = join(folder, 'ttyUSB9')
+  const waited = await run('adit', [
+    'station',
+    'provision',
+    'cpu1',
+    '--serial',
+    cable,
+    ...state.filter((word) => word !== '--json'),
+  ])
+  assert.notEqual(waited.status, 0)
+  assert.match(
+    waited.stderr,
+    new RegExp(`Waiting for the board at ${cable}: power it on\\.[^]*${cable}`),
+    'what to do, and what is wrong',
+  )
+
   const cards = join(folder, 'cards')
   for (const serial of ['cpu1', 'cpu2']) mkdirSync(join(cards, serial), { recursive: true })
   // Neither a folder nor the image of a card.

@@ -33,6 +33,7 @@ export interface BatchFlags extends UnitFlags {
 export async function provision(context: StationContext, text: string | undefined, flags: UnitFlags): Promise<void> {
   await withStation(context, async (station) => {
     await withLine(context, station, flags, async (line) => {
+      tellAwaited(context, flags)
       const serial = text === undefined ? await toldSerial(line) : checkSerial(text)
       const { name } = flags
       await finish(context, flags, await provisionUnit(line, { serial, ...(name !== undefined && { name }) }))
@@ -52,6 +53,7 @@ export async function replace(
       const old = await unitOf(station.desk, unit)
       if (old.serial === serial) throw new AditError('usage', `${serial} cannot replace itself.`, 'Scan the other board.')
       await station.desk.scrap(old.serial, flags.reason, serial)
+      tellAwaited(context, flags)
       await finish(context, flags, await provisionUnit(line, { serial }, old.serial))
     })
   })
@@ -171,6 +173,12 @@ async function withLine(
   } finally {
     await way.close()
   }
+}
+
+/** What the person has to do meanwhile; a card waits for nobody. */
+function tellAwaited(context: StationContext, { serial, network }: WayOptions): void {
+  if (serial !== undefined) context.note(`Waiting for the board at ${serial}: power it on.`)
+  else if (network) context.note('Waiting for the board in the LAN of this station: power it on, with the image of this line.')
 }
 
 async function toldSerial({ way }: Line): Promise<string> {
