@@ -58,7 +58,7 @@ export function answerErrors(app: FastifyInstance, log: Log): void {
   app.setErrorHandler((error: FastifyError, request, reply) => {
     const known = meaningOf(error)
     if (known === undefined) log.error({ err: error, route: request.routeOptions.url }, 'a request failed')
-    return sendError(reply, known ?? hidden)
+    return sendError(reply, known ?? hidden, clientStatusOf(error))
   })
   // Every route may be refused: the document says so for each.
   app.addHook('onRoute', ({ schema }) => {
@@ -68,8 +68,8 @@ export function answerErrors(app: FastifyInstance, log: Log): void {
   app.setNotFoundHandler((_request, reply) => sendError(reply, nothingHere))
 }
 
-export function sendError(reply: FastifyReply, error: AditError): FastifyReply {
-  return reply.code(statusOf(error)).type('application/json').send(JSON.stringify(error.toJSON()))
+export function sendError(reply: FastifyReply, error: AditError, status = statusOf(error)): FastifyReply {
+  return reply.code(status).type('application/json').send(JSON.stringify(error.toJSON()))
 }
 
 function meaningOf(error: FastifyError): AditError | undefined {
@@ -83,11 +83,15 @@ function meaningOf(error: FastifyError): AditError | undefined {
       'See /v1/openapi.json.',
     )
   }
-  // Fastify's own refusals (body too large, broken JSON, unknown media type) are the client's doing and safe to tell.
-  const status = error.statusCode ?? 500
-  if (status >= 400 && status < 500)
+  if (clientStatusOf(error) !== undefined)
     return new AditError('usage', `The request is refused: ${error.message}.`, 'See /v1/openapi.json.')
   return undefined
+}
+
+/** Of Fastify's own refusals (body too large, broken JSON, unknown media type): they are the client's doing and safe to tell. */
+function clientStatusOf(error: FastifyError): number | undefined {
+  const { statusCode = 500 } = error
+  return !isAditError(error) && statusCode >= 400 && statusCode < 500 ? statusCode : undefined
 }
 
 const hidden = new AditError('internal', 'The broker could not answer.', "Look at the broker's log for the cause.")

@@ -1,4 +1,5 @@
 import type { Command } from 'commander'
+import { requireHookProgram } from '#broker/enrolment/io/hook-program.ts'
 import type { Terminal } from '../terminal.ts'
 import { type CommonOptions, deskOf, verb } from '../verb.ts'
 
@@ -9,7 +10,8 @@ export function configCheck(parent: Command, terminal: Terminal): void {
   ]).action(async (options: CommonOptions) => {
     const desk = deskOf(terminal, options)
     const { path, text } = await desk.configFile()
-    await desk.config()
+    const { hook } = (await desk.config()).enrolment
+    if (hook?.place.startsWith('/')) await requireHookProgram(hook.place)
     const result = { ok: true, file: text === undefined ? null : path }
     desk.print(result, ({ file }) => (file === null ? `no ${path}: the defaults hold\n` : `${file}: good\n`))
   })

@@ -1,5 +1,7 @@
 import { spawn } from 'node:child_process'
+import { access, constants, stat } from 'node:fs/promises'
 import type { HookRoad } from '#broker/enrolment/hook.ts'
+import { AditError } from '#shared/errors.ts'
 
 /** Longest answer read, bytes. */
 const answerLimit = 64 * 1024
@@ -54,4 +56,18 @@ function killGroup(pid: number | undefined): void {
   } catch {
     // It has ended by itself.
   }
+}
+
+/** Throws AditError `config-invalid` unless there is a file that may be run: without it nobody would enrol. */
+export async function requireHookProgram(path: string): Promise<void> {
+  const wrong = (what: string, mend: string): AditError =>
+    new AditError('config-invalid', `The enrolment hook ${path} ${what}, so nobody could enrol.`, mend)
+  const found = await stat(path).catch(() => undefined)
+  if (!found?.isFile())
+    throw wrong('is not there', 'Write the path of a program at hook under [enrolment], or take the line out.')
+  const mayRun = await access(path, constants.X_OK).then(
+    () => true,
+    () => false,
+  )
+  if (!mayRun) throw wrong('may not be run', `Let it: chmod +x ${path}`)
 }

@@ -140,8 +140,8 @@ test('requests that are too large, of the wrong kind or malformed end with a sen
     ['/v1/devices/nobody/telemetry?limit=100000', {}, 400],
     ['/v1/audit?after=-1', {}, 400],
     ['/v1/devices/pi/host-keys/accept', { method: 'POST', headers: json, body: '{' }, 400],
-    ['/v1/devices/pi/host-keys/accept', { method: 'POST', headers: json, body: `{"service":"${'x'.repeat(40_000)}"}` }, 400],
-    ['/v1/devices/pi/host-keys/accept', { method: 'POST', headers: { 'content-type': 'text/xml' }, body: '<x/>' }, 400],
+    ['/v1/devices/pi/host-keys/accept', { method: 'POST', headers: json, body: `{"service":"${'x'.repeat(40_000)}"}` }, 413],
+    ['/v1/devices/pi/host-keys/accept', { method: 'POST', headers: { 'content-type': 'text/xml' }, body: '<x/>' }, 415],
   ]
   for (const [path, options, status] of rows) {
     const answer = await fixture.ask(path, { ...options, as: operator })

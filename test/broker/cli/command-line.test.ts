@@ -225,6 +225,11 @@ test('bad words: one sentence with a mend, a code, and the status of its kind', 
   const data = freshData()
   const broken = join(root, 'broken.toml')
   writeFileSync(broken, '[log]\nlevel = "loud"\n')
+  const [absent, shut] = ['absent', 'shut'].map((hook) => {
+    writeFileSync(join(root, `${hook}.toml`), `[enrolment]\nhook = "${join(root, hook)}"\n`)
+    return join(root, `${hook}.toml`)
+  }) as [string, string]
+  writeFileSync(join(root, 'shut'), '#!/bin/sh\n', { mode: 0o644 })
   const table: [words: string[], status: number, code: string][] = [
     [[], 2, 'usage'],
     [['bogus'], 2, 'usage'],
@@ -237,6 +242,8 @@ test('bad words: one sentence with a mend, a code, and the status of its kind', 
     [['claim', 'create', '--data', data, '--config', broken], 2, 'config-invalid'],
     [['config', 'check', '--config', broken], 2, 'config-invalid'],
     [['config', 'check', '--config', join(root, 'none.toml')], 2, 'config-invalid'],
+    [['config', 'check', '--config', absent], 2, 'config-invalid'],
+    [['config', 'check', '--config', shut], 2, 'config-invalid'],
     [['claim', 'revoke', '00', '--data', data], 3, 'claim-unknown'],
     [['grant', 'add', '--tag', 't', '--port', '22'], 2, 'usage'],
     [['grant', 'add', '--operator', 'ann', '--tag', 't', '--port', '70000'], 2, 'usage'],
