@@ -1,8 +1,9 @@
-import { request as httpRequest, type IncomingMessage } from 'node:http'
+import { request as httpRequest } from 'node:http'
 import type { TLSSocket } from 'node:tls'
 import type { Suite } from '#shared/crypto/suite.ts'
 import { nonceLength, signVoucherRequest } from '#shared/enrolment/voucher-request.ts'
 import { AditError, isAditError } from '#shared/errors.ts'
+import { readAnswer } from '#shared/platform/read-answer.ts'
 import { resolveHost } from '#shared/platform/resolve-host.ts'
 import { channelProofOn } from '#shared/platform/tls.ts'
 import { openTls } from '#shared/platform/tls-connect.ts'
@@ -67,22 +68,11 @@ function post(socket: TLSSocket, named: Record<string, string>, body: Uint8Array
     }
     outgoing.once('error', (error) => settle(() => reject(error)))
     outgoing.once('response', (incoming) => {
-      read(incoming).then(
+      readAnswer(incoming, answerLimit).then(
         (bytes) => settle(() => resolve({ status: incoming.statusCode ?? 0, body: bytes })),
         (error) => settle(() => reject(error)),
       )
     })
     outgoing.end(body)
   })
-}
-
-async function read(incoming: IncomingMessage): Promise<Uint8Array> {
-  const chunks: Buffer[] = []
-  let length = 0
-  for await (const chunk of incoming as AsyncIterable<Buffer>) {
-    length += chunk.length
-    if (length > answerLimit) throw new Error(`an answer of more than ${answerLimit} bytes`)
-    chunks.push(chunk)
-  }
-  return Buffer.concat(chunks, length)
 }

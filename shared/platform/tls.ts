@@ -6,6 +6,7 @@ import type { Suite } from '#shared/crypto/suite.ts'
 import { AditError } from '#shared/errors.ts'
 import { channelExporter, proveChannel } from '#shared/pki/channel-proof.ts'
 import type { ServerProof, Trust } from '#shared/pki/server-trust.ts'
+import { readAnswer } from '#shared/platform/read-answer.ts'
 import { resolveHost } from '#shared/platform/resolve-host.ts'
 import { firstThatConnects } from '#shared/platform/tcp-first.ts'
 import type { HttpProxy } from '#shared/platform/tcp-proxy.ts'
@@ -139,7 +140,7 @@ export class HttpsClient {
       })
       outgoing.once('error', (error) => settle(() => reject(error)))
       outgoing.once('response', (incoming) => {
-        readBody(incoming).then(
+        readAnswer(incoming, bodyLimit).then(
           (bytes) => settle(() => resolve(answer(incoming, bytes, address))),
           (error) => settle(() => reject(error)),
         )
@@ -155,17 +156,6 @@ function answer(incoming: IncomingMessage, body: Uint8Array, address: string): H
     if (value !== undefined) headers[name] = Array.isArray(value) ? value.join(', ') : value
   }
   return { status: incoming.statusCode ?? 0, headers, body, address }
-}
-
-async function readBody(incoming: IncomingMessage): Promise<Uint8Array> {
-  const chunks: Buffer[] = []
-  let length = 0
-  for await (const chunk of incoming as AsyncIterable<Buffer>) {
-    length += chunk.length
-    if (length > bodyLimit) throw new Error(`an answer of more than ${bodyLimit} bytes`)
-    chunks.push(chunk)
-  }
-  return Buffer.concat(chunks, length)
 }
 
 /** Where each connection went; a closed socket no longer knows. */

@@ -14,6 +14,7 @@ import { AditError } from '#shared/errors.ts'
 import { encodePem } from '#shared/pki/pem.ts'
 import { createRequest } from '#shared/pki/request.ts'
 import { lockFolder } from '#shared/platform/lock.ts'
+import { unreadableFile } from '#shared/platform/unreadable-file.ts'
 import type { IdevidFlags } from '../command-line.ts'
 
 /** `adit-agent idevid request`: the key is made here, in a file or in a token, and stays here. */
@@ -29,7 +30,7 @@ export async function idevidRequestVerb(flags: IdevidFlags): Promise<void> {
 
 /** `adit-agent idevid install FILE` */
 export async function idevidInstallVerb(file: string, flags: IdevidFlags): Promise<void> {
-  const bundle = file === '-' ? await readStandardInput(bundleLimit) : await readFile(file).catch(unreadable(file))
+  const bundle = file === '-' ? await readStandardInput(bundleLimit) : await readFile(file).catch(unreadableFile(file, nameIt))
   await withFolder(flags, 'adit-agent idevid install', async ({ path }) => {
     const { serial, factory } = await installIdevid(path, Buffer.from(bundle).toString('latin1'), suite)
     const fingerprint = toHex(suite.hash('sha256', factory.der))
@@ -90,10 +91,4 @@ const noSerial = (): never => {
   )
 }
 
-const unreadable =
-  (file: string) =>
-  (cause: NodeJS.ErrnoException): never => {
-    throw new AditError('usage', `${file} cannot be read (${cause.code}).`, 'Name what adit factory idevid --csr has made.', {
-      cause,
-    })
-  }
+const nameIt = 'Name what adit factory idevid --csr has made.'

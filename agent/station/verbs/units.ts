@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises'
+import { text } from 'node:stream/consumers'
 import { type BatchUnit, countedUnits, parseBatchList } from '#agent/station/core/batch-list.ts'
 import { batchText, deliveredText } from '#agent/station/core/outcome-words.ts'
 import type { OpenStation } from '#agent/station/io/open-station.ts'
@@ -114,11 +115,7 @@ async function unitsOf(
 }
 
 async function textOf(path: string): Promise<string> {
-  if (path === '-') {
-    const chunks: Buffer[] = []
-    for await (const chunk of process.stdin) chunks.push(chunk)
-    return Buffer.concat(chunks).toString('utf8')
-  }
+  if (path === '-') return text(process.stdin)
   try {
     return await readFile(path, 'utf8')
   } catch (error) {

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import type { Command } from 'commander'
-import { AditError } from '#shared/errors.ts'
+import { unreadableFile } from '#shared/platform/unreadable-file.ts'
 import type { Terminal } from '../terminal.ts'
 import { type CommonOptions, deskOf, verb } from '../verb.ts'
 
@@ -11,20 +11,11 @@ export function factoryTrust(parent: Command, terminal: Terminal): void {
     'ssh maker adit factory trust-anchor | adit-broker factory trust -',
   ]).action(async (file: string, options: CommonOptions) => {
     const desk = deskOf(terminal, options)
-    const pem = file === '-' ? await desk.readInput() : await readFile(file, 'utf8').catch(unreadable(file))
+    const pem = file === '-' ? await desk.readInput() : await readFile(file, 'utf8').catch(unreadableFile(file, nameIt))
     const factory = await desk.ask<{ fingerprint: string; name: string | null }>('factory.trust', { pem })
     desk.print(factory, ({ fingerprint, name }) => `${name ?? 'factory'} is believed: SHA-256 ${fingerprint}\n`)
     if (!desk.json) terminal.err('Compare the fingerprint with the maker by another way: adit factory show.\n')
   })
 }
 
-const unreadable =
-  (file: string) =>
-  (cause: NodeJS.ErrnoException): never => {
-    throw new AditError(
-      'usage',
-      `${file} cannot be read (${cause.code}).`,
-      'Name the file that adit factory trust-anchor has written.',
-      { cause },
-    )
-  }
+const nameIt = 'Name the file that adit factory trust-anchor has written.'

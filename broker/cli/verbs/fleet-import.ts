@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises'
 import type { Command } from 'commander'
 import { AditError } from '#shared/errors.ts'
 import { isKeyStatement } from '#shared/fleet/statement.ts'
+import { unreadableFile } from '#shared/platform/unreadable-file.ts'
 import type { Terminal } from '../terminal.ts'
 import { type CommonOptions, type Desk, deskOf, verb } from '../verb.ts'
 
@@ -31,7 +32,7 @@ export function fleetImport(parent: Command, terminal: Terminal): void {
 }
 
 async function statementsIn(file: string, desk: Desk): Promise<string[]> {
-  const text = file === '-' ? await desk.readInput() : await readFile(file, 'utf8').catch(unreadable(file))
+  const text = file === '-' ? await desk.readInput() : await readFile(file, 'utf8').catch(unreadableFile(file, nameIt))
   try {
     const { statements } = JSON.parse(text) as { statements?: unknown }
     if (Array.isArray(statements) && statements.every((item) => typeof item === 'string')) return statements
@@ -56,18 +57,7 @@ function* batches(statements: readonly string[]): Generator<string[]> {
   yield batch
 }
 
-const unreadable =
-  (file: string) =>
-  (cause: NodeJS.ErrnoException): never => {
-    throw new AditError(
-      'usage',
-      `${file} cannot be read (${cause.code}).`,
-      'Name the file that adit fleet sign --out has written.',
-      {
-        cause,
-      },
-    )
-  }
+const nameIt = 'Name the file that adit fleet sign --out has written.'
 
 const notSigned = (file: string, cause?: unknown): AditError =>
   new AditError('usage', `${file} holds no signed statements.`, 'Make it with: adit fleet sign --in pending.json --out FILE.', {
