@@ -203,11 +203,14 @@ test('D6 a stolen broker that offers the station a foreign key is refused by nam
   await makeOffline('cpu-1', 'cpu-2')
   // The units call before their station has told of them, so that the thief has them in the registry when the station asks.
   await unpack('cpu-1', 'pump-1')
-  await unpack('cpu-2', 'pump-2')
+  const honest = await unpack('cpu-2', 'pump-2')
   await swapTunnelKey(fleet, 'pump-1', Buffer.alloc(32, 7))
   const why = 'its tunnel key is not the one that the ledger has'
   const refused = [{ unit: 'cpu-1', name: 'pump-1', why }]
   assert.deepEqual((await station<Sync>('sync')).vouched, { signed: 1, refused })
+  // Itself, the delegation, the operator and her grant: the device has them a moment after the broker.
+  const heard = async (): Promise<number> => (await honest.status<{ fleet: { statements: number } }>()).fleet.statements
+  await until('pump-2 has heard what was signed', async () => (await heard()) === 4)
   await reaches('pump-2')
   const { status, stderr } = await ssh(ann, 'pump-1')
   assert.notEqual(status, 0)
