@@ -1,5 +1,6 @@
 import type { Duplex } from 'node:stream'
 import ssh2 from 'ssh2'
+import { newSshKeyPair } from './ssh-key-pair.ts'
 
 /**
  * The stand-in for a board's sshd: a real SSH server (ssh2) with a handful of commands. It lets a fleet be reached by OpenSSH
@@ -29,7 +30,7 @@ export class LoginShell {
 
   constructor(options: LoginShellOptions) {
     this.#options = options
-    this.hostKey = options.hostKey ?? ssh2.utils.generateKeyPairSync('ed25519').private
+    this.hostKey = options.hostKey ?? newSshKeyPair().private
     this.#authorized = options.authorizedKeys.map(parseAuthorizedKey)
     this.#server = new ssh2.Server({ hostKeys: [this.hostKey], ident: 'adit-sim' }, (client) => this.#serve(client))
   }

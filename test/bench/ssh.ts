@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { type AddressInfo, createServer } from 'node:net'
 import ssh2 from 'ssh2'
 import { LoginShell } from '#sim/login-shell.ts'
+import { newSshKeyPair } from '#sim/ssh-key-pair.ts'
 import type { BenchRow } from '#test/bench/row.ts'
 import { startSmallFleet } from '#test/bench/small-fleet.ts'
 import { Program } from '#test/lab/program.ts'
@@ -12,7 +13,7 @@ const keystrokes = 500
 const port = 7022
 
 export async function run(): Promise<BenchRow[]> {
-  const user = ssh2.utils.generateKeyPairSync('ed25519')
+  const user = newSshKeyPair()
   const shell = new LoginShell({ hostName: 'bench', authorizedKeys: [user.public], uptimeSeconds: () => 0, readings: () => [] })
   const server = createServer({ noDelay: true }, (socket) => shell.accept(socket)).listen(0, '127.0.0.1')
   await once(server, 'listening')

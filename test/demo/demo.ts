@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import ssh2 from 'ssh2'
+import { newSshKeyPair } from '#sim/ssh-key-pair.ts'
 import { sshThroughForward } from '#test/demo/ssh-through-forward.ts'
 import { Steps } from '#test/demo/steps.ts'
 import { Program, type ProgramName, run, runCommand } from '#test/lab/program.ts'
@@ -57,7 +57,7 @@ export async function demo({ devices, broken, patience, say }: DemoOptions): Pro
     )
 
     const key = join(folder, 'id_ed25519')
-    const pair = ssh2.utils.generateKeyPairSync('ed25519')
+    const pair = newSshKeyPair()
     writeFileSync(key, pair.private, { mode: 0o600 })
     writeFileSync(`${key}.pub`, `${pair.public}\n`)
 

@@ -4,9 +4,10 @@ import net from 'node:net'
 import test from 'node:test'
 import ssh2 from 'ssh2'
 import { LoginShell } from '#sim/login-shell.ts'
+import { newSshKeyPair } from '#sim/ssh-key-pair.ts'
 
-const user = ssh2.utils.generateKeyPairSync('ed25519')
-const other = ssh2.utils.generateKeyPairSync('ed25519')
+const user = newSshKeyPair()
+const other = newSshKeyPair()
 
 async function withShell(run: (port: number) => Promise<void>): Promise<void> {
   const shell = new LoginShell({

@@ -9,6 +9,7 @@ import { setTimeout as wait } from 'node:timers/promises'
 import ssh2 from 'ssh2'
 import { openDatabase } from '#shared/platform/sqlite.ts'
 import { LoginShell } from '#sim/login-shell.ts'
+import { newSshKeyPair } from '#sim/ssh-key-pair.ts'
 import { type Device, Fleet, type Operator } from '#test/lab/fleet.ts'
 import { Program } from '#test/lab/program.ts'
 
@@ -36,7 +37,7 @@ async function scene(t: TestContext) {
     t,
     createServer((socket) => socket.on('error', () => {}).pipe(socket)),
   )
-  const keys = ssh2.utils.generateKeyPairSync('ed25519')
+  const keys = newSshKeyPair()
   const shell = new LoginShell({ hostName: 'pump', authorizedKeys: [keys.public], uptimeSeconds: () => 1, readings: () => [] })
   t.after(() => shell.close())
   const ssh = await listen(
@@ -184,7 +185,7 @@ test('A-79 a stolen broker that swaps host keys, tunnel keys and addresses is no
   await until('the grant is at the device', holdsGrants(pump, 1))
   assert.equal(await sshSays(ann, privateKey), 'pump', 'it worked before')
 
-  const forged = ssh2.utils.generateKeyPairSync('ed25519').public.split(' ').slice(0, 2).join(' ')
+  const forged = newSshKeyPair().public.split(' ').slice(0, 2).join(' ')
   await rewrite(fleet, 'UPDATE host_keys SET keys = ?', JSON.stringify([forged]))
   assert.match(await refusal(ann), /its ssh host key is not the one that was signed/)
   await rewrite(fleet, 'DELETE FROM host_keys')
