@@ -7,6 +7,9 @@ import type { Registry } from '#broker/registry/registry.ts'
 import type { Suite } from '#shared/crypto/suite.ts'
 import type { Clock } from '#shared/time/instant.ts'
 
+/** Who reaches an address, as far as can be told: all, the machine's own network, or nobody but the machine. */
+export type Extent = 'anywhere' | 'network' | 'machine'
+
 /** Where the broker is reached, as the administrator's words need it. */
 export interface Reach {
   /** `https://HOST:PORT`, in order of preference: what a claim says. Empty while no port is known. */
@@ -15,6 +18,7 @@ export interface Reach {
   readonly endpoints: readonly string[]
   /** Literal addresses of the hosts that `api` names; empty where it names none. */
   readonly addresses: readonly string[]
+  readonly extent: { readonly api: Extent; readonly endpoints: Extent }
 }
 
 /** How a tunnel stands at this moment. */

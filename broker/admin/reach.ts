@@ -3,7 +3,7 @@ import { trySplitListen } from '#broker/config.ts'
 import { splitEndpoint } from '#broker/endpoint-text.ts'
 import { endpointText } from '#shared/wire/endpoint.ts'
 import { contains, parseCidr, tryParseAddress } from '#shared/wire/ip-address.ts'
-import type { Reach } from './office.ts'
+import type { Extent, Reach } from './office.ts'
 
 /** Where a broker listens or last listened: "ADDR:PORT" of UDP, and the API's URL. */
 export interface Listening {
@@ -25,7 +25,18 @@ export function reachOf(config: Config, listening: Listening | undefined, addres
     api: config.publicApi.length > 0 ? config.publicApi : places(api, addresses).map((place) => `https://${place}`),
     endpoints: config.publicEndpoints.length > 0 ? config.publicEndpoints : places(udp, addresses),
     addresses: literalsOf(config, addresses),
+    extent: {
+      api: extentOf(config.publicApi, api, addresses),
+      endpoints: extentOf(config.publicEndpoints, udp, addresses),
+    },
   }
+}
+
+/** What a person has named is taken at their word; of a machine's own addresses, one that the world can use is enough. */
+function extentOf(configured: readonly string[], listen: string, addresses: readonly string[]): Extent {
+  const { address = '::' } = trySplitListen(listen) ?? {}
+  if (configured.length > 0 || !isWildcard(address) || addresses.some(isPublic)) return 'anywhere'
+  return addresses.every((own) => own.startsWith('127.')) ? 'machine' : 'network'
 }
 
 /** For agents whose DNS is dead (F-08). Without a configured list, this machine's own addresses, where the whole world can use them. */

@@ -2,6 +2,9 @@ import { execFile, execFileSync } from 'node:child_process'
 import { randomBytes, randomInt } from 'node:crypto'
 import type { TestContext } from 'node:test'
 
+/** Above what a namespace gives by itself. */
+const FIRST_INDEX = 100_000
+
 /**
  * A small internet of network namespaces, joined by veth pairs. Every namespace has a name of its own (`adit-HEX-LABEL`), so that tests
  * can run side by side; all of them go when the test ends, however it ends. Needs root.
@@ -27,15 +30,21 @@ export class Internet {
     return host
   }
 
-  /** A wire between two hosts. Returns the names of its two interfaces. */
+  /**
+   * A wire between two hosts, with a carrier from its first moment. Returns the names of its two interfaces. Linux tells a carrier up to a
+   * second late where the two ends of a wire have one index, as the first interfaces of two namespaces have: these have their own.
+   */
   link(a: WireEnd, b: WireEnd): [string, string] {
     const names: [string, string] = [`v${this.#links}a`, `v${this.#links}b`]
-    this.#links++
-    const [nameA, nameB] = names
-    execFileSync('ip', words(`link add ${nameA} netns ${a.host.name} type veth peer name ${nameB} netns ${b.host.name}`))
+    const index = FIRST_INDEX + 2 * this.#links++
+    const [endA, endB] = [
+      `${names[0]} index ${index} netns ${a.host.name}`,
+      `${names[1]} index ${index + 1} netns ${b.host.name}`,
+    ]
+    execFileSync('ip', words(`link add ${endA} type veth peer name ${endB}`))
     for (const [{ host, addresses }, name] of [
-      [a, nameA],
-      [b, nameB],
+      [a, names[0]],
+      [b, names[1]],
     ] as const) {
       for (const address of addresses) host.addAddress(address, name)
       host.ip(`link set ${name} up`)
@@ -50,7 +59,7 @@ export class Internet {
     const net = `198.${18 + randomInt(2)}.${randomInt(256)}`
     const last = randomInt(64) * 4
     const [here, there] = [`${net}.${last + 1}`, `${net}.${last + 2}`]
-    execFileSync('ip', words(`link add ${name} type veth peer name here netns ${host.name}`))
+    execFileSync('ip', words(`link add ${name} type veth peer name here index ${FIRST_INDEX - 1} netns ${host.name}`))
     execFileSync('ip', words(`addr add ${here}/30 dev ${name}`))
     execFileSync('ip', words(`link set ${name} up`))
     host.addAddress(`${there}/30`, 'here')

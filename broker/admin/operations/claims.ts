@@ -1,9 +1,8 @@
 import { z } from 'zod'
 import type { ClaimSummary } from '#broker/registry/claims.ts'
-import { encodeClaim } from '#shared/enrolment/claim.ts'
-import { AditError } from '#shared/errors.ts'
 import { isoTime } from '../iso-time.ts'
 import { labels, milliseconds, nothing, type Operation, operation } from '../operation.ts'
+import { claimTokens } from './claim-token.ts'
 
 const newClaim = z.strictObject({
   role: z.enum(['device', 'operator']),
@@ -19,31 +18,22 @@ const newClaim = z.strictObject({
 })
 
 export const claimOperations: Record<string, Operation> = {
-  'claim.create': operation(
-    newClaim,
-    async ({ registry, authority, suite, actor, reach }, { name, uses, ttl, serials, rate, ...rest }) => {
-      const { api, addresses } = await reach()
-      if (api.length === 0) {
-        const message = 'It is not known where the API will listen, since its port is 0 and no broker runs.'
-        throw new AditError('broker-not-running', message, 'Start the broker first, or set public-api in the configuration.')
-      }
-      const { summary, id, secret } = await registry.claims.create(
-        {
-          ...rest,
-          ...(name !== undefined && { name }),
-          ...(uses !== undefined && { uses }),
-          ...(ttl !== undefined && { ttl }),
-          ...(serials !== undefined && { serials }),
-          ...(rate !== undefined && { rate }),
-        },
-        actor,
-      )
-      const { pinned } = registry.statements
-      const optional = { ...(addresses.length > 0 && { addresses }), ...(pinned && { fleetKey: pinned }) }
-      const claim = encodeClaim({ api, ca: authority.rootFingerprint, id, secret, role: summary.role, ...optional }, suite)
-      return { claim, ...document(summary), api, addresses }
-    },
-  ),
+  'claim.create': operation(newClaim, async (office, { name, uses, ttl, serials, rate, ...rest }) => {
+    const tokens = await claimTokens(office)
+    const { api, addresses, extent } = tokens.reach
+    const { summary, id, secret } = await office.registry.claims.create(
+      {
+        ...rest,
+        ...(name !== undefined && { name }),
+        ...(uses !== undefined && { uses }),
+        ...(ttl !== undefined && { ttl }),
+        ...(serials !== undefined && { serials }),
+        ...(rate !== undefined && { rate }),
+      },
+      office.actor,
+    )
+    return { claim: tokens.of({ id, secret }, summary.role), ...document(summary), api, addresses, extent: extent.api }
+  }),
   'claim.list': operation(nothing, async ({ registry }) => (await registry.claims.list()).map(document)),
   'claim.revoke': operation(z.strictObject({ id: z.string() }), async ({ registry, actor }, { id }) =>
     document(await registry.claims.revoke(id, actor)),

@@ -1,11 +1,11 @@
 import { z } from 'zod'
 import type { Clone } from '#broker/registry/clones.ts'
-import { encodeClaim } from '#shared/enrolment/claim.ts'
 import { AditError } from '#shared/errors.ts'
 import { days } from '#shared/time/instant.ts'
 import { isoTime } from '../iso-time.ts'
 import type { Office } from '../office.ts'
 import { nothing, type Operation, operation } from '../operation.ts'
+import { claimTokens } from './claim-token.ts'
 
 const numbered = z.strictObject({ id: z.int().min(1) })
 const granted = z.strictObject({ id: z.int().min(1), name: z.string() })
@@ -19,18 +19,11 @@ export const cloneOperations: Record<string, Operation> = {
   ),
   'clones.show': operation(numbered, async ({ registry }, { id }) => document(await registry.clones.get(id), registry)),
   'clones.grant': operation(granted, async (office, { id, name }) => {
-    const { registry, authority, suite, actor } = office
+    const { registry, actor } = office
     const clone = await registry.clones.get(id)
     if (clone.state !== 'held' && clone.state !== 'granted') throw decided(clone)
-    const { api, addresses } = await office.reach()
-    if (api.length === 0) {
-      const message = 'It is not known where the API will listen, since its port is 0 and no broker runs.'
-      throw new AditError('broker-not-running', message, 'Start the broker first, or set public-api in the configuration.')
-    }
-    const { id: claimId, secret } = await registry.claims.create({ role: 'device', name, ttl: grantLasts }, actor)
-    const { pinned } = registry.statements
-    const optional = { ...(addresses.length > 0 && { addresses }), ...(pinned && { fleetKey: pinned }) }
-    const claim = encodeClaim({ api, ca: authority.rootFingerprint, id: claimId, secret, role: 'device', ...optional }, suite)
+    const tokens = await claimTokens(office)
+    const claim = tokens.of(await registry.claims.create({ role: 'device', name, ttl: grantLasts }, actor), 'device')
     const audit = { actor, action: 'clone.grant' }
     return document(await registry.clones.decide(clone, { state: 'granted', name, claim }, audit), registry)
   }),

@@ -51,7 +51,7 @@ export const principalOperations: Record<string, Operation> = {
   }),
   'device.add': operation(stockDevice, async (office, { name, wireguard, tags, lasting }) => {
     const { registry, clock, actor } = office
-    const { endpoints } = await office.reach()
+    const { endpoints, extent } = await office.reach()
     const endpoint = endpoints[0]
     if (endpoint === undefined) {
       const message = 'It is not known where the broker will listen, since its port is 0 and none runs.'
@@ -70,7 +70,7 @@ export const principalOperations: Record<string, Operation> = {
       mtu: config.innerMtu ?? 1_280,
       keepaliveSeconds,
     })
-    return { ...document(device, clock.wall()), config: text }
+    return { ...document(device, clock.wall()), config: text, endpoint, extent: extent.endpoints }
   }),
   'device.add-ipsec': addIpsecPeer,
   'device.revoke': operation(named, async ({ registry, clock, actor }, { name }) =>

@@ -3,13 +3,12 @@ import { type Station, stateOf } from '#broker/stations/station.ts'
 import type { StandingRecord } from '#broker/stations/station-unit.ts'
 import type { ShownConflict } from '#broker/stations/unit-conflicts.ts'
 import { fromHex } from '#shared/bytes/hex.ts'
-import { encodeClaim } from '#shared/enrolment/claim.ts'
-import { AditError } from '#shared/errors.ts'
 import { keyFingerprint } from '#shared/fleet/key-fingerprint.ts'
 import { days } from '#shared/time/instant.ts'
 import { isoTime } from '../iso-time.ts'
 import type { Office } from '../office.ts'
 import { labels, milliseconds, nothing, type Operation, operation } from '../operation.ts'
+import { claimTokens } from './claim-token.ts'
 
 /** How long a station may issue, ms. */
 const window = milliseconds.min(60_000, 'a station has a minute at least, as in 60s, 8h or 30d')
@@ -29,18 +28,12 @@ const named = z.strictObject({ name: z.string() })
 
 export const stationOperations: Record<string, Operation> = {
   'station.authorize': operation(newStation, async (office, { claimTtl = days(1), ...asked }) => {
-    const { registry, authority, suite, actor } = office
-    const { api, addresses } = await office.reach()
-    if (api.length === 0) {
-      const message = 'It is not known where the API will listen, since its port is 0 and no broker runs.'
-      throw new AditError('broker-not-running', message, 'Start the broker first, or set public-api in the configuration.')
-    }
+    const { registry, actor } = office
+    const tokens = await claimTokens(office)
+    const { api, extent } = tokens.reach
     const { station, claim } = await registry.stations.authorize({ ...asked, claimTtl }, registry.claims, actor)
-    const { pinned } = registry.statements
-    const optional = { ...(addresses.length > 0 && { addresses }), ...(pinned && { fleetKey: pinned }) }
-    const { id, secret, summary } = claim
-    const token = encodeClaim({ api, ca: authority.rootFingerprint, id, secret, role: 'station', ...optional }, suite)
-    return { claim: token, claimExpires: isoTime(summary.expiresAt), ...(await document(office, station)), api }
+    const claimExpires = isoTime(claim.summary.expiresAt)
+    return { claim: tokens.of(claim, 'station'), claimExpires, ...(await document(office, station)), api, extent: extent.api }
   }),
   'station.list': operation(nothing, async (office) => {
     const stations = [...office.registry.stations.all()]

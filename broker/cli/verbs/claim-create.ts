@@ -1,6 +1,8 @@
 import { type Command, Option } from 'commander'
+import type { Extent } from '#broker/admin/office.ts'
 import { AditError } from '#shared/errors.ts'
 import { printable } from '#shared/terminal/printable.ts'
+import { extentNote } from '../extent-note.ts'
 import type { Terminal } from '../terminal.ts'
 import { type CommonOptions, collect, count, type Desk, deskOf, duration, verb } from '../verb.ts'
 
@@ -28,6 +30,7 @@ interface Claim {
   uses: number
   expires: string
   api: readonly string[]
+  extent: Extent
 }
 
 /** `adit-broker claim create`: a right to enrol, as a token. */
@@ -72,7 +75,7 @@ export function claimCreate(parent: Command, terminal: Terminal): void {
         const { user, password } = await credentialsOf(claim)
         desk.print({ ...claim, est: { user, password } }, () => `${user}:${password}\n`)
       } else desk.print(claim, describe)
-      if (!desk.json) terminal.err(hint(claim, est))
+      if (!desk.json) terminal.err(hint(claim, est) + extentNote(claim.extent, claim.api[0], 'public-api'))
     })
 }
 

@@ -1,4 +1,6 @@
 import { type Command, Option } from 'commander'
+import type { Extent } from '#broker/admin/office.ts'
+import { extentNote } from '../extent-note.ts'
 import type { IpsecOptions } from '../ipsec-peer.ts'
 import { keyTypes } from '../key-type.ts'
 import type { Terminal } from '../terminal.ts'
@@ -7,6 +9,12 @@ import { type CommonOptions, collect, count, deskOf, duration, usage, verb } fro
 interface Options extends CommonOptions, IpsecOptions {
   wireguard?: string
   ipsec?: boolean
+}
+
+interface Added {
+  config: string
+  endpoint: string
+  extent: Extent
 }
 
 /** What only an IPsec peer has. */
@@ -84,7 +92,8 @@ export function deviceAdd(parent: Command, terminal: Terminal): void {
       for (const [key, word] of Object.entries(ipsecWords)) {
         if (options[key as keyof Options] !== undefined) throw usage(`${word} goes with --ipsec.`, 'device add')
       }
-      const device = await desk.ask<{ config: string }>('device.add', { name, wireguard, tags, lasting })
+      const device = await desk.ask<Added>('device.add', { name, wireguard, tags, lasting })
       desk.print(device, ({ config }) => config)
+      if (!desk.json) terminal.err(extentNote(device.extent, device.endpoint, 'public-endpoints'))
     })
 }

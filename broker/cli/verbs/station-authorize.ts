@@ -1,5 +1,7 @@
 import type { Command } from 'commander'
+import type { Extent } from '#broker/admin/office.ts'
 import { printable } from '#shared/terminal/printable.ts'
+import { extentNote } from '../extent-note.ts'
 import type { Terminal } from '../terminal.ts'
 import { type CommonOptions, collect, count, deskOf, duration, verb } from '../verb.ts'
 
@@ -21,6 +23,8 @@ interface Authorised {
   last: number
   quota: number
   until: string
+  api: readonly string[]
+  extent: Extent
 }
 
 /** `adit-broker station authorize`: a factory line may issue so many certificates of such names, until then. */
@@ -41,7 +45,7 @@ export function stationAuthorize(parent: Command, terminal: Terminal): void {
       const asked = { name, names, quota, ttl, claimTtl, tags }
       const made = await desk.ask<Authorised>('station.authorize', asked)
       desk.print(made, ({ claim }) => `${claim}\n`)
-      if (!desk.json) terminal.err(hint(made))
+      if (!desk.json) terminal.err(hint(made) + extentNote(made.extent, made.api[0], 'public-api'))
     })
 }
 

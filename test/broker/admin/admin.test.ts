@@ -7,7 +7,9 @@ import { createInterface } from 'node:readline'
 import test, { after } from 'node:test'
 import { askBroker } from '#broker/admin/io/admin-client.ts'
 import { serveAdmin } from '#broker/admin/io/admin-server.ts'
+import { globalIpv6, localIpv4 } from '#broker/admin/io/machine-addresses.ts'
 import { apiHosts, reachOf } from '#broker/admin/reach.ts'
+import { extentNote } from '#broker/cli/extent-note.ts'
 import { parseConfig } from '#broker/config.ts'
 import { AditError } from '#shared/errors.ts'
 import { silentLog } from '#shared/platform/log.ts'
@@ -104,11 +106,13 @@ test('where the broker is reached: configured, listening, or not known', () => {
     api: ['https://127.0.0.1:6'],
     endpoints: ['127.0.0.1:5'],
     addresses: [],
+    extent: { api: 'anywhere', endpoints: 'anywhere' },
   })
   assert.deepEqual(listening('[::]:5', '[::]:6'), {
     api: ['https://192.0.2.1:6', 'https://[2001:db8::1]:6'],
     endpoints: ['192.0.2.1:5', '[2001:db8::1]:5'],
     addresses: [],
+    extent: { api: 'anywhere', endpoints: 'anywhere' },
   })
   assert.deepEqual(listening('0.0.0.0:5', '0.0.0.0:6').api, ['https://192.0.2.1:6'])
   assert.deepEqual(reachOf(config, undefined, mine).endpoints, ['192.0.2.1:4500', '[2001:db8::1]:4500'])
@@ -121,7 +125,52 @@ test('where the broker is reached: configured, listening, or not known', () => {
     api: ['https://b.example:2'],
     endpoints: ['b.example:1'],
     addresses: mine,
+    extent: { api: 'anywhere', endpoints: 'anywhere' },
   })
   assert.deepEqual(apiHosts(dnat, mine), ['c.example', 'b.example', ...mine])
   assert.deepEqual(apiHosts(parseConfig('api = "[::1]:1"', 'f'), mine), ['::1'])
+})
+
+test('whose addresses lead nowhere outside is told, unless a person has named them', () => {
+  const config = parseConfig('', 'f')
+  const listening = { listen: '[::]:5', api: 'https://[::]:6' }
+  const extent = (addresses: readonly string[], on = listening) => reachOf(config, on, addresses).extent
+  assert.deepEqual(extent(['10.0.0.5', 'fd00::5']), { api: 'network', endpoints: 'network' })
+  assert.deepEqual(extent(['127.0.0.1']), { api: 'machine', endpoints: 'machine' })
+  assert.deepEqual(extent(['10.0.0.5', '192.0.2.1']), { api: 'anywhere', endpoints: 'anywhere' })
+  const bound = { listen: ':5', api: 'https://10.0.0.5:6' }
+  assert.deepEqual(extent(['10.0.0.5'], bound), { api: 'anywhere', endpoints: 'network' })
+  const named = parseConfig('public-endpoints = ["10.0.0.5:1"]', 'f')
+  assert.deepEqual(reachOf(named, listening, ['10.0.0.5']).extent, { api: 'network', endpoints: 'anywhere' })
+
+  assert.equal(extentNote('anywhere', 'https://192.0.2.1:6', 'public-api'), '')
+  assert.equal(
+    extentNote('network', 'https://10.0.0.5:6', 'public-api'),
+    'It names https://10.0.0.5:6, which only its own network reaches. For others, set public-api in config.toml and make it again.\n',
+  )
+  assert.match(extentNote('machine', '127.0.0.1:5', 'public-endpoints'), /only this machine reaches.*public-endpoints/)
+})
+
+test('addresses of a machine whose cable has no carrier yet', () => {
+  const trie = `Main:
+  +-- 10.9.0.0/24 2 0 2
+     |-- 10.9.0.0
+        /24 link UNICAST
+     |-- 10.9.0.1
+        /32 host LOCAL
+     |-- 10.9.0.255
+        /32 link BROADCAST
+     |-- 127.0.0.1
+        /32 host LOCAL
+Local:
+     |-- 10.9.0.1
+        /32 host LOCAL
+`
+  assert.deepEqual(localIpv4(trie), ['10.9.0.1'])
+  const table = `00000000000000000000000000000001 01 80 10 80       lo
+fd090000000000000000000000000001 03 40 00 c0       d0
+fe80000000000000fc02000000000001 02 40 20 80     eth0
+`
+  assert.deepEqual(globalIpv6(table), ['fd09::1'])
+  assert.deepEqual([localIpv4(''), globalIpv6('')], [[], []])
 })
