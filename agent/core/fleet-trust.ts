@@ -105,12 +105,15 @@ export class FleetTrust {
     return operator !== undefined && own !== undefined && this.ledger.permits(operator, own, port) !== undefined
   }
 
-  /** Whether a connection that came by the broker is let in: under a pinned key it must be permitted here too. A refusal is counted. */
-  admits(address: string, port: number): boolean {
-    if (this.#pinned === undefined || this.permits(address, port)) return true
+  /** Whether a connection is let in: under a pinned key it must be permitted here too. */
+  allows(address: string, port: number): boolean {
+    return this.#pinned === undefined || this.permits(address, port)
+  }
+
+  /** A connection was not let in. */
+  refused(address: string, port: number): void {
     this.refusedConnections++
     this.lastRefusedConnection = `${address} to port ${port}`
-    return false
   }
 
   #follow(statements: readonly Uint8Array[]): void {

@@ -28,6 +28,7 @@ import { HostKeyWatch } from './host-key-watch.ts'
 import { ReadingSources } from './reading-sources.ts'
 import { ReadingStore } from './reading-store.ts'
 import { SelfDiagnosis } from './self-diagnosis.ts'
+import { ServiceDoor } from './service-door.ts'
 import { ServiceHost } from './service-host.ts'
 import { heldAs, member } from './standing.ts'
 import { type DeviceStatus, statusOf } from './status.ts'
@@ -79,6 +80,7 @@ export class DeviceAgent {
   readonly #startedAt: Instant
   readonly #fleet: FleetKeeper
   readonly #services: ServiceHost
+  readonly #door: ServiceDoor
   readonly #store: ReadingStore
   readonly #sources: ReadingSources
   readonly #hostKeys: HostKeyWatch
@@ -98,6 +100,12 @@ export class DeviceAgent {
     this.#startedAt = clock.now()
     this.#fleet = fleet
     this.#services = new ServiceHost(config.services)
+    this.#door = new ServiceDoor({
+      trust: fleet.trust,
+      timers,
+      opens: (from, port) => this.#tunnel?.core.direct?.opens(from, port) ?? false,
+      ask: () => this.#uplink.askForStatements(),
+    })
     this.#uplink = new Uplink({
       suite,
       timers,
@@ -172,9 +180,8 @@ export class DeviceAgent {
     if (agent.#ratchet.clone === undefined) await agent.#openTunnel()
     // It may have been said while the tunnel was being opened.
     if (agent.#ratchet.clone !== undefined) await agent.#heldApart(agent.#ratchet.clone)
-    const admits = (from: string, port: number): boolean => fleet.trust.admits(from, port)
     const netstack = agent.#tunnel?.core.netstack
-    if (netstack) agent.#services.listen(netstack, log, admits, (service) => agent.#hostKeys.visited(service))
+    if (netstack) agent.#services.listen(netstack, log, agent.#door, (service) => agent.#hostKeys.visited(service))
     void agent.#hostKeys.ask()
     void agent.#store.open().then(() => agent.#sources.reportVitals())
     agent.#renewal.start()
@@ -371,6 +378,7 @@ export class DeviceAgent {
     this.#fleet.configure(this.#tunnel?.config)
     this.#fleet.take(digest, statements)
     this.#services.recheck()
+    this.#door.changed()
     this.#tunnel?.core.direct?.recheck()
     this.#orders.look()
   }

@@ -2,6 +2,7 @@ import type { Service } from '#agent/core/service.ts'
 import { LocalService } from '#agent/io/local-service.ts'
 import type { Netstack, TcpSocket } from '#shared/netstack/netstack.ts'
 import type { Log } from '#shared/platform/log.ts'
+import type { Admission } from './service-door.ts'
 
 export interface ServiceStatus {
   readonly name: string
@@ -13,9 +14,6 @@ export interface ServiceStatus {
   readonly lastRefusal: string | null
 }
 
-/** Whether whoever is at this inner address may open this inner port. */
-export type Admission = (from: string, port: number) => boolean
-
 /**
  * Serves the configured services on the device's inner addresses; nothing else listens. Who may reach them, the broker decides, and under
  * a pinned fleet key this device too.
@@ -23,7 +21,7 @@ export type Admission = (from: string, port: number) => boolean
 export class ServiceHost {
   readonly #services: readonly LocalService[]
   readonly #listeners: { close(): void }[] = []
-  #admits: Admission = () => true
+  #admission: Admission | undefined
 
   constructor(services: readonly Service[]) {
     this.#services = services.map((service) => new LocalService(service))
@@ -33,28 +31,36 @@ export class ServiceHost {
     return this.#services.map(({ service }) => service)
   }
 
-  /** `admits` is asked at each connection, and again whenever `recheck` is called; `onVisited` hears of each that has ended. */
-  listen(netstack: Netstack, log: Log, admits: Admission, onVisited: (service: Service) => void = () => {}): void {
-    this.#admits = admits
+  /** `admission` is asked at each connection, and again whenever `recheck` is called; `onVisited` hears of each that has ended. */
+  listen(netstack: Netstack, log: Log, admission: Admission, onVisited: (service: Service) => void = () => {}): void {
+    this.#admission = admission
     for (const local of this.#services) {
       const { name, port, target } = local.service
-      const serve = (socket: TcpSocket): void => {
-        if (!admits(socket.remoteAddress, port)) {
-          local.forbid(socket)
-          log.warn({ service: name, from: socket.remoteAddress }, 'refused: no grant under the fleet key')
-          return
-        }
+      const accept = (socket: TcpSocket): void => {
         local.accept(socket)
         socket.once('close', () => onVisited(local.service))
       }
-      this.#listeners.push(netstack.listen({ port, allowHalfOpen: true }, serve))
+      const serve = async (socket: TcpSocket): Promise<void> => {
+        const from = socket.remoteAddress
+        if (admission.admits(from, port)) return accept(socket)
+        // Who waits may leave.
+        const left = (): unknown => socket.destroy()
+        socket.on('error', left)
+        const isReceived = await admission.receives(from, port)
+        socket.off('error', left)
+        if (socket.destroyed) return
+        if (isReceived) return accept(socket)
+        local.forbid(socket)
+        log.warn({ service: name, from }, 'refused: no grant under the fleet key')
+      }
+      this.#listeners.push(netstack.listen({ port, allowHalfOpen: true }, (socket) => void serve(socket)))
       log.info({ service: name, port, target: `${target.address}:${target.port}` }, 'serving')
     }
   }
 
   /** What is no longer admitted ends. */
   recheck(): void {
-    for (const local of this.#services) local.closeWhere((from) => !this.#admits(from, local.service.port))
+    for (const local of this.#services) local.closeWhere((from) => this.#admission?.admits(from, local.service.port) === false)
   }
 
   status(): ServiceStatus[] {

@@ -147,6 +147,12 @@ export class DirectPeers {
     return this.#inner.isClosedToHub
   }
 
+  /** Whether somebody with an association has shown us grants by which this inner address may open the TCP port here. */
+  opens(from: string, port: number): boolean {
+    const ports = this.#register.withAddress(from)?.filter.ports ?? []
+    return ports.some((open) => open.from <= port && port <= open.to)
+  }
+
   /** Holds the associations. */
   get endpoint(): WireguardEndpoint {
     return this.#endpoint
