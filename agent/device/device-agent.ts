@@ -16,14 +16,13 @@ import { Tunnel } from '#agent/io/tunnel.ts'
 import { Uplink } from '#agent/io/uplink.ts'
 import type { Suite } from '#shared/crypto/suite.ts'
 import type { HardwareHints } from '#shared/enrolment/hardware-hints.ts'
-import { toAditError } from '#shared/errors.ts'
 import type { Log } from '#shared/platform/log.ts'
 import type { Timers } from '#shared/platform/timers.ts'
-import { within } from '#shared/platform/within.ts'
-import { type Clock, type Instant, milliseconds } from '#shared/time/instant.ts'
+import type { Clock, Instant } from '#shared/time/instant.ts'
 import { endpointText } from '#shared/wire/endpoint.ts'
 import { agentFactOf } from './agent-fact.ts'
 import type { DeviceConfig } from './config.ts'
+import { FirstWord } from './first-word.ts'
 import { HostKeyWatch } from './host-key-watch.ts'
 import { ReadingSources } from './reading-sources.ts'
 import { ReadingStore } from './reading-store.ts'
@@ -69,9 +68,6 @@ export interface DeviceAgentOptions {
   onOrder(order: { id: string; next?: string }): void
 }
 
-/** How long the tunnel waits for the broker's word of time and copies: a blocked API must not cost it more. */
-const WORD_PATIENCE = milliseconds(1_500)
-
 /** Bytes under way on one connection, each way: 40 Mbit/s at a round trip of 100 ms, in half the memory of the netstack's default. */
 const CONNECTION_BUFFER = 512 * 1024
 
@@ -87,11 +83,11 @@ export class DeviceAgent {
   readonly #uplink: Uplink
   readonly #renewal: Renewal
   readonly #ratchet: RatchetKeeper
+  readonly #firstWord: FirstWord
   readonly #doctor: SelfDiagnosis
   readonly #orders: OrderWatch
   #tunnel: Tunnel | undefined
   #closed = false
-  #hasTime = false
   #isHeld = false
 
   private constructor(options: DeviceAgentOptions, fleet: FleetKeeper) {
@@ -165,6 +161,7 @@ export class DeviceAgent {
       },
     })
     this.#renewal = new Renewal({ suite, timers, log, identity, onRenewed: (notAfter) => this.#renewed(notAfter) })
+    this.#firstWord = new FirstWord({ timers, log, identity, ratchet: this.#ratchet, renewal: this.#renewal })
   }
 
   /** Throws only for what a person must mend first (a port that they named is taken). */
@@ -176,7 +173,7 @@ export class DeviceAgent {
     await agent.#sources.listen()
     agent.#say('starting', { name: identity.record.name })
     await agent.#ratchet.open()
-    await agent.#word()
+    await agent.#firstWord.ask()
     if (agent.#ratchet.clone === undefined) await agent.#openTunnel()
     // It may have been said while the tunnel was being opened.
     if (agent.#ratchet.clone !== undefined) await agent.#heldApart(agent.#ratchet.clone)
@@ -229,28 +226,6 @@ export class DeviceAgent {
     })
     this.#tellPace()
     fleet.configure(this.#tunnel.config)
-  }
-
-  /**
-   * What time it is, and whether we are the only one of us: asked before anything is opened, and not waited for longer than a network
-   * takes that answers at all.
-   */
-  async #word(): Promise<void> {
-    const { timers } = this.#options
-    const word = this.#askTime().then(() => this.#ratchet.contact())
-    await within(timers, WORD_PATIENCE, word, () => {})
-  }
-
-  async #askTime(): Promise<void> {
-    const { identity, log } = this.#options
-    try {
-      await identity.learnTime()
-      this.#hasTime = true
-      // What it says of our certificate is to be acted upon now.
-      await this.#renewal.hint()
-    } catch (error) {
-      log.debug({ code: toAditError(error).code }, 'nobody says what time it is')
-    }
   }
 
   /** Hashed under what the fleet is called for ever, so that the broker keeps no maker's number. */
@@ -342,7 +317,7 @@ export class DeviceAgent {
       })
       log.info({ endpoint, afterMs }, 'tunnel up')
       void this.#renewal.hint()
-      if (!this.#hasTime) void this.#askTime()
+      this.#firstWord.again()
       void this.#ratchet.hint()
       this.#doctor.tunnel(true)
       this.#orders.tunnel(true)
