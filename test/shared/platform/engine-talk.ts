@@ -3,7 +3,9 @@ import assert from 'node:assert/strict'
 import type { TcpSocket } from '#shared/netstack/netstack.ts'
 import { ipPacket, udp } from '#test/shared/dataplane/packets.ts'
 import { seeded } from '#test/shared/tunnel/virtual-link.ts'
-import { type Member, type Town, until } from './engine-town.ts'
+import type { Town } from './engine-town.ts'
+import type { Member } from './town-member.ts'
+import { until } from './town-netstack.ts'
 
 const pattern = (length: number, seed: number): Uint8Array => {
   const dice = seeded(seed)

@@ -1,48 +1,28 @@
-/**
- * A small town for packet engines: a hub in the middle, as a broker is, with or without its lane, and members around it on loopback, each
- * with a netstack behind it. Everything that a member says and hears goes over a `Wire`, which keeps it, and may say it again.
- */
-import { createSocket, type Socket } from 'node:dgram'
-import { once } from 'node:events'
 import type { TestContext } from 'node:test'
 import type { Worker } from 'node:worker_threads'
-import { toHex } from '#shared/bytes/hex.ts'
 import { nativeSuite } from '#shared/crypto/native.ts'
-import type { KeyPair } from '#shared/crypto/suite.ts'
 import { FlowFilter, forever, refused } from '#shared/dataplane/flow-filter.ts'
 import type { InnerPacket } from '#shared/dataplane/inner-packet.ts'
-import { defaultChildLifetime } from '#shared/ikev2/default-lifetime.ts'
-import { parseId } from '#shared/ikev2/identity.ts'
-import { defaultIkeSettings } from '#shared/ikev2/ike-context.ts'
-import type { ChildPolicy, Lifetime } from '#shared/ikev2/peer-policy.ts'
-import { parseProposals } from '#shared/ikev2/proposal.ts'
-import { fromCidr } from '#shared/ikev2/traffic-selectors.ts'
-import { Netstack } from '#shared/netstack/netstack.ts'
+import type { Lifetime } from '#shared/ikev2/peer-policy.ts'
+import type { Netstack } from '#shared/netstack/netstack.ts'
 import { systemClock } from '#shared/platform/clock.ts'
 import { LANE_HEAP } from '#shared/platform/linux-engine/lane-thread.ts'
 import { LinuxLane } from '#shared/platform/linux-engine/linux-lane.ts'
 import { isRefusal } from '#shared/platform/linux-engine/native.ts'
-import { laneOfPeer } from '#shared/platform/linux-engine/steering.ts'
 import { type Log, silentLog } from '#shared/platform/log.ts'
 import { PacketEngine } from '#shared/platform/packet-engine.ts'
 import { systemTimers } from '#shared/platform/timers.ts'
-import { type Clock, type Instant, instant } from '#shared/time/instant.ts'
+import { type Clock, instant } from '#shared/time/instant.ts'
 import type { Association, Endpoint, PeerEndpoint, SuiteName, TunnelEvent } from '#shared/tunnel/association.ts'
 import type { DataLane } from '#shared/tunnel/data-lane.ts'
-import { EspEndpoint } from '#shared/tunnel/esp-endpoint.ts'
+import type { EspEndpoint } from '#shared/tunnel/esp-endpoint.ts'
 import type { EspPorts } from '#shared/tunnel/esp-options.ts'
 import { tai64n } from '#shared/tunnel/tai64n.ts'
 import { WireguardEndpoint } from '#shared/tunnel/wireguard-endpoint.ts'
-import { carriedBy, copyEndpoint } from '#shared/wire/endpoint.ts'
-import { ProtocolId } from '#shared/wire/ike-numbers.ts'
-import { parseCidr } from '#shared/wire/ip-address.ts'
-import { seen } from '#test/lab/seen.ts'
-
-export const HUB4 = '10.77.0.1'
-export const HUB6 = 'fd77::1'
-const WHOLE = ['10.77.0.0/16', 'fd77::/64']
-const secret = new TextEncoder().encode('a secret of the town')
-const HUB_ID = 'hub.example'
+import { type Admitted, childPolicy, espEndpoint, HUB_ID } from './town-esp.ts'
+import { Member, type MemberOptions } from './town-member.ts'
+import { HUB4, HUB6, netstackOn, until, WHOLE } from './town-netstack.ts'
+import { bound } from './town-wire.ts'
 
 type Context = Pick<TestContext, 'after'>
 
@@ -242,259 +222,4 @@ export class Town {
     this.netstack.destroy()
     await this.engine.close()
   }
-}
-
-export interface MemberOptions {
-  /** Its datagrams are carried, as by a WebSocket. */
-  readonly carried?: boolean
-}
-
-/** One end, always on the portable engine. */
-export class Member {
-  readonly number: number
-  readonly v4: string
-  readonly v6: string
-  readonly id: string
-  readonly key: KeyPair
-  /** Inner packets that came here. */
-  readonly received: Uint8Array[] = []
-  wire!: Wire
-  engine!: PacketEngine
-  endpoint!: PeerEndpoint
-  association!: Association
-  netstack!: Netstack
-  readonly #town: Town
-
-  constructor(town: Town, number: number) {
-    this.#town = town
-    this.number = number
-    this.v4 = `10.77.0.${number}`
-    this.v6 = `fd77::${number}`
-    this.id = `member-${number}.example`
-    // Members take turns among the hub's lanes.
-    const lanes = Math.max(1, town.options.lanes)
-    do this.key = nativeSuite.x25519.generate()
-    while (town.options.suite === 'noise' && laneOfPeer(this.peerKey, lanes) !== number % lanes)
-  }
-
-  get addresses(): string[] {
-    return [this.v4, this.v6]
-  }
-
-  get peerKey(): string {
-    return this.#town.options.suite === 'noise' ? toHex(this.key.publicKey) : String(this.number).padStart(64, '0')
-  }
-
-  /** The hub's association with this member. */
-  get atHub(): Association {
-    return this.#town.endpoint.association(this.peerKey)!
-  }
-
-  get now(): Instant {
-    return systemClock.now()
-  }
-
-  async open({ carried = false }: MemberOptions): Promise<void> {
-    const town = this.#town
-    const { suite, lifetime = {}, outer = '127.0.0.1' } = town.options
-    this.wire = await Wire.open(town.local)
-    const way = carriedBy('websocket', this.number)
-    const hub = carried ? carriedBy('websocket', 1) : this.wire.door
-    if (carried) town.carriers.set(way.address, (datagram) => setImmediate(() => this.engine.receive(datagram, hub)))
-    const isEsp = suite === 'esp'
-    const noise = (ports: EspPorts) =>
-      new WireguardEndpoint({ suite: nativeSuite, staticKey: this.key, ports, nextTimestamp: town.nextTimestamp })
-    const child = childPolicy(this.addresses, WHOLE, lifetime)
-    const esp = (ports: EspPorts) =>
-      espEndpoint(this.id, ports, undefined, () => ({ peerKey: HUB_KEY, name: HUB_ID, child, virtualAddresses: [], dns: [] }))
-    this.engine = await PacketEngine.open({
-      clock: systemClock,
-      timers: systemTimers,
-      bind: { address: outer, port: 0 },
-      filter: new FlowFilter({ permit: () => forever }, 1),
-      event: () => undefined,
-      noise,
-      ...(isEsp && { esp }),
-      carried: {
-        send: (datagram) => {
-          const copy = datagram.slice()
-          setImmediate(() => town.engine.receive(copy, way))
-          return true
-        },
-      },
-      ports: {
-        deliver: (packet) => {
-          this.received.push(packet.slice())
-          this.netstack.input(packet)
-        },
-      },
-    })
-    this.netstack = netstackOn(this.engine, this.addresses)
-    // Nobody answers datagrams between these by an error.
-    for (const port of [4_000, 4_001]) this.netstack.bindUdp({ port }, () => undefined)
-    const { plane } = this.engine
-    plane.setLocal(this.addresses)
-    if (isEsp) {
-      const endpoint = plane.esp as EspEndpoint
-      const initiation = { expectedId: parseId(HUB_ID), child }
-      this.endpoint = endpoint
-      this.association = endpoint.addPeer({ peerKey: HUB_KEY, endpoint: hub, initiation, firstContact: true }, this.now)
-    } else {
-      const endpoint = plane.noise as WireguardEndpoint
-      this.endpoint = endpoint
-      this.association = endpoint.addPeer({ publicKey: town.key.publicKey, endpoint: hub, firstContact: true }, this.now)
-    }
-    for (const prefix of WHOLE) plane.routes.insert(prefix, this.association)
-    this.engine.kick()
-    await until(() => this.association.state === 'established' && this.atHub?.state === 'established', `${this.id} is in`)
-    // The hub may speak first only when it has heard one packet of the session.
-    await until(async () => (await this.netstack.ping(HUB6)) !== undefined, `${this.id} reaches the hub`)
-  }
-
-  /** An inner packet leaves as it is. */
-  send(packet: Uint8Array): number {
-    return this.engine.send(packet)
-  }
-
-  async close(): Promise<void> {
-    this.netstack?.destroy()
-    this.#town.forget(this)
-    await this.engine?.close()
-    await this.wire?.close()
-  }
-}
-
-/** The way between a member and the hub: two UDP sockets, and a memory of all that has passed. */
-export class Wire {
-  readonly up: Uint8Array[] = []
-  readonly down: Uint8Array[] = []
-  readonly #inner: Socket
-  #outer: Socket
-  readonly #hub: Endpoint
-  #member: Endpoint | undefined
-
-  private constructor(hub: Endpoint, inner: Socket, outer: Socket) {
-    this.#hub = hub
-    this.#inner = inner
-    this.#outer = outer
-    inner.on('message', (datagram, from) => {
-      this.#member = { address: from.address, port: from.port }
-      this.up.push(Uint8Array.from(datagram))
-      this.inject(datagram)
-    })
-    this.#listen()
-  }
-
-  static async open(hub: Endpoint): Promise<Wire> {
-    return new Wire(copyEndpoint(hub), await bound(hub.address), await bound(hub.address))
-  }
-
-  /** Where the member takes the hub to be. */
-  get door(): Endpoint {
-    return { address: this.#hub.address, port: this.#inner.address().port }
-  }
-
-  /** Where the hub sees the member. */
-  get port(): number {
-    return this.#outer.address().port
-  }
-
-  /** Says something to the hub from the member's place. */
-  inject(datagram: Uint8Array): void {
-    this.#outer.send(datagram, this.#hub.port, this.#hub.address)
-  }
-
-  /** The member's place is another one from now on. */
-  async move(): Promise<void> {
-    const former = this.#outer
-    this.#outer = await bound(this.#hub.address)
-    this.#listen()
-    former.close()
-  }
-
-  async close(): Promise<void> {
-    this.#inner.close()
-    this.#outer.close()
-  }
-
-  #listen(): void {
-    this.#outer.on('message', (datagram) => {
-      this.down.push(Uint8Array.from(datagram))
-      const member = this.#member
-      if (member !== undefined) this.#inner.send(datagram, member.port, member.address)
-    })
-  }
-}
-
-/** Resolves as soon as it holds. */
-export async function until(holds: () => boolean | Promise<boolean>, what: string, timeoutMs = 10_000): Promise<void> {
-  await seen(holds, Boolean, { timeoutMs, everyMs: 5, otherwise: () => `it never came true that ${what}` })
-}
-
-async function bound(address: string): Promise<Socket> {
-  const socket = createSocket({ type: address.includes(':') ? 'udp6' : 'udp4' })
-  socket.bind(0, address)
-  await once(socket, 'listening')
-  socket.setRecvBufferSize(1 << 20)
-  return socket
-}
-
-function netstackOn(engine: PacketEngine, addresses: readonly string[]): Netstack {
-  const netstack = new Netstack({
-    suite: nativeSuite,
-    clock: systemClock,
-    addresses,
-    transmit: (packet) => engine.send(packet),
-    wake: (at) => engine.driver.wake(at),
-  })
-  engine.drive(netstack)
-  return netstack
-}
-
-const HUB_KEY = 'a'.repeat(64)
-
-function childPolicy(local: readonly string[], remote: readonly string[], lifetime: Partial<Lifetime>): ChildPolicy {
-  const selector = (text: string) => fromCidr(parseCidr(text.includes('/') ? text : `${text}/${text.includes(':') ? 128 : 32}`))
-  return {
-    proposals: parseProposals(['aes256gcm16-x25519-esn-noesn'], ProtocolId.Esp),
-    localSelectors: local.map(selector),
-    remoteSelectors: remote.map(selector),
-    lifetime: { ...defaultChildLifetime, ...lifetime },
-  }
-}
-
-interface Admitted {
-  readonly peerKey: string
-  readonly name: string
-  readonly child: ChildPolicy
-  readonly virtualAddresses: []
-  readonly dns: []
-}
-
-function espEndpoint(id: string, ports: EspPorts, lane: DataLane | undefined, admit: (id: string) => Admitted): EspEndpoint {
-  return new EspEndpoint({
-    suite: nativeSuite,
-    ports,
-    lane,
-    ike: {
-      owner: {
-        judge: () => {
-          throw new Error('nobody shows a certificate here')
-        },
-        preSharedKey: () => secret,
-        ppk: () => undefined,
-        admit: (claim) => admit(new TextDecoder().decode(claim.id.data)),
-      },
-      localIds: [parseId(id)],
-      credential: { kind: 'psk', secret },
-      authorities: [],
-      proposals: parseProposals(['aes256gcm16-prfsha256-x25519'], ProtocolId.Ike),
-      ticketKeys: [],
-      settings: defaultIkeSettings,
-      wall: () => systemClock.wall(),
-    },
-    onFailure: (failure) => {
-      throw new Error(JSON.stringify(failure))
-    },
-  })
 }

@@ -3,8 +3,10 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Worker } from 'node:worker_threads'
 import { datagramTo, settled } from './engine-talk.ts'
-import { type Member, Town, until } from './engine-town.ts'
+import { Town } from './engine-town.ts'
 import { noNative } from './linux-engine/native-here.ts'
+import type { Member } from './town-member.ts'
+import { until } from './town-netstack.ts'
 
 const SAID = 100
 /** Datagrams of each end that come before, so that it is known where it is. */

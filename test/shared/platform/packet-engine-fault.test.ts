@@ -2,8 +2,9 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import { assertFresh, marksAt, SETTLING, sendEach, settled, streams } from './engine-talk.ts'
-import { Town, until } from './engine-town.ts'
+import { Town } from './engine-town.ts'
 import { noNative } from './linux-engine/native-here.ts'
+import { until } from './town-netstack.ts'
 
 /** Ends the thread at work; it waits in poll(2), from where only something that comes takes it out. */
 async function kill(town: Town): Promise<void> {

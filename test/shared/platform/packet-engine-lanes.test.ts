@@ -2,8 +2,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { assertFresh, datagramTo, marksAt, SETTLING, sendEach, settled, streams } from './engine-talk.ts'
-import { type Member, Town, until } from './engine-town.ts'
+import { Town } from './engine-town.ts'
 import { noNative } from './linux-engine/native-here.ts'
+import type { Member } from './town-member.ts'
+import { until } from './town-netstack.ts'
 
 const skip = noNative
 const own = (member: Member): number[] => marksAt(member).filter((mark) => mark < SETTLING)

@@ -6,8 +6,10 @@ import { parseAddress } from '#shared/wire/ip-address.ts'
 import { PACKET_TOO_BIG_LIMIT, writePacketTooBig } from '#shared/wire/packet-too-big.ts'
 import { ipPacket, tcp, udp } from '#test/shared/dataplane/packets.ts'
 import { assertFresh, datagramTo, marked, marksAt, SETTLING, sendEach, settled, streams } from './engine-talk.ts'
-import { HUB4, HUB6, type Member, Town, type TownOptions, until } from './engine-town.ts'
+import { Town, type TownOptions } from './engine-town.ts'
 import { noNative } from './linux-engine/native-here.ts'
+import type { Member } from './town-member.ts'
+import { HUB4, HUB6, until } from './town-netstack.ts'
 
 interface Case {
   readonly name: string

@@ -10,7 +10,7 @@ import { Errno, Libc, POLLIN } from '#shared/platform/linux-engine/libc.ts'
 import { NativeMemory } from '#shared/platform/linux-engine/memory.ts'
 import { isRefusal } from '#shared/platform/linux-engine/native.ts'
 import { TunDevice } from '#shared/platform/linux-engine/tun-device.ts'
-import { until } from '../engine-town.ts'
+import { until } from '../town-netstack.ts'
 import { native, noNative } from './native-here.ts'
 
 const memory = new NativeMemory(65_536, abis.x64!, () => 0)

@@ -7,7 +7,7 @@ import { laneOfDatagram } from '#shared/platform/linux-engine/steering.ts'
 import { UdpPort } from '#shared/platform/linux-engine/udp-port.ts'
 import { bindPorts } from '#shared/platform/linux-engine/udp-ports.ts'
 import { UdpReceiver } from '#shared/platform/linux-engine/udp-receiver.ts'
-import { until } from '../engine-town.ts'
+import { until } from '../town-netstack.ts'
 import { native, noNative } from './native-here.ts'
 
 const skip = noNative
