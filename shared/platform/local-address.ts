@@ -26,7 +26,9 @@ export function sourceAddressTo(destination: string): Promise<string | undefined
       resolve(address)
     }
     socket.once('error', () => end(undefined))
-    socket.connect(9, destination, () => end(socket.address().address))
+    // Called with the error too, where there is one; Node's types leave it out.
+    const connected = (error?: Error): void => end(error === undefined ? socket.address().address : undefined)
+    socket.connect(9, destination, connected)
   })
 }
 

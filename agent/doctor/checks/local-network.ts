@@ -5,7 +5,8 @@ import { broken, type Finding, ok } from '../finding.ts'
 export function localNetwork(evidence: Evidence): Finding[] {
   const { interfaces, routes } = evidence.facts
   const usable = interfaces?.filter(({ up, addresses }) => up && addresses.length > 0)
-  if (usable?.length === 0) return [noInterface(interfaces!)]
+  // Whoever was heard is on this machine then, and needs no network.
+  if (usable?.length === 0) return evidence.anyAnswer ? [] : [noInterface(interfaces!)]
   const found: Finding[] = []
   if (usable)
     found.push(ok('interfaces', `Network: ${usable.map(({ name, addresses }) => `${name} ${addresses.join(' ')}`).join(', ')}.`))

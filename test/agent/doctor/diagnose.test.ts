@@ -57,6 +57,14 @@ test('D15 nothing is concluded from what was not seen', () => {
   }
 })
 
+test('a machine without a network, whose broker is on it, is well', () => {
+  for (const up of [true, false]) {
+    const alone: Facts = { ...well, interfaces: [{ name: 'eth0', up, addresses: [] }], routes: { ipv4: false, ipv6: false } }
+    const { verdict, findings } = diagnose(alone)
+    assert.deepEqual([verdict, findings.filter(({ state }) => state === 'broken')], ['ok', []])
+  }
+})
+
 test('D15 one cause, one broken line, and it comes first', () => {
   const { agent: _, ...noAgent } = well
   const nothing: Facts = { ...noAgent, udp: [{ ...udp, answered: 0, sizes: [] }], api: [silent(api)] }
