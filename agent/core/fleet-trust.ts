@@ -20,6 +20,8 @@ export interface FleetTrustOptions {
 export interface FleetRecord {
   /** The administrator's public key (Ed25519), where one was pinned. */
   readonly pinned?: Uint8Array
+  /** Without it: what the broker's configuration named, under which the statements are held. */
+  readonly brokerKeys?: readonly Uint8Array[]
   /** Name of the set of statements that is held, hex; empty: none. */
   readonly digest: string
   readonly ledger: LedgerRecord
@@ -37,12 +39,13 @@ export class FleetTrust {
   lastRefusedConnection: string | undefined
   readonly #options: FleetTrustOptions
   #pinned: Uint8Array | undefined
-  #brokerKeys: readonly Uint8Array[] = []
+  #brokerKeys: readonly Uint8Array[]
   #digest: string
 
   constructor(options: FleetTrustOptions, record?: FleetRecord) {
     this.#options = options
     this.#pinned = record?.pinned
+    this.#brokerKeys = record?.brokerKeys ?? []
     this.#digest = record?.digest ?? ''
     this.ledger = new StatementLedger(options, this.keys, record?.ledger)
   }

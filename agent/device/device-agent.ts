@@ -167,8 +167,9 @@ export class DeviceAgent {
   /** Throws only for what a person must mend first (a port that they named is taken). */
   static async start(options: DeviceAgentOptions): Promise<DeviceAgent> {
     const { suite, log, identity } = options
-    const { folder, keys, floors } = identity
-    const fleet = await FleetKeeper.open({ suite, folder, time: floors.time, tunnelKey: keys.tunnel.publicKey, log })
+    const { folder, keys, floors, record } = identity
+    const { publicKey: tunnelKey } = keys.tunnel
+    const fleet = await FleetKeeper.open({ suite, folder, time: floors.time, tunnelKey, config: record.config, log })
     const agent = new DeviceAgent(options, fleet)
     await agent.#sources.listen()
     agent.#say('starting', { name: identity.record.name })

@@ -20,6 +20,8 @@ interface KeeperOptions {
   readonly time: Pick<TimeFloor, 'now'>
   /** Public half of our own tunnel key. */
   readonly tunnelKey: Uint8Array
+  /** What the broker said last, before this start. */
+  readonly config: AgentConfig | undefined
   readonly log: Log
 }
 
@@ -50,13 +52,14 @@ export class FleetKeeper {
 
   /** Throws `storage-failed` where the pin is damaged, `not-enrolled` where there is no root certificate. */
   static async open(options: KeeperOptions): Promise<FleetKeeper> {
-    const { suite, folder, time, tunnelKey } = options
+    const { suite, folder, time, tunnelKey, config } = options
     const [root] = decodePem('CERTIFICATE', (await folder.certificates())?.root ?? '')
     if (root === undefined) throw new AditError('not-enrolled', `${folder.path} is not enrolled.`, 'Enrol with a claim first.')
     const pinned = await readPin(folder)
     const stored = await readStatements(folder)
     const record: FleetRecord = {
       ...(pinned && { pinned }),
+      brokerKeys: brokerKeysOf(config),
       digest: stored?.digest ?? '',
       ledger: { ...stored, statements: (stored?.statements ?? []).map(fromText), versions: stored?.versions ?? {} },
     }
@@ -69,7 +72,7 @@ export class FleetKeeper {
 
   /** Whose statements count as the broker's configuration has it. */
   configure(config: AgentConfig | undefined): void {
-    this.trust.setBrokerKeys((config?.fleet.keys ?? []).map(fromText))
+    this.trust.setBrokerKeys(brokerKeysOf(config))
   }
 
   take(digest: Uint8Array, statements: readonly Uint8Array[]): void {
@@ -153,6 +156,8 @@ async function readStatements(folder: StateFolder): Promise<StoredStatements | u
   }
   return readEitherCopy(folder.file('statements.json'), readIfPresent, parse).catch(() => undefined)
 }
+
+const brokerKeysOf = (config: AgentConfig | undefined): Uint8Array[] => (config?.fleet.keys ?? []).map(fromText)
 
 const toText = (bytes: Uint8Array): string => Buffer.from(bytes).toString('base64')
 const fromText = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text, 'base64'))

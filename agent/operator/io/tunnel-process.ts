@@ -49,9 +49,9 @@ async function serve(stateFolder: string): Promise<void> {
     folder: state,
     time: floors.time,
     tunnelKey: keys.tunnel.publicKey,
+    config: operator.record.config,
     log,
   })
-  fleet.configure(operator.record.config)
   const known = await KnownDevices.open(`${stateFolder}/known-devices.json`, log)
   // The tunnel may be up before those who hear of it are made.
   let direct: DirectDevices | undefined

@@ -32,6 +32,16 @@ test('without a pin the broker lets in whom it lets in; its statements are held 
   assert.equal(trust.digest, toHex(digest))
 })
 
+test('without a pin too statements outlive a run, under the keys that the broker named before', () => {
+  const trust = trustOf()
+  trust.setBrokerKeys([broker!.publicKey])
+  trust.take(digest, signed(broker))
+  const again = trustOf({ ...trust.record, brokerKeys: [broker!.publicKey] })
+  assert.equal(again.permits('fd00::a', 22), true)
+  assert.equal(again.ledger.refusals, 0)
+  assert.equal(trustOf({ ...trust.record, brokerKeys: [next!.publicKey] }).permits('fd00::a', 22), false)
+})
+
 test('A-92 under a pinned key no word of the broker counts', () => {
   const trust = trustOf()
   trust.pin(admin!.publicKey)
