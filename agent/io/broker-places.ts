@@ -14,6 +14,8 @@ import type { AgentRecord } from './state-folder.ts'
 const RESOLVE_EVERY = seconds(30)
 /** Likewise, at first, for a NAT64 that is not known: a new network's name server may come to be known after its addresses. */
 const FIRST_LOOK_AGAIN: Duration = seconds(2)
+/** What carries datagrams otherwise waits so long for the first word of DNS: UDP's head start (`core/broker-search.ts`) is its name's too. */
+const NAMES_HEAD_START: Duration = milliseconds(1_500)
 
 export interface BrokerPlacesOptions {
   readonly keeper: RecordKeeper
@@ -37,6 +39,8 @@ export class BrokerPlaces {
   #resolve: Timer | undefined
   #lookAgain: Timer | undefined
   #lookAfter: Duration = FIRST_LOOK_AGAIN
+  #headStart: Timer | undefined
+  #isHeadStartOver = false
   #closed = false
 
   constructor(options: BrokerPlacesOptions) {
@@ -50,6 +54,11 @@ export class BrokerPlaces {
     const bytes = tryParseAddress(address)
     const prefix = bytes && this.#view?.prefixes.find((one) => contains(one, bytes))
     return prefix && formatCidr(prefix)
+  }
+
+  /** The broker's names have no address yet, and DNS is asked for one at this moment: `onChange` tells when that is over. */
+  isAwaited(config: AgentConfig): boolean {
+    return !this.#isHeadStartOver && config.broker.endpoints.length > 0 && this.endpoints(config).length === 0
   }
 
   /** The UDP endpoints to try. */
@@ -101,6 +110,7 @@ export class BrokerPlaces {
 
   /** Asks DNS for the broker's names, and whether a NAT64 is needed, now and again until it answers. */
   ask(): void {
+    if (!this.#isHeadStartOver) this.#headStart ??= this.#options.timers.setTimer(NAMES_HEAD_START, () => this.#endHeadStart())
     void this.#lookForNat64()
     void this.#resolveHosts()
   }
@@ -113,6 +123,7 @@ export class BrokerPlaces {
 
   close(): void {
     this.#closed = true
+    this.#headStart?.clear()
     this.#resolve?.clear()
     this.#lookAgain?.clear()
   }
@@ -130,9 +141,18 @@ export class BrokerPlaces {
       onChange(config)
       void this.#lookForNat64()
     }
+    this.#endHeadStart()
     // Another round may have ended meanwhile: one timer is enough, and `close` knows one.
     this.#resolve?.clear()
     if (!isUp()) this.#resolve = timers.setTimer(RESOLVE_EVERY, () => this.ask())
+  }
+
+  #endHeadStart(): void {
+    const { config } = this.#record
+    const wasAwaited = config !== undefined && this.isAwaited(config)
+    this.#isHeadStartOver = true
+    this.#headStart?.clear()
+    if (wasAwaited) this.#options.onChange(config)
   }
 
   async #lookForNat64(): Promise<void> {

@@ -266,7 +266,7 @@ export class Tunnel {
   /** Streams after UDP: they are for where it is blocked. */
   #known(config: AgentConfig): Endpoint[] {
     const streams = this.#outer?.setStreams(config.broker.streams ?? []) ?? []
-    return [...this.#places.endpoints(config), ...streams]
+    return [...this.#places.endpoints(config), ...(this.#places.isAwaited(config) ? [] : streams)]
   }
 
   async #openWays(): Promise<OuterWays> {
