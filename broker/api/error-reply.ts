@@ -3,6 +3,7 @@ import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod'
 import { z } from 'zod'
 import { AditError, type ErrorCode, isAditError } from '#shared/errors.ts'
 import type { Log } from '#shared/platform/log.ts'
+import { KnownPaths } from './known-paths.ts'
 
 /** The body of every answer that is not a success. */
 const errorDocument = z.object({
@@ -65,7 +66,12 @@ export function answerErrors(app: FastifyInstance, log: Log): void {
     const responses = schema?.response as Record<string, unknown> | undefined
     if (schema && responses) schema.response = { ...responses, '4xx': errorDocument }
   })
-  app.setNotFoundHandler((_request, reply) => sendError(reply, nothingHere))
+  const paths = new KnownPaths(app)
+  app.setNotFoundHandler(({ method, url }, reply) => {
+    const methods = paths.methodsAt(url.split('?')[0]!)
+    if (methods.length === 0) return sendError(reply, nothingHere)
+    return sendError(reply.header('allow', methods.join(', ')), otherMethod(method, methods), 405)
+  })
 }
 
 export function sendError(reply: FastifyReply, error: AditError, status = statusOf(error)): FastifyReply {
@@ -95,4 +101,6 @@ function clientStatusOf(error: FastifyError): number | undefined {
 }
 
 const hidden = new AditError('internal', 'The broker could not answer.', "Look at the broker's log for the cause.")
+const otherMethod = (method: string, methods: readonly string[]): AditError =>
+  new AditError('usage', `${method} is not for this address: it takes ${methods.join(' and ')}.`, 'See /v1/openapi.json.')
 const nothingHere = new AditError('not-found', 'There is nothing at this address.', 'See /v1/openapi.json.')

@@ -150,6 +150,23 @@ test('requests that are too large, of the wrong kind or malformed end with a sen
   }
 })
 
+test('another method than a path takes is told which it takes, whoever asks; an unknown path is not there', async (t) => {
+  const fixture = await ApiFixture.open(t)
+  const rows: [path: string, method: string, allow: string | undefined][] = [
+    ['/.well-known/est/simpleenroll', 'GET', 'POST'],
+    ['/.well-known/est/device/simpleenroll?x=1', 'PUT', 'POST'],
+    ['/.well-known/est/cacerts', 'POST', 'GET, HEAD'],
+    ['/v1/devices/pi', 'DELETE', 'GET, HEAD'],
+    ['/v1/devices/', 'DELETE', undefined],
+    ['/v1/nothing', 'POST', undefined],
+  ]
+  for (const [path, method, allow] of rows) {
+    const answer = await fixture.ask(path, { method })
+    assert.deepEqual([answer.status, answer.headers.allow], [allow === undefined ? 404 : 405, allow], `${method} ${path}`)
+    assert.ok(answer.json.error && answer.json.message && answer.json.mend)
+  }
+})
+
 function spkiOf(fixture: ApiFixture, identity: Parameters<typeof keyPem>[0]): Uint8Array {
   return verifyRequest(fixture.request({ identity }), fixture.authority.enrolmentKey, suite).spki
 }
