@@ -10,7 +10,8 @@ export function proxy(evidence: Evidence): Finding[] {
   if (reached === 'open' && status === 200) return [ok('proxy', `${place} lets us through.`)]
   // Where the broker is reached without it, it is no more than a wrong setting.
   const worst = evidence.udpWorks || evidence.apiWorks || evidence.tunnelUp ? warn : broken
-  if (status === 407)
+  // Some say 401 to a wrong password.
+  if (status === 407 || status === 401)
     return [
       worst(
         'proxy-password',

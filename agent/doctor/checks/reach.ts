@@ -56,7 +56,7 @@ function nothingAnswers(evidence: Evidence): Finding[] {
   if (routes?.gateway?.answers === false && !evidence.resolverAnswers && !routes.ipv6) return []
   const places = [...new Set([...evidence.udp, ...evidence.doors].map(({ endpoint }) => endpoint.address))].join(' ')
   // The proxy is the fault and has been told, or it would be the way, and nobody knows what it says.
-  if (evidence.facts.proxy !== undefined && evidence.facts.proxy.reached !== 'open') return []
+  if (isProxyToBlame(evidence)) return []
   if (evidence.facts.proxy === undefined && evidence.isProxied) return [unclear(places)]
   if (evidence.resolverAnswers) {
     const text = `Nothing answers at ${places}, by UDP or TCP, although this network has a way out.`
@@ -74,6 +74,13 @@ function nothingAnswers(evidence: Evidence): Finding[] {
     return [broken('uplink-dead', text, "Check the router's own connection to the internet: cable, SIM card, contract.")]
   }
   return [unclear(places)]
+}
+
+/** It is not there, or says no. From 500 on it is what lies beyond that fails. */
+function isProxyToBlame({ facts: { proxy } }: Evidence): boolean {
+  if (proxy === undefined) return false
+  const { reached, status } = proxy
+  return reached !== 'open' || (status !== undefined && status >= 300 && status < 500)
 }
 
 const unclear = (places: string): Finding =>
@@ -177,7 +184,9 @@ function only443({ udp, udpWorks, streamWorks, ridesStream, facts }: Evidence): 
   const doors = facts.api?.filter(({ reached }) => reached !== 'unreachable') ?? []
   const isShut = doors.length > 0 && doors.every(({ reached }) => reached === 'silent')
   const isUdpShut = udp.length > 0 ? udp.every(({ answered, refused }) => answered === 0 && !refused) : ridesStream
-  return !udpWorks && (streamWorks || ridesStream) && isShut && isUdpShut
+  // A tunnel may outlive the opening of its own door: where a new WebSocket was tried in vain, what is let out is not known.
+  const isStreamTried = facts.streams?.some(({ reached }) => reached !== 'unreachable') ?? false
+  return !udpWorks && (streamWorks || (ridesStream && !isStreamTried)) && isShut && isUdpShut
 }
 
 const only443Line = ({ facts }: Evidence): Finding =>

@@ -96,6 +96,35 @@ test('D15 one cause, one broken line, and it comes first', () => {
   }
 })
 
+test('a proxy that wants another password is the one broken line, whichever status it says it by', () => {
+  const { agent: _, ...noAgent } = well
+  const shut: Facts = { ...noAgent, udp: [{ ...udp, answered: 0, sizes: [] }], api: [silent(api)] }
+  const say = (status: number): [string, number] => {
+    const proxy = { address: '198.51.100.9:3128', from: 'of the configuration', reached: 'open', status } as const
+    const { verdict, findings } = diagnose({ ...shut, proxy })
+    return [verdict, findings.filter(({ state }) => state === 'broken').length]
+  }
+  assert.deepEqual([407, 401, 403].map(say), [
+    ['proxy-password', 1],
+    ['proxy-password', 1],
+    ['proxy-refuses', 1],
+  ])
+  assert.deepEqual(say(502), ['broker-silent', 1])
+})
+
+test('only 443 is let out where a new WebSocket works, not where an old one lives on', () => {
+  const stream: DoorFact = { host, endpoint: { address, port: 443 }, reached: 'open', tls: { kind: 'proven' }, status: 101 }
+  const agent = { kind: 'running', tunnel: 'up', sinceSeconds: 60, suite: 'noise', carrier: 'websocket' } as const
+  const shut: Facts = { ...well, udp: [{ ...udp, answered: 0, sizes: [] }], api: [silent(api)], agent }
+  assert.equal(diagnose({ ...shut, streams: [stream] }).verdict, 'only-443')
+  assert.equal(diagnose(shut).verdict, 'only-443')
+  const { findings } = diagnose({ ...shut, streams: [silent(stream)] })
+  assert.deepEqual(
+    findings.filter(({ state }) => state !== 'ok').map(({ code }) => code),
+    ['udp-silent', 'api-silent', 'websocket-silent'],
+  )
+})
+
 const made = '2001:db8:64::c633:6402'
 /** The same machine in a network without IPv4, whose NAT64 is to lead to the broker. */
 const { agent: _agent, names: _names, ...nameless } = well
