@@ -96,11 +96,14 @@ export function program(): Command {
         command: Command,
       ) => (await import('#agent/operator/verbs/telemetry.ts')).telemetry(contextOf(command), device, { ...options, follow }),
     )
-  verb('why <device>', 'name the first broken link between you and a device', ['adit why pump-7', 'adit why pump-7 --port 443'])
+  verb('why <device>', 'name the first broken link between you and a device; status 0 where nothing is broken', [
+    'adit why pump-7',
+    'adit why pump-7 --port 443',
+  ])
     .option('--port <port>', 'the port that you want to reach', portNumber, 22)
-    .action(async (device: string, options: { port: number }, command: Command) =>
-      (await import('#agent/operator/verbs/why.ts')).why(contextOf(command), device, options.port),
-    )
+    .action(async (device: string, options: { port: number }, command: Command) => {
+      process.exitCode = await (await import('#agent/operator/verbs/why.ts')).why(contextOf(command), device, options.port)
+    })
   verb('doctor', 'what stands between this machine and the broker, worst first; status 0 where nothing is broken', [
     'adit doctor',
     'adit doctor --broker broker.example.net    # before login',

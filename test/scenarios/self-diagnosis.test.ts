@@ -24,7 +24,7 @@ test('D15 a service that does not run: the device tells it within a minute, why 
   assert.match(here.stdout, /^NO {2}service-down +The service ssh is not running at 127\.0\.0\.1:9\.\n +-> Start it/)
   assert.match(here.stdout, /^ok +tunnel +The tunnel is up \(noise over UDP to 127\.0\.0\.1:\d+\)\.$/m)
 
-  const ask = async (): Promise<Answer> => JSON.parse(await ann.must(['why', 'pump', '--json']))
+  const ask = async (): Promise<Answer> => JSON.parse((await ann.run(['why', 'pump', '--json'])).stdout)
   const why = await seen(ask, ({ verdict }) => verdict === 'service-down', {
     timeoutMs: 90_000,
     everyMs: 3_000,
@@ -32,7 +32,9 @@ test('D15 a service that does not run: the device tells it within a minute, why 
   })
   assert.deepEqual([why.facts[0]!.code, why.facts[0]!.state, why.facts[0]!.ok], ['service-down', 'broken', false])
   assert.match(why.facts[0]!.text, /^pump said \d+ s ago: The service ssh is not running/)
-  assert.match(await ann.must(['why', 'pump']), /^NO {2}service-down .*\n +-> Start it/)
+  const words = await ann.run(['why', 'pump'])
+  assert.match(words.stdout, /^NO {2}service-down .*\n +-> Start it/)
+  assert.equal(words.status, 1, 'something is broken')
 
   const own = await ann.run(['doctor', '--json'])
   const { verdict, findings } = JSON.parse(own.stdout) as Diagnosis
@@ -41,7 +43,7 @@ test('D15 a service that does not run: the device tells it within a minute, why 
 
   await device.stop()
   await fleet.broker.stop()
-  const blind = JSON.parse(await ann.must(['why', 'pump', '--json'], { timeoutMs: 60_000 })) as Answer
+  const blind = JSON.parse((await ann.run(['why', 'pump', '--json'], { timeoutMs: 60_000 })).stdout) as Answer
   assert.equal(blind.verdict, 'broker-stopped', 'where the broker is not reached, this machine is examined')
   const unknown = await run('adit-agent', ['doctor', '--state', `${fleet.folder}/nobody`])
   assert.match(unknown.stderr, /--broker HOST \(not-enrolled\)$/m)

@@ -1,3 +1,4 @@
+import type { DirectStatus } from '#agent/core/direct/direct-status.ts'
 import { broken, type Diagnosis, type Finding, ok } from '#agent/doctor/finding.ts'
 import { describe } from '#agent/doctor/report.ts'
 import type { OperatorContext } from '#agent/operator/context.ts'
@@ -5,25 +6,27 @@ import type { Why } from '#agent/operator/operator-api.ts'
 import { checkName } from '#shared/enrolment/name.ts'
 import { isAditError } from '#shared/errors.ts'
 
-/** `adit why DEVICE`: the chain from here to the device's service, worst first. */
-export async function why(context: OperatorContext, device: string, port: number): Promise<void> {
+/** `adit why DEVICE`: the chain from here to the device's service, worst first. Returns the exit status: 0 where nothing is broken. */
+export async function why(context: OperatorContext, device: string, port: number): Promise<number> {
   const name = checkName(device)
-  const own = await ownTunnel(context)
+  const status = await context.tunnel().requestIfRunning({ op: 'status' })
+  const own = status && ownTunnel(status)
   const fromBroker = await askBroker(context, name, port)
   // What is nearest to the asker comes first: with a dead tunnel here, nothing beyond it matters.
   const isBlind = fromBroker === undefined || own?.state === 'broken'
   const here = isBlind ? await ownMachine(context, own) : own === undefined ? [] : [own]
-  const findings = sorted([...here, ...(fromBroker?.facts.map(findingOf) ?? [])])
+  const findings = sorted([...here, ...wayTo(name, status), ...(fromBroker?.facts.map(findingOf) ?? [])])
   const first = findings.find(({ state }) => state === 'broken')
   const verdict = first?.code ?? 'ok'
   const mend = first?.mend ?? fromBroker?.mend ?? ''
-  if (context.json) {
-    const facts = findings.map((finding) => ({ ...finding, ok: finding.state !== 'broken' }))
-    return context.write(`${JSON.stringify({ device: name, verdict, facts, mend })}\n`)
-  }
-  const lines = describe({ verdict, findings })
+  const facts = findings.map((finding) => ({ ...finding, ok: finding.state !== 'broken' }))
   const closing = first === undefined ? mend : `First broken link: ${first.code}.`
-  await context.write(`${[...lines, closing].join('\n')}\n`)
+  await context.write(
+    context.json
+      ? `${JSON.stringify({ device: name, verdict, facts, mend })}\n`
+      : `${[...describe({ verdict, findings }), closing].join('\n')}\n`,
+  )
+  return first === undefined ? 0 : 1
 }
 
 /** Undefined where the broker's API is not reached; a refusal of the broker's is an answer, and ends the command. */
@@ -37,15 +40,30 @@ async function askBroker(context: OperatorContext, name: string, port: number): 
   }
 }
 
+type TunnelStatus = Record<string, unknown>
+
 /** What this machine's own tunnel knows, where one runs; no tunnel is no fault, since the next command opens it. */
-async function ownTunnel(context: OperatorContext): Promise<Finding | undefined> {
-  const status = await context.tunnel().requestIfRunning({ op: 'status' })
-  if (status === undefined) return undefined
+function ownTunnel(status: TunnelStatus): Finding {
   if (status.state === 'up')
     return ok('own-tunnel', `Your own tunnel to the broker is up (${String(status.endpoint)}${throughNat64(status.nat64)}).`)
-  const mend = 'See below what stands in its way, or ask: adit doctor.'
+  const mend = 'See the other lines for what stands in its way, or ask: adit doctor.'
   return broken('tunnel-unreachable', 'Your own tunnel to the broker gets no answer.', mend)
 }
+
+/** By which way the device is reached at this moment, and why by no better one; nothing where nobody has reached for it. */
+function wayTo(name: string, status: TunnelStatus | undefined): Finding[] {
+  const ways = Array.isArray(status?.devices) ? (status.devices as DirectStatus[]) : []
+  const way = ways.find((one) => one.name === name)
+  if (way === undefined) return []
+  const { endpoint, kind, roundTripMs } = way.path
+  const took = roundTripMs === null ? '' : `, ${roundTripMs} ms`
+  if (kind !== 'relay') return [ok('way', `${name} is reached directly, at ${endpoint} (${kind})${took}.`)]
+  const because = way.why === null ? '.' : `: ${uncapitalised(way.why.text, name)}`
+  return [ok('way', `${name} is reached through the broker${took}${because}`)]
+}
+
+const uncapitalised = (text: string, name: string): string =>
+  text.startsWith(name) ? text : `${text.slice(0, 1).toLowerCase()}${text.slice(1)}`
 
 const throughNat64 = (prefix: unknown): string => (typeof prefix === 'string' ? `, through the NAT64 ${prefix}` : '')
 

@@ -106,9 +106,15 @@ test('twenty commands at once share one tunnel; a killed tunnel process is repla
   assert.match(forbidden.stderr, /\(forbidden\)/)
 
   // `why` walks from here to the device.
-  const why = JSON.parse((await stage.run(['why', 'pi', '--json'])).stdout.toString())
-  assert.equal(why.verdict, 'ok')
-  assert.deepEqual(why.facts[0].code, 'own-tunnel')
+  const asked = await stage.run(['why', 'pi', '--json'])
+  const why = JSON.parse(asked.stdout.toString())
+  assert.deepEqual([asked.status, why.verdict], [0, 'ok'])
+  const [own, way] = why.facts as { code: string; text: string }[]
+  assert.equal(own!.code, 'own-tunnel')
+  assert.match(
+    `${way!.code}: ${way!.text}`,
+    /^way: pi is reached through the broker.*: pi was asked just now\.$|: pi does not answer/,
+  )
 
   const forward = stage.adit('forward', 'pi', '-L', '0:localhost:22', '--json')
   const [line] = await once(forward.stdout!, 'data')
