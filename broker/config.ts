@@ -31,10 +31,7 @@ const listenAddress = z.string().refine((text) => trySplitListen(text) !== undef
   message: 'write ADDR:PORT, [V6]:PORT or :PORT, with a literal address',
 })
 
-/** `host:port` that others can dial: a name or a literal address, and a port that is not 0. */
-const endpoint = z.string().refine((text) => /^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):[1-9]\d{0,4}$/.test(text), {
-  message: 'write HOST:PORT',
-})
+const endpoint = z.string().refine(isPublicEndpoint, { message: 'write HOST:PORT' })
 
 /** `ADDR:PORT` or `[V6]:PORT` with a literal address and a port that is not 0. */
 const literalEndpoint = z.string().refine((text) => (parseEndpointText(text)?.port ?? 0) > 0, {
@@ -303,6 +300,12 @@ export function parseConfig(text: string, file: string): Config {
     telemetryRows: telemetry['max-readings'],
     logLevel: log.level,
   }
+}
+
+/** `host:port` that others can dial: a name or a literal address, and a port that is not 0. */
+export function isPublicEndpoint(text: string): boolean {
+  const match = /^(?:\[([0-9a-fA-F:.]+)\]|[A-Za-z0-9._-]+):([1-9]\d{0,4})$/.exec(text)
+  return match !== null && Number(match[2]) <= 65_535 && (match[1] === undefined || isAddress(match[1]))
 }
 
 /** Address (undefined: all of both families) and port of a listen text; undefined where it is none. */

@@ -44,7 +44,7 @@ export class UdpSocket {
     }
   }
 
-  /** Throws AditError `port-in-use` where another program has the port, `config-invalid` where we may not have it. */
+  /** Throws AditError `port-in-use` where another program has the port, `config-invalid` where we may not or cannot have it. */
   static async bind(options: UdpOptions): Promise<UdpSocket> {
     const { address, port, shared = false } = options
     // A shared port would be had although another program's socket has all of it: that is noticed by asking for it alone first.
@@ -118,6 +118,7 @@ function bindOne(type: 'udp4' | 'udp6', address: string, port: number, reuseAddr
     socket.once('error', (error: NodeJS.ErrnoException) => {
       socket.close()
       if (error.code === 'EADDRINUSE') reject(portInUse(address, port, error))
+      else if (error.code === 'EADDRNOTAVAIL' && !isWildcard(address)) reject(addressMissing(address, port, error))
       else reject(error.code === 'EACCES' ? portForbidden(address, port, error) : error)
     })
     socket.bind({ address, port }, () => {
@@ -137,6 +138,9 @@ function growBuffers(socket: Socket): void {
   }
 }
 
+/** Where even all addresses of a family are not to be had, the family is missing. */
+export const isWildcard = (address: string): boolean => address === '0.0.0.0' || address === '::'
+
 export function isMissingFamily(error: unknown): boolean {
   const code = (error as NodeJS.ErrnoException).code
   return code === 'EAFNOSUPPORT' || code === 'EADDRNOTAVAIL' || code === 'EPROTONOSUPPORT' || code === 'EINVAL'
@@ -150,6 +154,18 @@ export function portInUse(address: string, port: number, cause: Error): AditErro
 export function portForbidden(address: string, port: number, cause: Error): AditError {
   const mend = 'Ports below 1024 need root or CAP_NET_BIND_SERVICE; or choose another port.'
   return new AditError('config-invalid', `UDP port ${port} on ${address} may not be opened.`, mend, { cause })
+}
+
+export function addressMissing(address: string, port: number, cause: Error): AditError {
+  const mend = 'Name an address that it has, or none, as in :4500, for all of them.'
+  return new AditError(
+    'config-invalid',
+    `UDP port ${port} cannot be opened on ${address}: this machine has no such address.`,
+    mend,
+    {
+      cause,
+    },
+  )
 }
 
 const mappedPrefix = '::ffff:'

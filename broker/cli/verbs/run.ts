@@ -45,13 +45,15 @@ async function withOptions(
   config: Config,
   { listen, api, endpoint, apiName, port500, stunAlternate, websocket, tun, log }: Options,
 ): Promise<Config> {
-  const { trySplitListen } = await import('#broker/config.ts')
+  const { isPublicEndpoint, trySplitListen } = await import('#broker/config.ts')
   const { isInterfaceName } = await import('#shared/platform/tun-network/interface-name.ts')
   const { logLevels } = await import('#shared/platform/log.ts')
   const bare = port500 === true ? ':500' : port500
   for (const text of [listen, api, bare, websocket]) {
     if (text !== undefined && !trySplitListen(text)) throw usage(`${text} is no ADDR:PORT, [V6]:PORT or :PORT.`, 'run')
   }
+  for (const text of endpoint ?? [])
+    if (!isPublicEndpoint(text)) throw usage(`"${text}" is no HOST:PORT, as in broker.example.com:4500.`, 'run')
   const { parseEndpointText } = await import('#broker/endpoint-text.ts')
   for (const text of stunAlternate ?? [])
     if (!parseEndpointText(text)?.port) throw usage(`${text} is no ADDR:PORT or [V6]:PORT.`, 'run')

@@ -4,7 +4,7 @@
  */
 import { isIPv6 } from 'node:net'
 import { getSystemErrorName } from 'node:util'
-import { isMissingFamily, portForbidden, portInUse } from '#shared/platform/udp.ts'
+import { addressMissing, isMissingFamily, isWildcard, portForbidden, portInUse } from '#shared/platform/udp.ts'
 import type { Endpoint } from '#shared/wire/endpoint.ts'
 import { Errno, type Libc, MSG_DONTWAIT, O_CLOEXEC, O_NONBLOCK } from './libc.ts'
 import type { NativeMemory } from './memory.ts'
@@ -204,5 +204,6 @@ function systemError(call: string, errno: number, { address, port }: Endpoint): 
     syscall: call,
   })
   if (errno === Errno.EADDRINUSE) return portInUse(address, port, cause)
+  if (errno === Errno.EADDRNOTAVAIL && !isWildcard(address)) return addressMissing(address, port, cause)
   return errno === Errno.EACCES ? portForbidden(address, port, cause) : cause
 }

@@ -251,6 +251,8 @@ test('bad words: one sentence with a mend, a code, and the status of its kind', 
     [['device', 'show', 'x\u001b]0;', '--data', data], 4, 'device-unknown'],
     [['device', 'add', '--name', 'pi', '--wireguard', 'abc', '--data', data], 2, 'usage'],
     [['run', '--listen', 'somewhere', '--data', data], 2, 'usage'],
+    [['run', '--endpoint', 'broker.example.net', '--data', data], 2, 'usage'],
+    [['run', '--endpoint', 'broker.example.net:99999', '--data', data], 2, 'usage'],
     [['run', '--port500', 'somewhere', '--data', data], 2, 'usage'],
     [['run', '--log', 'loud', '--data', data], 2, 'usage'],
   ]

@@ -55,3 +55,15 @@ test('a port in use is told with its number', async () => {
   })
   await server.close()
 })
+
+test('an address that is another machine’s is a fault of the configuration, in words', async () => {
+  await assert.rejects(bind(0, undefined, '203.0.113.99'), (error: unknown) => {
+    assert.ok(isAditError(error))
+    assert.equal(error.code, 'config-invalid')
+    assert.match(
+      `${error.message} ${error.mend}`,
+      /203\.0\.113\.99: this machine has no such address\. Name an address that it has/,
+    )
+    return true
+  })
+})
