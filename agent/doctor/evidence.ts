@@ -46,6 +46,11 @@ export class Evidence {
     return agent?.kind === 'running' && agent.tunnel === 'up' && agent.carrier !== undefined && agent.carrier !== 'udp'
   }
 
+  /** This machine has no identity of the fleet's yet. */
+  get isStranger(): boolean {
+    return this.facts.certificate === undefined && this.facts.agent === undefined
+  }
+
   /** A way through a proxy was tried. */
   get isProxied(): boolean {
     return [...(this.facts.api ?? []), ...(this.facts.streams ?? [])].some(({ proxied }) => proxied === true)

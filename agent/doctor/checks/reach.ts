@@ -164,19 +164,22 @@ function api(evidence: Evidence): Finding[] {
   // Whom we met instead is for `trust` to say; a connection that stalls, for `path`.
   if (doors.some(({ tls }) => tls !== undefined && tls.kind !== 'no-tls')) return []
   const places = placesOf(doors)
+  // An agent has its tunnel; who has no identity yet gets none without the API.
+  const worst = evidence.isStranger ? broken : warn
   if (doors.every(({ reached }) => reached === 'refused')) {
     const text = `Nobody listens at ${places}, where the broker's API should be.`
     return [
-      warn('api-refused', text, 'Check the address and port of the API (api, public-api) in the configuration of the broker.'),
+      worst('api-refused', text, 'Check the address and port of the API (api, public-api) in the configuration of the broker.'),
     ]
   }
   if (doors.some(({ reached }) => reached === 'open')) {
     const text = `Something at ${places} takes the connection and speaks no TLS.`
-    return [warn('api-cut', text, 'A firewall or a proxy cuts TLS there: ask for an exception, or give the API port 443.')]
+    return [worst('api-cut', text, 'A firewall or a proxy cuts TLS there: ask for an exception, or give the API port 443.')]
   }
   if (evidence.isLossy) return []
-  const text = `The broker's API (${places}) does not answer, so that certificates cannot be renewed.`
-  return [warn('api-silent', text, `Ask for TCP to be let out there, or give the API port 443 (public-api).`)]
+  const without = evidence.isStranger ? 'nobody enrols there' : 'certificates cannot be renewed'
+  const text = `The broker's API (${places}) does not answer, so that ${without}.`
+  return [worst('api-silent', text, `Ask for TCP to be let out there, or give the API port 443 (public-api).`)]
 }
 
 /** The WebSocket alone gets out, and the API would be elsewhere. */

@@ -223,6 +223,16 @@ test('what a device tells of itself is bounded, and leaves out what is well', ()
   assert.deepEqual(summaryOf(diagnose(well)), { verdict: 'ok', findings: [] })
 })
 
+test('before enrolment a broker without an API is broken, since nobody enrols there', () => {
+  const { agent: _agent, certificate: _certificate, ...stranger } = well
+  const refused: DoorFact = { host, endpoint: { address, port: 1 }, reached: 'refused' }
+  const stateOf = (facts: Facts) => diagnose(facts).findings.find(({ code }) => code.startsWith('api-'))
+  assert.equal(stateOf({ ...stranger, api: [refused] })?.state, 'broken')
+  assert.match(stateOf({ ...stranger, api: [silent(api)] })!.text, /nobody enrols there/)
+  assert.equal(stateOf({ ...well, api: [refused] })?.state, 'warn')
+  assert.match(stateOf({ ...well, api: [silent(api)] })!.text, /cannot be renewed/)
+})
+
 test('a broker of which only the host is known', () => {
   assert.deepEqual(endpointHosts('b.example'), {
     api: ['https://b.example:8443'],
