@@ -3,6 +3,7 @@ import { repeatable } from '#agent/io/repeatable-option.ts'
 import { type AditError, toAditError } from '#shared/errors.ts'
 import { version } from '#shared/platform/version.ts'
 import { examplesText } from '#shared/terminal/examples.ts'
+import { printable } from '#shared/terminal/printable.ts'
 import { usageError } from '#shared/terminal/usage-error.ts'
 
 interface CommonOptions {
@@ -70,7 +71,7 @@ export async function runDeviceProgram(words: readonly string[]): Promise<void> 
     process.stderr.write(
       words.includes('--json')
         ? `${JSON.stringify(problem)}\n`
-        : `adit-agent: ${problem.message} ${problem.mend} (${problem.code})\n`,
+        : `${printable(`adit-agent: ${problem.message} ${problem.mend} (${problem.code})`)}\n`,
     )
   }
 }

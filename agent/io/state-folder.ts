@@ -6,6 +6,7 @@ import type { IdentityKey } from '#shared/crypto/identity-signer.ts'
 import type { KeyPair, Suite } from '#shared/crypto/suite.ts'
 import { AditError } from '#shared/errors.ts'
 import { makePrivateDirectory, readIfPresent, readSecret, removeDurably, writeDurably } from '#shared/platform/files.ts'
+import { shellWord } from '#shared/terminal/shell-word.ts'
 import type { Endpoint, SuiteName } from '#shared/tunnel/association.ts'
 import { boardToken } from './board-key.ts'
 import { identityKeyFromPem, identityKeyToPem } from './identity-key.ts'
@@ -231,6 +232,8 @@ export function stateFolderPath(
   program: 'adit-agent' | 'adit' | 'adit-station',
   env = process.env,
 ): string {
+  if (flag === '')
+    throw new AditError('usage', '--state names no folder.', 'Name one, or leave --state out for the usual one: see --help.')
   if (flag !== undefined) return flag
   if (env.ADIT_STATE) return env.ADIT_STATE
   if (program === 'adit-agent' && process.geteuid?.() === 0) return '/var/lib/adit-agent'
@@ -244,7 +247,7 @@ export const notEnrolled = (path: string): AditError =>
   new AditError(
     'not-enrolled',
     `The state folder ${path} is not enrolled.`,
-    `Enrol with a claim: adit-agent enrol --claim TOKEN --state ${path}`,
+    `Enrol with a claim: adit-agent enrol --claim TOKEN --state ${shellWord(path)}`,
   )
 
 const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString('utf8')

@@ -1,5 +1,6 @@
 import type { SshArguments } from '#agent/operator/ssh-arguments.ts'
 import { hostSuffix } from '#agent/operator/ssh-arguments.ts'
+import { shellWord } from '#shared/terminal/shell-word.ts'
 
 export interface SshSurroundings {
   /** The words that run this program again with the same state folder. */
@@ -48,9 +49,6 @@ export function hostKeyOptions(
 export function proxyCommand(program: readonly string[], host: string, port: string): string {
   return [...program.map((word) => shellWord(word).replaceAll('%', '%%')), 'proxy', host, port].join(' ')
 }
-
-/** One word for a POSIX shell. */
-const shellWord = (word: string): string => (/^[\w@+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`)
 
 /** One value for ssh's configuration reader, which splits at spaces and expands `%`. */
 const quoted = (path: string): string => `"${path.replaceAll('%', '%%').replaceAll('"', '\\"')}"`

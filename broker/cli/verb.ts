@@ -45,6 +45,8 @@ export function verb(parent: Command, usage: string, summary: string, examples: 
 
 /** The desk of a verb whose options were read. */
 export function deskOf(terminal: Terminal, { data, config: configPath, json = false }: CommonOptions): Desk {
+  if (data === '')
+    throw new AditError('usage', '--data names no folder.', 'Name one, or leave --data out for the usual one: see --help.')
   const dataDir = data ?? defaultDataDir(terminal)
   const configFile = async (): Promise<{ path: string; text: string | undefined }> => {
     const { readConfigFile } = await import('./io/config-file.ts')

@@ -1,6 +1,7 @@
 import { join, resolve } from 'node:path'
 import { AgentSocketClient } from '#agent/io/agent-socket.ts'
 import { isEnrolledFolder, notEnrolled, stateFiles, stateFolderPath } from '#agent/io/state-folder.ts'
+import { printable } from '#shared/terminal/printable.ts'
 import { describeStanding, type Standing, standingIn } from '../standing.ts'
 import type { DeviceStatus } from '../status.ts'
 
@@ -9,7 +10,7 @@ export async function statusVerb(flags: { state?: string; json?: boolean }): Pro
   const folder = resolve(stateFolderPath(flags.state, 'adit-agent'))
   const standing = await standingIn(folder)
   const print = (document: object, lines: readonly string[]): void =>
-    void process.stdout.write(`${flags.json ? JSON.stringify(document) : lines.join('\n')}\n`)
+    void process.stdout.write(`${flags.json ? JSON.stringify(document) : lines.map(printable).join('\n')}\n`)
   try {
     const client = await AgentSocketClient.connect(join(folder, stateFiles.socket))
     const found = (await client.request({ op: 'status' })) as DeviceStatus

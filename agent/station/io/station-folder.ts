@@ -9,6 +9,7 @@ import type { KeyPair } from '#shared/crypto/suite.ts'
 import { AditError } from '#shared/errors.ts'
 import { decodePrivateKey, encodePrivateKey } from '#shared/pki/private-key.ts'
 import { readSecret, writeDurably } from '#shared/platform/files.ts'
+import { shellWord } from '#shared/terminal/shell-word.ts'
 
 /**
  * What a station has beside an agent's folder, every file 0600 (P-32):
@@ -90,5 +91,5 @@ const notStation = (path: string): AditError =>
   new AditError(
     'not-enrolled',
     `${path} is no station's folder yet.`,
-    `Make it one: adit station init --claim TOKEN --state ${path}`,
+    `Make it one: adit station init --claim TOKEN --state ${shellWord(path)}`,
   )

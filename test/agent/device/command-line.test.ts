@@ -32,3 +32,28 @@ test('a folder that is not enrolled is named as such, and one that is not there 
     }
   assert.ok(!existsSync(absent))
 })
+
+test('A-77 escape codes in what was typed are shown, never obeyed', async () => {
+  for (const words of [
+    ['status', '--state', '/x/\u001b[31m'],
+    ['run', '--state', '/x', '--service', '\u001b[31m'],
+    ['\u001b[31m'],
+  ]) {
+    const { stderr } = await run(...words)
+    assert.match(stderr, /^adit-agent: .*\\u\{1b\}\[31m/, words.join(' '))
+    assert.ok(!stderr.includes('\u001b'), words.join(' '))
+  }
+})
+
+test('an empty name is no folder, and least of all the one that somebody happens to stand in', async () => {
+  const { status, stderr } = await run('status', '--state', '', '--json')
+  assert.deepEqual([status, JSON.parse(stderr).error], [2, 'usage'])
+})
+
+test('the command that is told can be copied, whatever the folder is called', async (t) => {
+  const folder = join(await mkdtemp(join(tmpdir(), 'adit-agent-')), "pump's state")
+  t.after(() => rm(join(folder, '..'), { recursive: true, force: true }))
+  const { stderr } = await run('status', '--state', folder, '--json')
+  const mend: string = JSON.parse(stderr).mend
+  assert.ok(mend.endsWith(`--state '${folder.replace("'", `'\\''`)}'`), mend)
+})

@@ -298,3 +298,10 @@ test('the folder where none is named', () => {
     '/home/a/.local/share/adit-broker',
   )
 })
+
+test('an empty name is no folder', async () => {
+  for (const words of [['run'], ['status'], ['claim', 'create']]) {
+    const { status, err } = await cli(...words, '--data', '')
+    assert.deepEqual([status, /\(usage\)\n$/.test(err)], [2, true], err)
+  }
+})
