@@ -1,12 +1,16 @@
+import type { Extent } from '#broker/admin/office.ts'
 import { checkName } from '#shared/enrolment/name.ts'
 import { AditError, toAditError } from '#shared/errors.ts'
 import { encodePem } from '#shared/pki/pem.ts'
 import { readIfPresent } from '#shared/platform/files.ts'
 import { printable } from '#shared/terminal/printable.ts'
+import { shellWord } from '#shared/terminal/shell-word.ts'
 import { endpointText } from '#shared/wire/endpoint.ts'
+import { extentNote } from './extent-note.ts'
 import { NewFolder } from './io/new-folder.ts'
 import { makePeerKey } from './io/peer-key.ts'
 import { type KeyType, keyTypes } from './key-type.ts'
+import type { Terminal } from './terminal.ts'
 import { type Desk, usage } from './verb.ts'
 
 /** What `device add --ipsec` was given. */
@@ -33,6 +37,7 @@ interface Answer {
   addresses: string[]
   subnets: string[]
   broker: { host: string; port: number; id: string }
+  extent: Extent
   files: { path: string; text: string }[]
 }
 
@@ -40,7 +45,7 @@ interface Answer {
  * Registers the peer and writes its folder. The private key is made and stays here; the broker sees a request. The folder appears under its
  * name when everything in it is on disk.
  */
-export async function addIpsecPeer(desk: Desk, options: IpsecOptions): Promise<void> {
+export async function addIpsecPeer(desk: Desk, options: IpsecOptions, terminal: Pick<Terminal, 'err'>): Promise<void> {
   checkTogether(options)
   checkName(options.name)
   const { out = '' } = options
@@ -53,6 +58,7 @@ export async function addIpsecPeer(desk: Desk, options: IpsecOptions): Promise<v
     for (const { path, text } of files) await folder.write(path, text)
     await folder.finish()
     desk.print({ ...device, folder: folder.path }, describe)
+    if (!desk.json) terminal.err(extentNote(device.extent, endpointText(placeOf(device)), mendOf(options)))
   } catch (error) {
     await folder.discard()
     if (!registered) throw error
@@ -112,13 +118,15 @@ const words = ({ name, ikeId, subnet, reach, suite, esp, tag, endpoint, days, ex
   lasting: expires,
 })
 
-const describe = ({
-  name,
-  addresses,
-  subnets,
-  broker: { host, port },
-  folder,
-}: Omit<Answer, 'files'> & { folder: string }): string =>
+const placeOf = ({ broker: { host, port } }: Pick<Answer, 'broker'>): { address: string; port: number } => ({
+  address: host,
+  port,
+})
+
+const mendOf = ({ name }: IpsecOptions): string =>
+  `revoke it (adit-broker device revoke ${name}) and add it again with --endpoint HOST, or with public-endpoints in config.toml and the broker restarted.`
+
+const describe = ({ name, addresses, subnets, broker, folder }: Omit<Answer, 'files'> & { folder: string }): string =>
   `${printable(
-    `${name} is registered (${[...addresses, ...subnets].join(' ')}); what it needs to reach ${endpointText({ address: host, port })} is in ${folder}`,
-  )}\nstrongSwan: swanctl --load-all --file ${printable(folder)}/swanctl.conf && swanctl --initiate --child adit\n`
+    `${name} is registered (${[...addresses, ...subnets].join(' ')}); what it needs to reach ${endpointText(placeOf({ broker }))} is in ${folder}`,
+  )}\nstrongSwan: swanctl --load-all --file ${printable(shellWord(`${folder}/swanctl.conf`))} && swanctl --initiate --child adit\n`

@@ -14,7 +14,7 @@ import { peerFiles } from '../ipsec/peer-files.ts'
 import { makeSecret, type PeerSecret, readSecret } from '../ipsec/peer-secret.ts'
 import type { PeerSheet } from '../ipsec/peer-sheet.ts'
 import { peerSuites } from '../ipsec/peer-suites.ts'
-import type { Office } from '../office.ts'
+import type { Extent, Office } from '../office.ts'
 import { labels, milliseconds, type Operation, operation } from '../operation.ts'
 import { document } from '../principal-document.ts'
 
@@ -95,6 +95,7 @@ export const addIpsecPeer: Operation = operation(ipsecPeer, async (office, wante
   return {
     ...document(device, clock.wall()),
     broker: { host: broker.host, port: broker.port, id: sheet.brokerId },
+    extent: broker.extent,
     files: peerFiles(sheet, { leaf: issued?.der, issuer, server, root }),
   }
 })
@@ -130,9 +131,16 @@ async function certify({ authority }: Office, name: string, { request, days, ide
   }
 }
 
-/** `endpoint`, or the first place at which the broker is reached. */
-async function brokerPlace({ reach }: Office, endpoint: string | undefined): Promise<{ host: string; port: number }> {
-  const [known] = (await reach()).endpoints
+interface BrokerPlace {
+  readonly host: string
+  readonly port: number
+  readonly extent: Extent
+}
+
+/** `endpoint`, which is taken at its word, or the first place at which the broker is reached. */
+async function brokerPlace({ reach }: Office, endpoint: string | undefined): Promise<BrokerPlace> {
+  const { endpoints, extent } = await reach()
+  const [known] = endpoints
   const wanted = endpoint ?? known
   if (wanted === undefined) {
     const message = 'It is not known where the broker will listen, since its port is 0 and none runs.'
@@ -141,7 +149,7 @@ async function brokerPlace({ reach }: Office, endpoint: string | undefined): Pro
   const match = /^(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9._-]+))(?::([1-9]\d{0,4}))?$/.exec(wanted)
   const port = Number(match?.[3] ?? known?.slice(known.lastIndexOf(':') + 1) ?? 4_500)
   const host = match?.[1] ?? match?.[2]
-  if (host !== undefined && port <= 65_535) return { host, port }
+  if (host !== undefined && port <= 65_535) return { host, port, extent: endpoint === undefined ? extent.endpoints : 'anywhere' }
   throw new AditError(
     'usage',
     '--endpoint is no HOST or HOST:PORT.',

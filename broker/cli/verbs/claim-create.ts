@@ -75,7 +75,7 @@ export function claimCreate(parent: Command, terminal: Terminal): void {
         const { user, password } = await credentialsOf(claim)
         desk.print({ ...claim, est: { user, password } }, () => `${user}:${password}\n`)
       } else desk.print(claim, describe)
-      if (!desk.json) terminal.err(hint(claim, est) + extentNote(claim.extent, claim.api[0], 'public-api'))
+      if (!desk.json) terminal.err(hint(claim, est) + extentNote(claim.extent, claim.api[0], est ? estMend : tokenMend))
     })
 }
 
@@ -108,6 +108,9 @@ async function readText(path: string): Promise<string> {
     throw new AditError('usage', `${path} cannot be read.`, 'Name a text file with one serial number a line.', { cause })
   })
 }
+
+const tokenMend = 'set public-api in config.toml, restart the broker, and make another claim.'
+const estMend = 'set public-api in config.toml and restart the broker; user and password stay as they are.'
 
 const hint = ({ role, uses, expires, name, approval, api }: Claim, est: boolean): string =>
   `${printable(

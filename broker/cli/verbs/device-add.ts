@@ -17,6 +17,10 @@ interface Added {
   extent: Extent
 }
 
+/** The peer's name is taken now, and its configuration is its owner's to edit. */
+const endpointMend =
+  "write the broker's address as Endpoint; public-endpoints in config.toml does that for all that follow, once the broker is restarted."
+
 /** What only an IPsec peer has. */
 const ipsecWords = {
   out: '--out',
@@ -87,13 +91,13 @@ export function deviceAdd(parent: Command, terminal: Terminal): void {
       const desk = deskOf(terminal, options)
       if (ipsec) {
         const { addIpsecPeer } = await import('../ipsec-peer.ts')
-        return addIpsecPeer(desk, options)
+        return addIpsecPeer(desk, options, terminal)
       }
       for (const [key, word] of Object.entries(ipsecWords)) {
         if (options[key as keyof Options] !== undefined) throw usage(`${word} goes with --ipsec.`, 'device add')
       }
       const device = await desk.ask<Added>('device.add', { name, wireguard, tags, lasting })
       desk.print(device, ({ config }) => config)
-      if (!desk.json) terminal.err(extentNote(device.extent, device.endpoint, 'public-endpoints'))
+      if (!desk.json) terminal.err(extentNote(device.extent, device.endpoint, endpointMend))
     })
 }

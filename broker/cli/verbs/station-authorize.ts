@@ -45,9 +45,12 @@ export function stationAuthorize(parent: Command, terminal: Terminal): void {
       const asked = { name, names, quota, ttl, claimTtl, tags }
       const made = await desk.ask<Authorised>('station.authorize', asked)
       desk.print(made, ({ claim }) => `${claim}\n`)
-      if (!desk.json) terminal.err(hint(made) + extentNote(made.extent, made.api[0], 'public-api'))
+      if (!desk.json) terminal.err(hint(made) + extentNote(made.extent, made.api[0], claimMend(made)))
     })
 }
+
+const claimMend = ({ station }: Authorised): string =>
+  `set public-api in config.toml, restart the broker, revoke this station (adit-broker station revoke ${station}), and authorize it again.`
 
 const hint = ({ station, names, first, last, quota, until, claimExpires }: Authorised): string =>
   `${printable(

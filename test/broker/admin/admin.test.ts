@@ -143,12 +143,12 @@ test('whose addresses lead nowhere outside is told, unless a person has named th
   const named = parseConfig('public-endpoints = ["10.0.0.5:1"]', 'f')
   assert.deepEqual(reachOf(named, listening, ['10.0.0.5']).extent, { api: 'network', endpoints: 'anywhere' })
 
-  assert.equal(extentNote('anywhere', 'https://192.0.2.1:6', 'public-api'), '')
+  assert.equal(extentNote('anywhere', 'https://192.0.2.1:6', 'move.'), '')
   assert.equal(
-    extentNote('network', 'https://10.0.0.5:6', 'public-api'),
-    'It names https://10.0.0.5:6, which only its own network reaches. For others, set public-api in config.toml and make it again.\n',
+    extentNote('network', 'https://10.0.0.5:6', 'move.'),
+    "Only this machine's own network reaches https://10.0.0.5:6. For others, move.\n",
   )
-  assert.match(extentNote('machine', '127.0.0.1:5', 'public-endpoints'), /only this machine reaches.*public-endpoints/)
+  assert.equal(extentNote('machine', '127.0.0.1:5', 'move.'), 'Only this machine reaches 127.0.0.1:5. For others, move.\n')
 })
 
 test('addresses of a machine whose cable has no carrier yet', () => {

@@ -390,3 +390,15 @@ test('a place that fills while the peer is registered: the error says that it is
   assert.match(failed.err, /registered all the same: adit-broker device revoke plant/)
   assert.deepEqual(readdirSync(out), ['in-the-way'])
 })
+
+test('an endpoint is taken at its word; without one the answer says who reaches what was found, as for a WireGuard peer', async () => {
+  const config = `${cli.fresh('config')}.toml`
+  writeFileSync(config, 'listen = ":4500"\n')
+  const at = ['--data', cli.fresh(), '--config', config]
+  const key = 'jHO9WQ9cfeWh+qa9oQ9icUMfodxGw0OseSAvMx8sxUc='
+  const { extent } = await cli.json<{ extent: string }>('device', 'add', '--name', 'a', '--wireguard', key, ...at)
+  const found = await cli.json<{ extent: string }>('device', 'add', '--ipsec', '--name', 'b', '--out', cli.fresh(), ...at)
+  assert.equal(found.extent, extent)
+  const told = ['--endpoint', '10.0.0.5', '--out', cli.fresh()]
+  assert.equal((await cli.json<{ extent: string }>('device', 'add', '--ipsec', '--name', 'c', ...told, ...at)).extent, 'anywhere')
+})
