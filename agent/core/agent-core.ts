@@ -3,8 +3,8 @@
  * the broker, the care of the path to it, the NAT keepalive, the return to UDP. The device role, the operator role and the simulator's
  * thousands of devices are all this class with other ports; it opens no socket, reads no clock, sets no timer.
  *
- *   outer datagram -> receive -> demux -> endpoint.handleControl | endpoint.open -> source in the routes? -> probe? | netstack
- *   netstack -> fits the path? -> seal -> send
+ *   outer datagram -> receive -> demux -> endpoint.handleControl | endpoint.open -> inner roads
+ *   inner roads -> seal -> send
  */
 import { DropCounters, DropReason } from '#shared/drop-reason.ts'
 import { type Deadline, soonest } from '#shared/machine.ts'
@@ -22,11 +22,10 @@ import { BrokerTie, type TieParts } from './broker-tie.ts'
 import { BrokerWay } from './broker-way.ts'
 import { DirectPeers } from './direct/direct-peers.ts'
 import type { Hub } from './hub.ts'
-import { InnerEnd } from './inner-end.ts'
-import { KernelRoad } from './kernel-road.ts'
+import { InnerRoads } from './inner-roads.ts'
 import { NoiseHub } from './noise-hub.ts'
 import { PathCare, type PathCarePorts } from './path-care.ts'
-import { LARGE, type PathHealth } from './path-health.ts'
+import type { PathHealth } from './path-health.ts'
 import { borrowScratch, returnScratch } from './scratch.ts'
 
 export type { AgentEvent, AgentPath, AgentState } from './agent-events.ts'
@@ -41,8 +40,7 @@ export class AgentCore {
   readonly #hub: Hub
   readonly #clock: Clock
   readonly #ports: AgentPorts
-  readonly #inner: InnerEnd
-  readonly #kernel: KernelRoad | undefined
+  readonly #inner: InnerRoads
   readonly #way: BrokerWay
   readonly #care: PathCare
   readonly #tie: BrokerTie
@@ -53,15 +51,13 @@ export class AgentCore {
 
   constructor({ suite, clock, tunnelKey, ports, netstack, hub, direct, kernel }: AgentCoreOptions) {
     this.#clock = clock
-    this.#kernel = kernel && new KernelRoad(kernel, this.counters)
     this.#ports = ports
-    this.#inner = new InnerEnd({
-      suite,
-      clock,
-      netstack: { ...netstack, besideKernel: kernel !== undefined },
-      counters: this.counters,
-      send: (packet, asks) => this.#outbound(packet, asks),
-      give: (packet) => this.#give(packet, undefined),
+    this.#inner = new InnerRoads({
+      ...{ suite, clock, netstack, kernel, counters: this.counters },
+      way: () => this.#way,
+      care: () => this.#care,
+      direct: () => this.direct,
+      association: () => this.#association,
       wake: () => this.#announce(),
     })
     const tunnel: EndpointPorts = {
@@ -83,11 +79,11 @@ export class AgentCore {
       silent: () => this.#tie.silent(clock.now()),
     })
     const care: PathCarePorts = {
-      send: (packet) => this.#send(packet),
+      send: (packet) => this.#inner.send(packet),
       question: () => this.#way.ask(clock.now()),
       confirm: () => this.#way.confirm(clock.now()),
       repair: (repair) => this.#way.repair(repair, this.health.state, clock.now()),
-      innerMtu: (bytes) => this.#resize(bytes),
+      innerMtu: (bytes) => this.#inner.resize(bytes),
       changed: (health) => ports.event({ kind: 'health', health }),
       recovered: () => this.netstack.hasten(),
     }
@@ -113,11 +109,11 @@ export class AgentCore {
         tunnelKey,
         hubEndpoint: this.endpoint,
         netstack: this.netstack,
-        deliver: (packet, from) => this.#give(packet, from),
+        deliver: (packet, from) => this.#inner.give(packet, from),
         rerouted: () => kernel?.forget(),
         send: (datagram, to) => ports.send(datagram, to),
-        relay: (packet) => this.#relay(packet),
-        isBroker: (address) => this.#config?.broker.inner.includes(address) ?? false,
+        relay: (packet) => this.#inner.relay(packet),
+        isBroker: (address) => this.#inner.isBroker(address),
         relayUp: () => this.state === 'up',
         relayMtu: () => this.#care.size.innerMtu,
         reflexive: () => this.reflexive,
@@ -127,7 +123,7 @@ export class AgentCore {
   }
 
   get netstack(): Netstack {
-    return this.#inner.netstack
+    return this.#inner.end.netstack
   }
 
   /** The tunnel's end here, of whichever suite. */
@@ -192,7 +188,7 @@ export class AgentCore {
     this.#inner.configure(config)
     this.#way.hold({ kind: 'interval', interval: seconds(config.keepaliveSeconds) }, now)
     this.#care.configure(config, now)
-    this.#resize(this.#care.size.innerMtu)
+    this.#inner.resize(this.#care.size.innerMtu)
     this.#way.setEndpoints(endpoints, preferred)
     if (this.#association === undefined || key !== this.#brokerKey) {
       const replaced = this.#association !== undefined
@@ -281,7 +277,7 @@ export class AgentCore {
 
   /** A packet of the kernel's; it belongs to the caller again when the call returns. */
   fromKernel(packet: Uint8Array): void {
-    this.#inner.outbound(packet, (within, asks) => this.#outbound(within, asks, true))
+    this.#inner.fromKernel(packet)
     this.#announce()
   }
 
@@ -315,7 +311,7 @@ export class AgentCore {
     const endpoint = this.#endpointOf(suite)
     const length = endpoint?.judge(local, decrypted, decrypted.length) ?? -1
     if (endpoint === undefined || length <= 0) return
-    this.#arrived(endpoint.opened, decrypted.subarray(0, length), from, this.#clock.now())
+    this.#inner.arrived(endpoint.opened, decrypted.subarray(0, length), from)
     this.#announce()
   }
 
@@ -349,71 +345,14 @@ export class AgentCore {
     this.#tie.end(now)
   }
 
-  /* ── Inner packets. ── */
-
   #inbound(datagram: Uint8Array, from: Endpoint, now: Instant): void {
     const out = borrowScratch()
     const length = this.endpoint.open(datagram, from, out, now)
     const { opened } = this.endpoint
     if (length >= 0 && opened === this.#association) this.#tie.heard(from, now)
-    if (length >= 0) this.#arrived(opened, out.subarray(0, length), from, now)
+    if (length >= 0) this.#inner.arrived(opened, out.subarray(0, length), from)
     returnScratch(out)
   }
-
-  /** What an association has opened; empty for a packet without content. */
-  #arrived(association: Association | undefined, packet: Uint8Array, from: Endpoint, now: Instant): void {
-    if (association !== this.#association) this.direct?.opened(association, packet, from)
-    else if (packet.length > 0 && this.#inner.admits(packet) && this.#isBelieved(packet)) this.#deliver(packet, from, now)
-  }
-
-  /** Whether a packet that came through the broker may go on: one that an association with its sender should have brought may not. */
-  #isBelieved(packet: Uint8Array): boolean {
-    return this.direct?.admits(packet, this.#config?.broker.inner) ?? true
-  }
-
-  #deliver(packet: Uint8Array, from: Endpoint, now: Instant): void {
-    if (!this.#care.heard(packet, now)) this.#give(packet, this.#association)
-    // A probe came back on the way that is being tried: the search is over, with or without a handshake.
-    else if (this.#way.searching && this.#way.accepts(from)) this.#way.found(from)
-  }
-
-  /** To whom it is for, the netstack or the kernel; undefined: it is a word of our own. */
-  #give(packet: Uint8Array, from: Association | undefined): void {
-    if (!this.#kernel?.takes(packet)) this.netstack.input(packet)
-    else if (from === undefined) this.#kernel.end.deliver(packet)
-    else this.#kernel.arrived(packet, from, from === this.#association && (this.direct?.isClosedToHub ?? false))
-  }
-
-  #resize(mtu: number): void {
-    this.#inner.resize(mtu)
-    this.#kernel?.end.resize(mtu, this.#association)
-  }
-
-  /** A packet of the kernel's, or of the netstack's, whose flows do not take the fast road. */
-  #outbound(packet: Uint8Array, asks: boolean, isKernels = false): void {
-    if (this.direct?.outbound(packet, this.#config?.broker.inner)) {
-      const to = isKernels ? this.direct.shortcut(packet) : undefined
-      if (to) this.#kernel?.left(packet, to)
-      return
-    }
-    this.#care.sent(packet.length, asks, this.#clock.now())
-    // What the association does not take, such as a source that was not negotiated, the fast road must not take either.
-    if (this.#send(packet) && isKernels && this.#association) this.#kernel?.left(packet, this.#association)
-  }
-
-  /** A sealed packet for another end: only what is large is surely of a kind that is answered. */
-  #relay(packet: Uint8Array): void {
-    this.#care.sent(packet.length, packet.length >= LARGE, this.#clock.now())
-    this.#send(packet)
-  }
-
-  #send(packet: Uint8Array, beside?: Endpoint): boolean {
-    const refused = this.#way.carry(packet, this.#clock.now(), beside)
-    if (refused < 0) this.counters.count(refused)
-    return refused >= 0
-  }
-
-  /* ── The association. ── */
 
   /** Its last events are no news any more. */
   #forgetBroker(): void {
@@ -432,7 +371,7 @@ export class AgentCore {
     const now = this.#clock.now()
     const packet = beside && this.#care.probe(now)
     if (beside === undefined) this.#care.disturb(false, now)
-    else if (packet) this.#send(packet, beside)
+    else if (packet) this.#inner.send(packet, beside)
   }
 
   /** Associations with other ends may be held by another endpoint than that with the hub. */

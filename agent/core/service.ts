@@ -56,10 +56,25 @@ export function parseServiceFlag(text: string): Service {
   return parseService(text.slice(0, at), text.slice(at + 1))
 }
 
-/** Later ones replace earlier ones at the same inner port, so that a flag overrides the file. */
+/**
+ * Those of a later list replace those of an earlier one at the same inner port, so that a flag overrides the file. Throws AditError
+ * `config-invalid` where one list has two for a port.
+ */
 export function mergeServices(...lists: readonly (readonly Service[])[]): Service[] {
   const byPort = new Map<number, Service>()
-  for (const service of lists.flat()) byPort.set(service.port, service)
+  for (const list of lists) {
+    const before = new Map<number, Service>()
+    for (const service of list) {
+      const other = before.get(service.port)
+      if (other !== undefined)
+        throw refused(
+          `Two services are to have the inner port ${service.port}: "${other.name}" and "${service.name}"`,
+          `Give one of them another port, as in ${service.name}:PORT, or leave it out.`,
+        )
+      before.set(service.port, service)
+      byPort.set(service.port, service)
+    }
+  }
   return [...byPort.values()]
 }
 
