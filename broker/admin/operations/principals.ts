@@ -1,6 +1,8 @@
 import { z } from 'zod'
 import type { Principal } from '#broker/registry/principal.ts'
+import { equalPublic } from '#shared/bytes/equal.ts'
 import { toHex } from '#shared/bytes/hex.ts'
+import { CryptoError } from '#shared/crypto/suite.ts'
 import { AditError } from '#shared/errors.ts'
 import { dataModes } from '#shared/nat/data-budget.ts'
 import { isoTime } from '../iso-time.ts'
@@ -58,7 +60,7 @@ export const principalOperations: Record<string, Operation> = {
       throw new AditError('broker-not-running', message, 'Start the broker first, or set public-endpoints in the configuration.')
     }
     const expiresAt = lasting === undefined ? {} : { expiresAt: clock.wall() + lasting }
-    const peer = { name, tunnelKey: publicKeyHex(wireguard), tags, ...expiresAt }
+    const peer = { name, tunnelKey: publicKeyHex(wireguard, office), tags, ...expiresAt }
     const device = await registry.devices.addWireguard(peer, actor)
     const { authority, config } = office
     const keepaliveSeconds = Math.round(config.keepalive / 1_000)
@@ -129,8 +131,16 @@ const certificatesOf = async ({ registry }: Office, { id }: Principal): Promise<
   }))
 
 /** 64 hex digits of a key in canonical base64; throws AditError `usage`. */
-function publicKeyHex(text: string): string {
+function publicKeyHex(text: string, { authority, suite }: Office): string {
   const bytes = Buffer.from(text, 'base64')
-  if (bytes.length === 32 && bytes.toString('base64') === text) return toHex(bytes)
-  throw new AditError('usage', 'That is no WireGuard public key.', 'Give the 44 characters that `wg pubkey` prints.')
+  const bad = (message: string): AditError => new AditError('usage', message, 'Give the 44 characters that `wg pubkey` prints.')
+  if (bytes.length !== 32 || bytes.toString('base64') !== text) throw bad('That is no WireGuard public key.')
+  if (equalPublic(bytes, authority.tunnelKey.publicKey)) throw bad("That is this broker's own public key, not the peer's.")
+  try {
+    suite.x25519.shared(authority.tunnelKey, bytes)
+  } catch (error) {
+    if (!(error instanceof CryptoError)) throw error
+    throw bad('That is no WireGuard public key: no private key has it, and no handshake would ever succeed.')
+  }
+  return toHex(bytes)
 }

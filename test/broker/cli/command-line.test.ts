@@ -299,6 +299,18 @@ test('the folder where none is named', () => {
   )
 })
 
+test("a WireGuard key under which no handshake would succeed is refused: of small order, or the broker's own", async () => {
+  const data = join(root, 'small-order')
+  const zero = Buffer.alloc(32)
+  const { out } = await cli('device', 'add', '--name', 'good', '--wireguard', wireguardKey(), '--data', data)
+  const own = /^PublicKey = (.*)$/m.exec(out)?.[1] ?? ''
+  for (const key of [zero.toString('base64'), Buffer.alloc(32, 1).fill(0, 1).toString('base64'), own]) {
+    const words = ['--name', 'bad', '--wireguard', key, '--data', data]
+    const { status, err } = await cli('device', 'add', ...words)
+    assert.deepEqual([status, /\(usage\)/.test(err)], [2, true], `${key} ${err}`)
+  }
+})
+
 test('an empty name is no folder', async () => {
   for (const words of [['run'], ['status'], ['claim', 'create']]) {
     const { status, err } = await cli(...words, '--data', '')
