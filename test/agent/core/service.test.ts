@@ -52,6 +52,13 @@ test('a flag overrides the file at the same inner port', () => {
   )
 })
 
+test('two services for one inner port are refused, since one of them would never be reached', () => {
+  const two = (...texts: string[]) => mergeServices([], texts.map(parseServiceFlag))
+  assert.ok(refused(() => two('ssh=127.0.0.1:22', 'ssh=127.0.0.1:2222')))
+  assert.ok(refused(() => two('ssh=127.0.0.1:22', 'http=127.0.0.1:80', 'x:22=127.0.0.1:23')))
+  assert.equal(two('ssh=127.0.0.1:22', 'x:23=127.0.0.1:22').length, 2)
+})
+
 test('each operator has a loopback address inside 127.64.0.0/10 that is no network or broadcast address', () => {
   assert.equal(operatorLoopback('100.64.0.7'), '127.64.0.7')
   for (const address of ['100.127.255.255', '100.64.1.0', 'fd00::1', 'fdaa:bbcc:dd00:1122:3344:5566:7788:99aa']) {
