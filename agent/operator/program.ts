@@ -84,7 +84,7 @@ export function program(): Command {
     )
   verb('telemetry <device>', 'readings of a device', [
     'adit telemetry pump-7 --follow',
-    'adit telemetry pump-7 --since 2h --name sensors/pressure --json',
+    'adit telemetry pump-7 --since 2h --name pressure --json',
   ])
     .option('-f, --follow', 'go on with what comes')
     .option('--since <time>', '15m, 2h, 7d or an ISO time')

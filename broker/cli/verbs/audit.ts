@@ -1,4 +1,5 @@
 import type { Command } from 'commander'
+import { auditDetail } from '#shared/terminal/audit-detail.ts'
 import { table } from '#shared/terminal/table.ts'
 import type { Terminal } from '../terminal.ts'
 import { type CommonOptions, count, deskOf, verb } from '../verb.ts'
@@ -34,7 +35,5 @@ const cells = ({ id, at, actor, action, subject, detail }: Row): string[] => [
   actor,
   action,
   subject,
-  Object.entries(detail)
-    .map(([key, value]) => `${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`)
-    .join(' '),
+  auditDetail(detail),
 ]
