@@ -100,7 +100,7 @@ async function secret(desk: Desk, given: string): Promise<'generate' | { text: s
 
 /** PEM as it is, DER put into it. */
 async function readRequest(desk: Desk, path: string): Promise<string> {
-  const bytes = path === '-' ? Buffer.from(await desk.readInput(), 'latin1') : await readIfPresent(path)
+  const bytes = path === '-' ? await desk.readInputBytes() : await readIfPresent(path)
   if (bytes === undefined) throw usage(`There is no file ${path}.`, 'device add')
   return bytes[0] === 0x30 ? encodePem('CERTIFICATE REQUEST', bytes) : Buffer.from(bytes).toString('latin1')
 }

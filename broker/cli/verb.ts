@@ -7,7 +7,7 @@ import { printable } from '#shared/terminal/printable.ts'
 import { tryParseDuration } from '#shared/time/duration-text.ts'
 import type { Duration } from '#shared/time/instant.ts'
 import { isBrokerFolder } from './io/broker-folder.ts'
-import { defaultDataDir, type Terminal } from './terminal.ts'
+import { defaultDataDir, inputText, type Terminal } from './terminal.ts'
 
 /** What every verb understands. */
 export interface CommonOptions {
@@ -26,8 +26,9 @@ export interface Desk {
   configFile(): Promise<{ path: string; text: string | undefined }>
   /** Has the operation done by the running broker, or here where none runs. */
   ask<Result>(operation: string, args: object): Promise<Result>
-  /** Standard input to its end. */
+  /** Standard input to its end, as text in UTF-8, and as it came. */
   readInput(): Promise<string>
+  readInputBytes(): Promise<Uint8Array>
   /** The result on standard output: one line of JSON, or what `human` makes of it. */
   print<Result>(result: Result, human: (result: Result) => string): void
 }
@@ -70,8 +71,12 @@ export function deskOf(terminal: Terminal, { data, config: configPath, json = fa
       return result
     },
     async readInput() {
+      return inputText(await this.readInputBytes())
+    },
+    async readInputBytes() {
       if (!terminal.input) throw new AditError('usage', 'There is no standard input to read.', 'Give it by a pipe or a file.')
-      return terminal.input()
+      const input = await terminal.input()
+      return typeof input === 'string' ? Buffer.from(input) : input
     },
     print(result, human) {
       terminal.out(json ? `${JSON.stringify(result)}\n` : human(result))

@@ -13,7 +13,7 @@ import { p256Spki } from '#shared/pki/public-key.ts'
 import { rootName } from '#shared/pki/root-succession.ts'
 import { systemClock } from '#shared/platform/clock.ts'
 import { nodeFiles, readSecret, storageError, syncDirectory } from '#shared/platform/files.ts'
-import type { Terminal } from '../terminal.ts'
+import { inputText, type Terminal } from '../terminal.ts'
 
 /** Requests, answers and the root's own file: what is carried between the broker and where the root is. */
 
@@ -56,8 +56,8 @@ async function create(path: string, text: string, mode: number): Promise<void> {
 
 /** The first line of the file, or of standard input. */
 export async function passphraseOf(file: string | undefined, terminal: Terminal): Promise<string> {
-  const text = file === undefined ? await terminal.input?.() : await readPublicFile(file)
-  const passphrase = (text ?? '').split('\n', 1)[0]?.replace(/\r$/, '') ?? ''
+  const text = file === undefined ? inputText((await terminal.input?.()) ?? '') : ((await readPublicFile(file)) ?? '')
+  const passphrase = text.split('\n', 1)[0]?.replace(/\r$/, '') ?? ''
   if (passphrase !== '') return passphrase
   throw new AditError('usage', 'There is no passphrase.', 'Give it on standard input, or by --passphrase-file FILE.')
 }

@@ -1,5 +1,5 @@
 import { homedir } from 'node:os'
-import { text } from 'node:stream/consumers'
+import { buffer } from 'node:stream/consumers'
 import type { Terminal } from '../terminal.ts'
 
 /** This process's own terminal. */
@@ -10,7 +10,7 @@ export const systemTerminal: Terminal = {
   err: (said) => {
     process.stderr.write(said)
   },
-  input: () => text(process.stdin),
+  input: () => buffer(process.stdin),
   env: process.env,
   home: homedir(),
   isRoot: process.geteuid?.() === 0,

@@ -38,7 +38,7 @@ export class Cli {
   }
 
   /** `input`: what stands on standard input. */
-  async runWith(input: string, ...words: string[]): Promise<Outcome> {
+  async runWith(input: string | Uint8Array, ...words: string[]): Promise<Outcome> {
     let out = ''
     let err = ''
     const terminal = {
