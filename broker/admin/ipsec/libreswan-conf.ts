@@ -1,5 +1,6 @@
 import { Encryption, Integrity, KeyExchangeMethod, Prf, ProtocolId, TransformType } from '#shared/wire/ike-numbers.ts'
 import type { Proposal, Transform } from '#shared/wire/ike-payload/payload.ts'
+import { knowsAll } from './parameter-sheet.ts'
 import { childLifetime, deadPeerDelay, files, ikeLifetime, isIpv6, type PeerSheet } from './peer-sheet.ts'
 
 /**
@@ -56,6 +57,9 @@ function connection(sheet: PeerSheet, six: boolean): string[] {
       : ['leftmodecfgclient=yes', `leftsubnet=${six ? '::/0' : '0.0.0.0/0'}`]),
     `right=${sheet.brokerHost}`,
     `rightikeport=${sheet.brokerPort}`,
+    ...(knowsAll(sheet)
+      ? []
+      : ['# The networks of sites that are added later belong in here too: --reach names them beforehand.']),
     `rightsubnets={${remoteOf(sheet, six).join(',')}}`,
     ...authentication(sheet),
     `ike=${sheet.ikeProposals.map((one) => libreswanProposal(one, ProtocolId.Ike)).join(',')}`,

@@ -34,7 +34,10 @@ export function parameterSheet(sheet: PeerSheet): string {
     ['ESP lifetime', `${childLifetime} s`],
     ['Perfect secrecy', 'by the group in the ESP proposal, at each rekey'],
     ['Local networks', sheet.localNetworks.length > 0 ? sheet.localNetworks : 'none: its inner addresses alone'],
-    ['Remote networks', sheet.remoteNetworks],
+    [
+      'Remote networks',
+      knowsAll(sheet) ? sheet.remoteNetworks : [...sheet.remoteNetworks, 'and those of sites that are added later'],
+    ],
     ['Inner addresses', [...sheet.addresses, 'assigned by the configuration payload (mode config, virtual IP)']],
     ['Dead peer', `probe after ${deadPeerDelay} s of silence, then connect again`],
     ['MOBIKE', 'yes'],
@@ -43,6 +46,10 @@ export function parameterSheet(sheet: PeerSheet): string {
   ]
   return rows.flatMap(([label, value]) => lines(label, typeof value === 'string' ? [value] : value)).join('')
 }
+
+/** Whoever said where it shall reach has said all. */
+export const knowsAll = ({ remoteNetworks, offeredNetworks }: PeerSheet): boolean =>
+  offeredNetworks.every((network) => remoteNetworks.includes(network))
 
 const width = 18
 

@@ -83,6 +83,8 @@ test('swanctl.conf says what the registry holds: broker, identities, networks, s
     '--suite',
     'aes256-sha256-x25519',
   )
+  assert.match(read(west.out, 'parameters.txt'), /^ +100\.64\.0\.0\/10\n +and those of sites that are added later\n/m)
+  assert.match(read(west.out, 'ipsec.conf'), /# The networks of sites that are added later .*--reach.*\n +rightsubnets=/)
   const conf = read(west.out, 'swanctl.conf')
   const fleet = (await cli.json<{ fleet: string }>('status', '--data', data)).fleet
   const expected = {
@@ -118,6 +120,7 @@ test('swanctl.conf says what the registry holds: broker, identities, networks, s
   assert.match(read(laptop.out, 'swanctl.conf'), /proposals = aes256gcm16-prfsha256-x25519, aes256-sha256-x25519\n/)
   const east = await add(data, 'east', '--subnet', '198.51.100.0/25', '--reach', '192.168.1.0/24')
   assert.equal(setting(read(east.out, 'swanctl.conf'), 'remote_ts'), `${fleet}, 100.64.0.0/10, 192.168.1.0/24`)
+  for (const file of ['parameters.txt', 'ipsec.conf']) assert.doesNotMatch(read(east.out, file), /added later/)
   const north = await add(data, 'north', '--subnet', '192.168.3.0/24')
   assert.match(
     setting(read(north.out, 'swanctl.conf'), 'remote_ts') ?? '',
@@ -185,6 +188,9 @@ test('a request made elsewhere: PEM or DER, from a file or standard input; no ke
   openssl('req', '-new', '-newkey', 'ed25519', '-nodes', '-keyout', key, '-subj', '/CN=x', '-out', csr)
   const piped = await cli.runWith(readFileSync(csr, 'utf8'), ...again, '--name', 'piped', '--csr', '-', '--out', cli.fresh())
   assert.equal(piped.status, 0, piped.err)
+  openssl('req', '-new', '-newkey', 'ed25519', '-nodes', '-keyout', key, '-subj', '/CN=x', '-outform', 'der', '-out', der)
+  const binary = await cli.runWith(readFileSync(der), ...again, '--name', 'binary', '--csr', '-', '--out', cli.fresh())
+  assert.equal(binary.status, 0, binary.err)
 
   const forged = readFileSync(csr, 'utf8').replace(/[A-Za-z0-9+/](?=[A-Za-z0-9+/]{10}\n?=*\n-----END)/, (c) =>
     c === 'A' ? 'B' : 'A',
@@ -204,7 +210,7 @@ test('a request made elsewhere: PEM or DER, from a file or standard input; no ke
   }
   assert.deepEqual(
     (await cli.json<{ name: string }[]>('device', 'list', '--data', data)).map(({ name }) => name),
-    ['piped'],
+    ['piped', 'binary'],
   )
 })
 
