@@ -8,7 +8,7 @@ import { toHex } from '#shared/bytes/hex.ts'
 import type { Suite } from '#shared/crypto/suite.ts'
 import { isAditError } from '#shared/errors.ts'
 import { type Statement, signStatement, subjectOf } from '#shared/fleet/statement.ts'
-import { type Clock, days, hours, wallTime } from '#shared/time/instant.ts'
+import { type Clock, days, seconds, wallTime } from '#shared/time/instant.ts'
 import { delegationBehind } from './station-vouching.ts'
 import { contentKey, grantDraft, hostKeysDraft, peerDraft, wipeDraft } from './wanted-statements.ts'
 
@@ -35,7 +35,8 @@ const cacheLimit = 16_384
 /** Withdrawals told to a device, the newest. */
 const withdrawalLimit = 64
 const versionKey = 'fleet.version'
-const versionStep = hours(1)
+/** Versions are reserved so far ahead, ms: no more, or a broker that is started again and again runs ahead of the clock, and of whoever signs by it. */
+const versionStep = seconds(1)
 
 /**
  * What each end is told of others. Under a pinned key, what the administrator has signed; without one, the same statements signed here

@@ -78,13 +78,16 @@ export class StatementLedger {
 
   /**
    * Other keys count from now on: what is held is judged anew under them. `following`: those before have handed over to these, so that what
-   * they vouched for is still theirs.
+   * they vouched for is still theirs, and their versions go on.
    */
   setKeys(keys: readonly Uint8Array[], following = false): void {
     if (namesOf(keys) === namesOf(this.#keys)) return
     const { statements } = this.record
     this.#keys = keys
-    if (!following) this.#stations = new StationPeers(this.#options)
+    if (!following) {
+      this.#stations = new StationPeers(this.#options)
+      this.#memory.forget()
+    }
     this.#hold(statements)
   }
 

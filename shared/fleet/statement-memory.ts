@@ -20,6 +20,12 @@ export class StatementMemory {
     return { versions: Object.fromEntries(this.#versions), closed: Object.fromEntries(this.#closed) }
   }
 
+  /** Other keys count from now on, which those before have not handed over to: each counts its versions for itself. */
+  forget(): void {
+    this.#versions.clear()
+    this.#closed.clear()
+  }
+
   /** Throws AditError `statement-refused` for one that is older than another of its subject. */
   see(statement: Statement): void {
     const subject = subjectOf(statement)

@@ -58,6 +58,16 @@ const said = (statements: readonly Uint8Array[], key: Uint8Array, time: number) 
   statements.map((bytes) => openStatement(bytes, [key], wallTime(time), { suite, fleet }))
 const kinds = (statements: readonly Statement[]) => statements.map(({ kind }) => kind).sort()
 
+test('a broker that is started again and again runs not ahead of the clock, by which an administrator signs one day', async (t) => {
+  const { source, pump, clock } = await office(t)
+  for (let start = 0; start < 20; start++) {
+    const { statements } = (await source()).forDevice(pump)
+    const [{ version }] = said(statements, own.publicKey, clock.ms) as [Statement]
+    assert.ok(version - clock.ms <= 2_000, `${version - clock.ms} ms ahead after ${start} restarts`)
+    clock.ms += 5_000
+  }
+})
+
 test('what waits: everything at first, then what is new, changed, about to end, or gone', async (t) => {
   const { fixture, signAll, waiting, clock } = await office(t)
   const { registry } = fixture

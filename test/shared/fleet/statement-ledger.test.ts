@@ -133,6 +133,26 @@ test('under other keys everything is judged anew', () => {
   assert.equal(permitted(kept), true)
 })
 
+test('each key counts its versions for itself, unless the one before has handed over to it', () => {
+  const older = { ...device, version: scope.version - 1 }
+  const pinned = ledgerOf(device)
+  pinned.setKeys([other.publicKey])
+  pinned.replace([sign(older, other)])
+  assert.equal(pinned.peer('dd')?.version, older.version)
+  const rotated = ledgerOf(device)
+  rotated.setKeys([other.publicKey], true)
+  rotated.replace([sign(older, other)])
+  assert.equal(rotated.peer('dd'), undefined)
+})
+
+test('what a carrier left out under another key is not closed under this one', () => {
+  const ledger = ledgerOf(device, ada, grant)
+  ledger.replace([sign(device), sign(ada)])
+  assert.throws(() => ledger.judge(sign(grant)), /has been closed/)
+  ledger.setKeys([other.publicKey])
+  assert.equal(ledger.judge(sign(grant, other)).kind, 'grant')
+})
+
 test('host keys are those of the device and the service', () => {
   const ledger = ledgerOf(device, { ...scope, kind: 'host-keys', device: 'dd', service: 'ssh', keys: ['ssh-ed25519 AAAA'] })
   assert.deepEqual(ledger.hostKeys('dd', 'ssh')?.keys, ['ssh-ed25519 AAAA'])
