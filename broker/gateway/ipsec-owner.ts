@@ -71,7 +71,7 @@ export class IpsecOwner implements IkeOwner {
     const allowed = own.length > 0 ? parseProposals(own, ProtocolId.Ike) : this.#options.ikeProposals
     if ('mismatch' in selectProposal([chosen], allowed, ProtocolId.Ike)) {
       const may = allowed.map(formatProposal).join(', ')
-      const mend = `adit-broker device add --ipsec --name ${principal.name} --suite ${formatProposal(chosen)}`
+      const mend = `adit-broker device add --ipsec --name ${principal.name} --suite ${formatProposal(chosen)} --out FOLDER, once it is revoked`
       return refusal(`${formatProposal(chosen)} is not among what ${told} may use`, mend, `proposals = ${may}`)
     }
     return this.#grant(principal, peer)
@@ -82,7 +82,7 @@ export class IpsecOwner implements IkeOwner {
     if (principal?.ipsec?.pskKey !== undefined) return principal
     return refusal(
       `no peer claims ${idText(id)}`,
-      'adit-broker device add --ipsec --psk generate --name NAME',
+      'adit-broker device add --ipsec --name NAME --psk generate --out FOLDER',
       'local { id = NAME }',
     )
   }
@@ -127,10 +127,10 @@ export class IpsecOwner implements IkeOwner {
   }
 }
 
-const register = 'adit-broker device add --ipsec --name NAME --csr FILE'
+const register = 'adit-broker device add --ipsec --name NAME --csr FILE --out FOLDER'
 const askForNew = 'Use the key and certificate that the administrator of the broker gives: local { certs = … }'
 const again = ({ kind, name, stock }: Principal): string =>
-  stock ? `adit-broker device add --ipsec --name ${name}` : `adit-broker claim create --role ${kind} --name ${name}`
+  stock ? `adit-broker device add --ipsec --name ${name} --out FOLDER` : `adit-broker claim create --role ${kind} --name ${name}`
 
 const utf8 = ({ data }: IkeId): string => Buffer.from(data).toString('utf8')
 

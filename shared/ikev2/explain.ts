@@ -8,7 +8,7 @@ import type { Refusal } from '#shared/ikev2/peer-policy.ts'
 import { formatProposal } from '#shared/ikev2/proposal.ts'
 import type { ProposalMismatch } from '#shared/ikev2/select-proposal.ts'
 import { selectorTexts } from '#shared/ikev2/selector-text.ts'
-import type { SelectorPair } from '#shared/ikev2/traffic-selectors.ts'
+import { narrow, type SelectorPair } from '#shared/ikev2/traffic-selectors.ts'
 import { formatDuration } from '#shared/time/duration-text.ts'
 import type { Duration } from '#shared/time/instant.ts'
 import { NotifyType, ProtocolId } from '#shared/wire/ike-numbers.ts'
@@ -63,11 +63,13 @@ export function explainSelectors(
   const show = ({ local, remote }: typeof asked): string => `${listed(remote)} === ${listed(local)}`
   // A broker narrows what is behind it anyway, and nobody wants to write down a hundred networks.
   const reach = may.local.length > listLimit ? ['0.0.0.0/0', '::/0'] : may.local
+  const hasOwn = narrow(offered.remote, allowed.remote).length > 0
+  const isReachable = narrow(offered.local, allowed.local).length > 0
   return failureRecord(stage, 'selectors-unacceptable', at, {
     offered: [...asked.remote.map((text) => `peer ${text}`), ...asked.local.map((text) => `here ${text}`)],
     allowed: [...may.remote.map((text) => `peer ${text}`), ...may.local.map((text) => `here ${text}`)],
     message: `traffic selectors are unacceptable: the peer asks for ${show(asked)}, it may have ${show(may)}`,
-    mendHere: wordsOf(at).selectors(asked.remote),
+    mendHere: hasOwn && !isReachable ? wordsOf(at).destinations(asked.local) : wordsOf(at).selectors(asked.remote),
     mendThere: `in swanctl.conf, connections.adit.children.adit: local_ts = ${may.remote.join(', ')}; remote_ts = ${reach.join(', ')}`,
   })
 }

@@ -8,6 +8,8 @@ export interface OwnWords {
   proposals(protocol: number, proposals: readonly string[]): string
   /** How what lies behind a peer is said; `cidrs` are what it asked for. */
   selectors(cidrs: readonly string[]): string
+  /** How it comes about that something lies behind this end for the peer to ask for; `cidrs` are what it asked for. */
+  destinations(cidrs: readonly string[]): string
   /** How a peer gets a certificate that is believed here. */
   certificate: string
   /** How a peer gets a pre-shared key, or another one. */
@@ -20,11 +22,14 @@ export interface OwnWords {
 
 const listText = (values: readonly string[]): string => `[${values.map((value) => JSON.stringify(value)).join(', ')}]`
 
+const subnets = (cidrs: readonly string[]): string => cidrs.map((cidr) => `--subnet ${cidr}`).join(' ')
+
 /** DATA/config.toml of the broker, and its command line. */
 export const brokerWords: OwnWords = {
   proposals: (protocol, proposals) =>
     `in the broker's config.toml, section [ipsec]: ${protocol === ProtocolId.Ike ? 'ike' : 'esp'}-proposals = ${listText(proposals)}`,
-  selectors: (cidrs) => `adit-broker device add --ipsec … ${cidrs.map((cidr) => `--subnet ${cidr}`).join(' ')}`,
+  selectors: (cidrs) => `adit-broker device add --ipsec … ${subnets(cidrs)}`,
+  destinations: (cidrs) => `adit-broker device add --ipsec --name SITE ${subnets(cidrs)} --out FOLDER adds the peer that has it`,
   certificate: 'adit-broker device add --ipsec --name NAME --out FOLDER writes a certificate that is believed here',
   sharedKey: 'adit-broker device add --ipsec --name NAME --psk generate --out FOLDER writes a key that both ends have',
   enlist: 'adit-broker device add --ipsec --name NAME --out FOLDER makes a peer known, with everything that it needs',
@@ -35,6 +40,7 @@ export const brokerWords: OwnWords = {
 export const agentWords: OwnWords = {
   proposals: (_protocol, proposals) => `nothing: this agent is built with the proposals ${proposals.join(', ')}`,
   selectors: () => 'nothing: the broker tells the agent which addresses are its own',
+  destinations: () => 'nothing: an agent has its own addresses alone',
   certificate: "adit-agent enrol --claim - takes the trust and the certificate of the agent's broker anew",
   sharedKey: 'nothing: an agent proves itself by its certificate',
   enlist: 'adit-agent enrol --claim - makes this agent known to its broker',

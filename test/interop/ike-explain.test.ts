@@ -77,7 +77,7 @@ const wrongSettings: readonly Wrong[] = [
     said: /TS_UNACCEPT/,
     message: /192\.0\.2\.0\/24/,
     there: /remote_ts = /,
-    here: /./,
+    here: /--name SITE --subnet 192\.0\.2\.0\/24/,
   },
   {
     name: 'an identity that the certificate does not say',

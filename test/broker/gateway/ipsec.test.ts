@@ -90,6 +90,7 @@ test('revocation ends the tunnel within a second, and lets nobody in again', asy
   await eventually(async () => (await failures('doomed')).some(({ code }) => code === 'refused'))
   const [failure] = (await failures('doomed')).filter(({ code }) => code === 'refused')
   assert.match(failure?.message ?? '', /doomed is revoked/)
+  assert.match(failure?.mendHere ?? '', /^adit-broker device add --ipsec --name doomed --out FOLDER$/)
 })
 
 test('sites: hosts behind two peers meet where a grant says so, and nowhere else', async () => {

@@ -165,6 +165,18 @@ test('selectors: what was asked, what may be had, and the line for both sides', 
   assert.match(failure.mendHere, /--subnet 172\.31\.0\.0\/16/)
 })
 
+test('selectors: of a peer that asks for what nobody has the mend is who has it, not all addresses there are', () => {
+  const asked = { local: [parseSelector('203.0.113.0/24')], remote: [parseSelector('0.0.0.0/0')] }
+  const may = { local: [parseSelector('10.0.0.0/8')], remote: [parseSelector('192.168.1.0/24')] }
+  const { mendHere, mendThere } = explainSelectors('auth', asked, may, at)
+  assert.match(mendHere, /^adit-broker device add --ipsec --name SITE --subnet 203\.0\.113\.0\/24 --out FOLDER/)
+  assert.match(mendThere, /remote_ts = 10\.0\.0\.0\/8$/)
+  assert.match(
+    explainSelectors('auth', asked, may, { ...at, context: { proposals: [], words: agentWords } }).mendHere,
+    /^nothing/,
+  )
+})
+
 test('hundreds of networks make no endless sentence', () => {
   const many = Array.from({ length: 255 }, (_, i) => parseSelector(`10.${i}.0.0/16`))
   const failure = explainSelectors('auth', { local: many, remote: many }, { local: many, remote: many.slice(0, 1) }, at)
