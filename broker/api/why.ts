@@ -5,9 +5,11 @@ import { selfWord } from '#broker/api/why-diagnosis.ts'
 import { dropLinks } from '#broker/api/why-drops.ts'
 import { type Link, link } from '#broker/api/why-link.ts'
 import { failedNegotiation } from '#broker/api/why-negotiation.ts'
+import { signatureLinks } from '#broker/api/why-signatures.ts'
 import type { GatewayView, Presence } from '#broker/gateway/view.ts'
 import type { Principal } from '#broker/registry/principal.ts'
 import type { Registry } from '#broker/registry/registry.ts'
+import type { Statement } from '#shared/fleet/statement.ts'
 import type { WallTime } from '#shared/time/instant.ts'
 
 export const factDocument = z.object({
@@ -32,6 +34,8 @@ interface Question {
   port: number
   /** Whether the device has just answered an authentic probe. */
   answered: boolean
+  /** What the fleet key has signed of the two, and of the grants between them; undefined: no key is pinned. */
+  signed?: readonly Statement[] | undefined
 }
 
 interface Sources {
@@ -52,12 +56,15 @@ export async function explain(question: Question, sources: Sources, now: WallTim
     sources.registry.diagnoses,
     now,
   )
+  const granted = grant(question, sources, now)
+  const isSignable = question.device.revokedAt === undefined && granted.state === 'ok'
   const links: Link[] = [
     ...(await cloneLinks(question.device, sources.registry.clones)),
     certificate(question, sources, now),
     // A peer that cannot connect is out of everybody's reach, whatever the grants say; a guess comes after what is known.
     ...(failed?.certain ? negotiation : []),
-    grant(question, sources, now),
+    granted,
+    ...(isSignable && question.signed ? signatureLinks(question, question.signed) : []),
     ...(failed?.certain ? [] : negotiation),
     ...said.causes,
     heard(seen, question.device),

@@ -15,7 +15,8 @@ export async function why(context: OperatorContext, device: string, port: number
   // What is nearest to the asker comes first: with a dead tunnel here, nothing beyond it matters.
   const isBlind = fromBroker === undefined || own?.state === 'broken'
   const here = isBlind ? await ownMachine(context, own) : own === undefined ? [] : [own]
-  const findings = sorted([...here, ...wayTo(name, status), ...(fromBroker?.facts.map(findingOf) ?? [])])
+  const doubt = isBlind ? [] : await doubtOf(context, name)
+  const findings = sorted([...here, ...doubt, ...wayTo(name, status), ...(fromBroker?.facts.map(findingOf) ?? [])])
   const first = findings.find(({ state }) => state === 'broken')
   const verdict = first?.code ?? 'ok'
   const mend = first?.mend ?? fromBroker?.mend ?? ''
@@ -64,6 +65,16 @@ function wayTo(name: string, status: TunnelStatus | undefined): Finding[] {
 
 const uncapitalised = (text: string, name: string): string =>
   text.startsWith(name) ? text : `${text.slice(0, 1).toLowerCase()}${text.slice(1)}`
+
+/** What the tunnel, where one runs, does not believe of the broker's word on the device: it would let nobody through to it. */
+async function doubtOf(context: OperatorContext, name: string): Promise<Finding[]> {
+  try {
+    await context.tunnel().requestIfRunning({ op: 'device', device: name })
+  } catch (error) {
+    if (isAditError(error) && error.code === 'statement-refused') return [broken(error.code, error.message, error.mend)]
+  }
+  return []
+}
 
 const throughNat64 = (prefix: unknown): string => (typeof prefix === 'string' ? `, through the NAT64 ${prefix}` : '')
 

@@ -5,6 +5,7 @@ import { describeDevice, describeHostKeys, deviceDocument, hostKeysDocument, hos
 import { VisibleDevices } from '#broker/api/visible-devices.ts'
 import { explain, whyDocument } from '#broker/api/why.ts'
 import { AditError } from '#shared/errors.ts'
+import { readStatement } from '#shared/fleet/statement.ts'
 
 export const deviceName = z.object({ name: z.string().min(1).max(255) })
 
@@ -66,7 +67,10 @@ export function deviceRoutes(app: ApiServer, parts: ApiParts): void {
       const operator = callerOf(request).principal
       const device = visible.one(operator, request.params.name, clock.wall())
       const answered = device.revokedAt === undefined ? await gateway.probe(device, probeMs) : false
-      return explain({ operator, device, port: request.query.port, answered }, parts, clock.wall())
+      const { statements } = await parts.statements.forOperator(operator, device)
+      const isPinned = parts.registry.statements.pinned !== undefined
+      const signed = isPinned ? statements.flatMap((bytes) => readStatement(bytes) ?? []) : undefined
+      return explain({ operator, device, port: request.query.port, answered, signed }, parts, clock.wall())
     },
   )
 

@@ -124,6 +124,12 @@ test('twenty commands at once share one tunnel; a killed tunnel process is repla
   assert.ok((await buffer(local)).equals(Buffer.concat([Buffer.from(greeting), payload])))
   forward.kill('SIGTERM')
 
+  // Nothing is signed under the key that this operator pins now: ssh would be refused, and why says so.
+  const pin = await stage.run(['fleet', 'pin', Buffer.alloc(32, 7).toString('base64')])
+  assert.equal(pin.status, 0, pin.stderr)
+  const doubting = await stage.run(['why', 'pi', '--json'])
+  assert.deepEqual([doubting.status, JSON.parse(doubting.stdout.toString()).verdict], [1, 'statement-refused'])
+
   await stage.run(['logout'])
   const until = Date.now() + 5_000
   while (isAlive(second.pid as number) && Date.now() < until) await new Promise((resolve) => setTimeout(resolve, 20))
