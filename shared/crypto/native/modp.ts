@@ -1,7 +1,7 @@
 import crypto from 'node:crypto'
 import { plainView } from '#shared/bytes/view.ts'
 import { checkModpPrivate, checkModpPublic } from '../modp-checks.ts'
-import type { DiffieHellman, KeyPair, ModpGroup } from '../suite.ts'
+import { CryptoError, type DiffieHellman, type KeyPair, type ModpGroup } from '../suite.ts'
 import { padded } from './padded.ts'
 
 /** OpenSSL's groups, which know the primes by name and so need no test of them. */
@@ -16,6 +16,15 @@ export function modp(group: ModpGroup): DiffieHellman {
     groups.set(group, made)
   }
   return made
+}
+
+/** OpenSSL of Node 22 refuses what lies outside the subgroup of prime order, where no honest public value lies: 2 generates that. */
+function secretOf(dh: crypto.DiffieHellman | crypto.DiffieHellmanGroup, publicKey: Uint8Array): Buffer {
+  try {
+    return dh.computeSecret(publicKey)
+  } catch {
+    throw new CryptoError('off-curve', 'the public value is not of the group that 2 generates')
+  }
 }
 
 function safePrimeGroup(name: string): DiffieHellman {
@@ -53,7 +62,7 @@ function safePrimeGroup(name: string): DiffieHellman {
     },
     shared(pair, publicKey) {
       checkModpPublic(publicKey, prime)
-      return padded((objects.get(pair) ?? adopt(pair)).computeSecret(publicKey), size)
+      return padded(secretOf(objects.get(pair) ?? adopt(pair), publicKey), size)
     },
   }
 }

@@ -69,7 +69,7 @@ for (const suite of suites) {
   }
 }
 
-test('A-15 modp: 0, 1, p-1, p and everything beyond are refused, 2 and p-2 are not', () => {
+test('A-15 modp: 0, 1, p-1, p and everything beyond are refused, 2 is not, and p-2 is at most refused by name', () => {
   for (const suite of suites)
     for (const id of modpGroups) {
       const dh = suite.modp(id)
@@ -79,7 +79,9 @@ test('A-15 modp: 0, 1, p-1, p and everything beyond are refused, 2 and p-2 are n
       const said = (value: bigint): string | undefined => refusal(dh, pair, bytesOf(value, size))
       for (const value of [0n, 1n, prime - 1n]) assert.equal(said(value), 'low-order')
       for (const value of [prime, prime + 1n, (1n << BigInt(8 * size)) - 1n]) assert.equal(said(value), 'off-curve')
-      for (const value of [2n, prime - 2n]) assert.equal(said(value), undefined)
+      assert.equal(said(2n), undefined)
+      // Outside the subgroup of prime order, which some releases of Node look at.
+      assert.ok([undefined, 'off-curve'].includes(said(prime - 2n)))
     }
 })
 
