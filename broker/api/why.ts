@@ -90,7 +90,7 @@ function certificate({ device }: Question, { registry }: Sources, now: WallTime)
       'device-revoked',
       false,
       `${device.name} was revoked at ${new Date(device.revokedAt).toISOString()}.`,
-      'Enrol it again with a new claim.',
+      device.stock ? 'Register it again, with a new key: adit-broker device add.' : 'Enrol it again with a new claim.',
     )
   const ok = registry.directory.isAdmitted(device, now)
   return link(
@@ -126,25 +126,29 @@ function seenOf(device: Principal, { gateway }: Sources, now: WallTime): Seen {
 function heard(seen: Seen, device: Principal): Link {
   const { state, since, ageSeconds, endpoint } = seen
   const age = ageSeconds === undefined ? '' : `, last heard ${ageSeconds} s ago from ${endpoint ?? 'an unknown address'}`
+  const kind = device.ipsec !== undefined ? 'ipsec' : device.stock ? 'wireguard' : 'agent'
   if (state === 'never')
     return link(
       'device-never-up',
       false,
       `${device.name} has never opened its tunnel.`,
-      `${start(device.ipsec !== undefined)}, and see what it says on the spot: adit-agent doctor.`,
+      `${start[kind]}, and see what it says on the spot: ${look[kind]}.`,
     )
   return link(
     state === 'up' ? 'tunnel' : 'device-offline',
     state === 'up',
     `The tunnel of ${device.name} is ${state} since ${since === undefined ? 'an unknown time' : new Date(since).toISOString()}${age}.`,
-    'Check its power and its network; it comes back by itself. On the spot: adit-agent doctor.',
+    `Check its power and its network; it comes back by itself. On the spot: ${look[kind]}.`,
   )
 }
 
-const start = (ipsec: boolean): string =>
-  ipsec
-    ? 'Load the folder that device add --ipsec wrote for it, and begin: swanctl --load-all && swanctl --initiate --child adit'
-    : 'Start its agent (adit-agent run)'
+/** How the tunnel of each kind of device is begun, and where it says how it stands. */
+const start = {
+  agent: 'Start its agent (adit-agent run)',
+  wireguard: 'Give it what device add --wireguard printed, with its own private key, and begin: wg-quick up',
+  ipsec: 'Load the folder that device add --ipsec wrote for it, and begin: swanctl --load-all && swanctl --initiate --child adit',
+} as const
+const look = { agent: 'adit-agent doctor', wireguard: 'wg show', ipsec: 'swanctl --list-sas, swanctl --log' } as const
 
 function probe({ device, answered }: Question): Link {
   return link(
