@@ -1,6 +1,8 @@
 import type { DirectStatus } from '#agent/core/direct/direct-status.ts'
 import { broken, type Diagnosis, type Finding, ok } from '#agent/doctor/finding.ts'
 import { describe } from '#agent/doctor/report.ts'
+import { readPin } from '#agent/io/fleet-keeper.ts'
+import { StateFolder } from '#agent/io/state-folder.ts'
 import type { OperatorContext } from '#agent/operator/context.ts'
 import type { Why } from '#agent/operator/operator-api.ts'
 import { checkName } from '#shared/enrolment/name.ts'
@@ -66,10 +68,12 @@ function wayTo(name: string, status: TunnelStatus | undefined): Finding[] {
 const uncapitalised = (text: string, name: string): string =>
   text.startsWith(name) ? text : `${text.slice(0, 1).toLowerCase()}${text.slice(1)}`
 
-/** What the tunnel, where one runs, does not believe of the broker's word on the device: it would let nobody through to it. */
+/** What this machine does not believe of the broker's word on the device, where it has pinned the fleet key: its tunnel lets nobody through then. */
 async function doubtOf(context: OperatorContext, name: string): Promise<Finding[]> {
+  if ((await readPin(await StateFolder.open(context.stateFolder))) === undefined) return []
   try {
-    await context.tunnel().requestIfRunning({ op: 'device', device: name })
+    const { socket } = await context.tunnel().request({ op: 'device', device: name })
+    socket.destroy()
   } catch (error) {
     if (isAditError(error) && error.code === 'statement-refused') return [broken(error.code, error.message, error.mend)]
   }
