@@ -225,7 +225,7 @@ function refused(name: string, port: number, error: unknown): AditError {
     return new AditError(
       'service-refused',
       `Nothing serves port ${port} of ${name}.`,
-      `Give its agent the service: adit-agent run --service NAME=ADDR:PORT.`,
+      `Give its agent the service (adit-agent run --service NAME=ADDR:PORT), or see what else keeps you out: adit why ${name} --port ${port}.`,
     )
   return new AditError(
     'device-offline',
