@@ -2,6 +2,7 @@ import { constants, type Stats } from 'node:fs'
 import { chmod, type FileHandle, lstat, mkdir, open, rename, unlink } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { AditError } from '#shared/errors.ts'
+import { shellWord } from '#shared/terminal/shell-word.ts'
 
 /**
  * Files that must survive a power cut and be read by nobody else. A write is: unique temporary file (O_EXCL, mode set on the handle,
@@ -158,18 +159,28 @@ async function read(
 
 function checkSecret(path: string, facts: FileFacts): void {
   if (facts.links > 1) throw unsafe(path, 'has a second hard link', 'Copy it, delete every link, and put the copy in its place.')
-  if (!ours(facts.uid)) throw unsafe(path, 'belongs to another user', `Give it to the user that runs this: chown USER ${path}`)
+  if (!ours(facts.uid))
+    throw unsafe(path, 'belongs to another user', `Give it to the user that runs this: chown USER ${shellWord(path)}`)
   if ((facts.mode & 0o077) !== 0) {
-    throw unsafe(path, `can be reached by others (mode ${facts.mode.toString(8).padStart(4, '0')})`, `Run: chmod 600 ${path}`)
+    throw unsafe(
+      path,
+      `can be reached by others (mode ${facts.mode.toString(8).padStart(4, '0')})`,
+      `Run: chmod 600 ${shellWord(path)}`,
+    )
   }
 }
 
 function checkDirectory(path: string, facts: FileFacts): void {
   if (facts.kind === 'symlink') throw unsafe(path, 'is a symbolic link', 'Name the folder that it points to.')
   if (facts.kind !== 'directory') throw unsafe(path, 'is not a folder', 'Choose another folder.')
-  if (!ours(facts.uid)) throw unsafe(path, 'belongs to another user', `Give it to the user that runs this: chown USER ${path}`)
+  if (!ours(facts.uid))
+    throw unsafe(path, 'belongs to another user', `Give it to the user that runs this: chown USER ${shellWord(path)}`)
   if ((facts.mode & 0o077) !== 0) {
-    throw unsafe(path, `can be reached by others (mode ${facts.mode.toString(8).padStart(4, '0')})`, `Run: chmod 700 ${path}`)
+    throw unsafe(
+      path,
+      `can be reached by others (mode ${facts.mode.toString(8).padStart(4, '0')})`,
+      `Run: chmod 700 ${shellWord(path)}`,
+    )
   }
 }
 
@@ -208,7 +219,12 @@ export function storageError(error: unknown, verb: string, path: string): AditEr
   if (code === 'ENOSPC' || code === 'EDQUOT') {
     return new AditError('disk-full', `No room is left to ${verb} ${path}.`, 'Free some space on that disk.', { cause: error })
   }
-  if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS') {
+  if (code === 'EROFS') {
+    const message = `Cannot ${verb} ${path}: it is on a file system that is mounted read-only (EROFS).`
+    const mend = 'Mount it for writing (mount -o remount,rw), or choose another folder.'
+    return new AditError('storage-failed', message, mend, { cause: error })
+  }
+  if (code === 'EACCES' || code === 'EPERM') {
     const mend = `Run as the owner of ${dirname(path)}, or choose another folder.`
     return new AditError('storage-failed', `This user may not ${verb} ${path} (${code}).`, mend, { cause: error })
   }

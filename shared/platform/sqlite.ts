@@ -2,6 +2,7 @@ import { constants } from 'node:fs'
 import { lstat, open } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { AditError } from '#shared/errors.ts'
+import { shellWord } from '#shared/terminal/shell-word.ts'
 import { Mutex } from './mutex.ts'
 import { sqliteError } from './sqlite-error.ts'
 import { SqliteHandle } from './sqlite-handle.ts'
@@ -312,6 +313,10 @@ async function checkPrivateFile(path: string): Promise<void> {
   }
   if ((facts.mode & 0o077) !== 0) {
     const mode = (facts.mode & 0o7777).toString(8).padStart(4, '0')
-    throw new AditError('permission-unsafe', `${path} can be reached by others (mode ${mode}).`, `Run: chmod 600 ${path}`)
+    throw new AditError(
+      'permission-unsafe',
+      `${path} can be reached by others (mode ${mode}).`,
+      `Run: chmod 600 ${shellWord(path)}`,
+    )
   }
 }

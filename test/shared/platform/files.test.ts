@@ -13,6 +13,7 @@ import {
   readIfPresent,
   readSecret,
   removeDurably,
+  storageError,
   writeDurably,
 } from '#shared/platform/files.ts'
 import { CrashingDisk, PowerCut } from '#test/shared/platform/crashing-disk.ts'
@@ -52,6 +53,18 @@ test('P-32 secrets are made 0600 in folders of 0700, whatever the umask', async 
     assert.equal(await modeOf(join(dir, `a${umask}`)), 0o700)
     assert.equal(await modeOf(join(state, 'key')), 0o600, `file under umask ${umask.toString(8)}`)
   }
+})
+
+test('what opens a file to nobody else can be copied, whatever the file is called', async (t) => {
+  const path = join(await folder(t), "pump's key")
+  await writeFile(path, 'secret', { mode: 0o644 })
+  const mend = await readSecret(path).catch((error: AditError) => error.mend)
+  assert.equal(mend, `Run: chmod 600 '${path.replace("'", `'\\''`)}'`)
+})
+
+test('a disk that is mounted read-only is told as such: another user would not help', () => {
+  const error = storageError(Object.assign(new Error('EROFS'), { code: 'EROFS' }), 'write', '/mnt/card/key')
+  assert.deepEqual([error.code, /read-only/.test(error.message), /remount/.test(error.mend)], ['storage-failed', true, true])
 })
 
 test('P-32 any right of group or others refuses a secret: all 64 modes', async (t) => {
