@@ -20,7 +20,7 @@ export async function login(
     speaks,
     proxy,
     onProgress: (step) => {
-      if (!context.json) context.note(`${step} …`)
+      if (!context.json) context.note(step)
     },
   })
   const { name, notAfter } = identity.leaf

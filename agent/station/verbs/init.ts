@@ -5,7 +5,7 @@ import type { StationContext } from '#agent/station/io/station-context.ts'
 /** `adit station init --claim TOKEN|-`: makes this folder a station's. */
 export async function init(context: StationContext, { claim }: { claim: string }): Promise<void> {
   const token = await readToken(claim)
-  const onProgress = (step: string): void => context.note(`${step} …`)
+  const onProgress = (step: string): void => context.note(step)
   const { identity, own } = await initStation({ ...context.ports(), path: context.path, token, onProgress })
   identity.close()
   const { station, names, first, last, quota, tags, notAfter } = own.delegation

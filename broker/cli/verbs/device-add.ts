@@ -43,7 +43,7 @@ const ipsecWords = {
  */
 export function deviceAdd(parent: Command, terminal: Terminal): void {
   verb(parent, 'add', 'register a stock WireGuard peer (prints its wg-quick configuration) or IPsec peer (writes its folder)', [
-    'wg genkey | tee pi.key | wg pubkey',
+    'umask 077; wg genkey > pi.key',
     'adit-broker device add --name pi-9 --wireguard "$(wg pubkey < pi.key)" --tag site:oslo > wg0.conf',
     'adit-broker device add --ipsec --name plant-a --subnet 192.168.1.0/24 --out ./plant-a',
     'adit-broker device add --ipsec --name plant-b --csr plant-b.csr --suite aes256-sha256-x25519 --out ./plant-b',

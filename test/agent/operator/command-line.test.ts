@@ -105,7 +105,8 @@ test('login makes keys and a certificate that nobody else can read, and the othe
 
 test('telemetry comes as a table, as JSON lines, and follows', async (t) => {
   const { adit, fixture, token, start } = await desk(t)
-  await adit('login', '--claim', await token('ann'))
+  const login = await adit('login', '--claim', await token('ann'))
+  assert.match(login.stderr, /^making keys\nasking https:\/\/\S+\nenrolled as ann\n/, 'steps as adit-agent enrol tells them')
   await fixture.enrol('device', { name: 'pi', tags: ['roof'] })
   await fixture.grant('ann', 'roof')
   const principalId = fixture.registry.directory.byName('device', 'pi')!.id
