@@ -31,6 +31,8 @@ export interface OuterWaysOptions {
   /** A captive portal has let go. */
   onReleased(): void
   onFinding(finding: Finding): void
+  /** Whether the broker may be at this UDP endpoint. */
+  isBroker?(endpoint: Endpoint): boolean
   /** Whether the tunnel's datagrams go there now. */
   isPath(endpoint: Endpoint): boolean
 }
@@ -57,8 +59,8 @@ export class OuterWays {
   }
 
   static async open(options: OuterWaysOptions): Promise<OuterWays> {
-    const { timers, onDatagram, onRebound, lane } = options
-    return new OuterWays(options, await OuterUdp.open(timers, onDatagram, onRebound, lane))
+    const { timers, onDatagram, lane, onRebound = () => {}, isBroker = () => false } = options
+    return new OuterWays(options, await OuterUdp.open({ timers, onDatagram, onRebound, isBroker, lane }))
   }
 
   /** What stands in our way now. */
@@ -95,6 +97,7 @@ export class OuterWays {
   /** The broker answers by UDP: no portal stands before it any more. */
   answeredByUdp(): void {
     this.#findings.clear('portal')
+    this.#udp.answered()
   }
 
   /** Streams that the old network bore are asked whether they live, and those that wait for another attempt make it. */

@@ -269,6 +269,12 @@ export class Tunnel {
     return [...this.#places.endpoints(config), ...(this.#places.isAwaited(config) ? [] : streams)]
   }
 
+  get #brokerPlaces(): Endpoint[] {
+    const { config } = this
+    const used = this.core.association?.endpoint
+    return [...(used ? [used] : []), ...(config ? this.#places.endpoints(config) : [])]
+  }
+
   async #openWays(): Promise<OuterWays> {
     const { suite, clock, timers, log, root, proxy, floors, onFinding } = this.#options
     return OuterWays.open({
@@ -282,6 +288,7 @@ export class Tunnel {
       onReopened: (endpoint) => this.#showOurselves(endpoint),
       onReleased: () => this.core.nudge(),
       onFinding: (finding) => onFinding?.(finding),
+      isBroker: (endpoint) => this.#brokerPlaces.some((one) => sameEndpoint(one, endpoint)),
       isPath: (endpoint) => this.core.state === 'up' && sameEndpoint(this.core.association?.endpoint, endpoint),
     })
   }
