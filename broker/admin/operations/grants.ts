@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import type { Grant } from '#broker/policy/grant.ts'
-import type { Directory } from '#broker/registry/directory.ts'
+import type { Registry } from '#broker/registry/registry.ts'
+import { AditError } from '#shared/errors.ts'
 import { isoTime } from '../iso-time.ts'
 import { labels, milliseconds, type Operation, operation } from '../operation.ts'
 
@@ -24,8 +25,10 @@ const newGrant = z.strictObject({
 export const grantOperations: Record<string, Operation> = {
   'grant.add': operation(newGrant, async ({ registry, clock, actor }, { lasting, until, ...grant }) => {
     const end = until ?? (lasting === undefined ? undefined : clock.wall() + lasting)
+    if (end !== undefined && end <= clock.wall())
+      throw new AditError('usage', 'until: that moment is over.', 'Name one to come, as in 7d or 2027-01-31T12:00Z.')
     const added = await registry.grants.add({ ...grant, ...(end !== undefined && { until: end }) }, actor)
-    return { ...document(added), warnings: warningsOf(added, registry.directory) }
+    return { ...document(added), warnings: await warningsOf(added, registry) }
   }),
   'grant.list': operation(z.strictObject({ all: z.boolean().default(false) }), async ({ registry }, { all }) =>
     (await registry.grants.list({ all })).map(document),
@@ -35,19 +38,30 @@ export const grantOperations: Record<string, Operation> = {
   ),
 }
 
-/** A grant may be made before its devices are; one that opens nothing as things stand is said to. */
-function warningsOf({ from, to }: Grant, directory: Pick<Directory, 'byName'>): string[] {
-  const live = (name: string): boolean => {
-    const device = directory.byName('device', name)
-    return device !== undefined && device.revokedAt === undefined
+/** A grant may be made before those whom it names are; one that opens nothing as things stand is said to, unless a claim waits for them. */
+async function warningsOf(
+  { operators, devices, from, to }: Grant,
+  { directory, claims }: Pick<Registry, 'directory' | 'claims'>,
+): Promise<string[]> {
+  const isLive = (kind: 'device' | 'operator', name: string): boolean => {
+    const principal = directory.byName(kind, name)
+    return principal !== undefined && principal.revokedAt === undefined
   }
-  const unknown = [...new Set([...from, ...to])].filter((name) => !live(name))
+  const open = (await claims.list()).filter(({ state }) => state === 'open')
+  const isMissing = (kind: 'device' | 'operator', name: string): boolean =>
+    !isLive(kind, name) && !open.some((claim) => claim.role === kind && claim.name !== undefined && mayName(claim.name, name))
+  const unknown = [...new Set([...from, ...to])].filter((name) => !isLive('device', name))
   const bare = to.filter((name) => !unknown.includes(name) && directory.byName('device', name)?.subnets.length === 0)
   return [
+    ...operators.filter((name) => isMissing('operator', name)).map((name) => `There is no operator ${name} yet.`),
+    ...[...new Set(devices)].filter((name) => isMissing('device', name)).map((name) => `There is no device ${name} yet.`),
     ...unknown.map((name) => `There is no device ${name} yet.`),
     ...bare.map((name) => `No subnet lies behind ${name}: until one does, this grant opens nothing there.`),
   ]
 }
+
+/** Whether a claim with this name or pattern may give somebody that name. */
+const mayName = (pattern: string, name: string): boolean => new RegExp(`^${pattern.replace(/\{n\}|#+/, '\\d+')}$`).test(name)
 
 const document = (grant: Grant): object => ({
   id: grant.id,

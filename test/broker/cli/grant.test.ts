@@ -32,6 +32,7 @@ test('grants between sites: from and to, shown in the list, warned of where they
     [['--from', 'west', '--device', 'east', '--port', '80'], /Device to device is closed/],
     [['--from', 'west', '--operator', 'ann', '--to', 'east', '--port', '80'], /not both/],
     [['--from', 'west', '--to', 'east'], /needs a port/],
+    [['--operator', 'ann', '--tag', 't', '--until', '2020-01-01'], /that moment is over/],
     [['--from', 'a/b', '--to', 'east', '--port', '80'], /not allowed/],
     [['--from', 'west', '--to', 'east', '--port', '0'], /any/],
   ] as const) {
@@ -39,4 +40,21 @@ test('grants between sites: from and to, shown in the list, warned of where they
     assert.equal(refused.status, 2, words.join(' '))
     assert.match(refused.err, message, words.join(' '))
   }
+})
+
+test('a name that nobody bears is told, unless a claim waits for somebody of that name', async (t) => {
+  const { data, registry } = await openDesk(t, cli, { config: 'public-api = ["https://b.example:1"]' })
+  const warned = async (...words: string[]): Promise<string> =>
+    (await cli.run('grant', 'add', '--data', data, ...words, '--port', '22')).err
+  assert.equal(
+    await warned('--operator', 'ann', '--device', 'pi-7'),
+    'There is no operator ann yet.\nThere is no device pi-7 yet.\n',
+  )
+  await registry.claims.create({ role: 'operator', name: 'ann' })
+  await registry.claims.create({ role: 'device', name: 'pi-{n}', uses: 9 })
+  assert.equal(await warned('--operator', 'ann', '--device', 'pi-7', '--tag', 't'), '')
+  assert.equal(
+    await warned('--operator', 'pi-7', '--device', 'api-7'),
+    'There is no operator pi-7 yet.\nThere is no device api-7 yet.\n',
+  )
 })
