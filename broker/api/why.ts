@@ -58,21 +58,25 @@ export async function explain(question: Question, sources: Sources, now: WallTim
   )
   const granted = grant(question, sources, now)
   const isSignable = question.device.revokedAt === undefined && granted.state === 'ok'
-  const links: Link[] = [
-    ...(await cloneLinks(question.device, sources.registry.clones)),
-    certificate(question, sources, now),
-    // A peer that cannot connect is out of everybody's reach, whatever the grants say; a guess comes after what is known.
-    ...(failed?.certain ? negotiation : []),
-    granted,
-    ...(isSignable && question.signed ? signatureLinks(question, question.signed) : []),
-    ...(failed?.certain ? [] : negotiation),
-    ...said.causes,
-    heard(seen, question.device),
-    probe(question),
-    ...hostKeys(question, await hostKeysOf(question.device, sources.registry.hostKeys)),
-    ...said.remarks,
-    ...dropLinks({ device: question.device, operator: question.operator, answered }, sources.gateway, now),
-  ]
+  const isRevoked = question.device.revokedAt !== undefined
+  const before = [...(await cloneLinks(question.device, sources.registry.clones)), certificate(question, sources, now)]
+  // Of a device that is out for good, nothing further down holds or would help.
+  const links: Link[] = isRevoked
+    ? before
+    : [
+        ...before,
+        // A peer that cannot connect is out of everybody's reach, whatever the grants say; a guess comes after what is known.
+        ...(failed?.certain ? negotiation : []),
+        granted,
+        ...(isSignable && question.signed ? signatureLinks(question, question.signed) : []),
+        ...(failed?.certain ? [] : negotiation),
+        ...said.causes,
+        heard(seen, question.device),
+        probe(question),
+        ...hostKeys(question, await hostKeysOf(question.device, sources.registry.hostKeys)),
+        ...said.remarks,
+        ...dropLinks({ device: question.device, operator: question.operator, answered }, sources.gateway, now),
+      ]
   const broken = links.find(({ state }) => state === 'broken')
   return {
     verdict: broken?.code ?? 'ok',

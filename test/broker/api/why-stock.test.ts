@@ -32,6 +32,7 @@ test('who looks after a device without our agent is not sent to an agent', async
     gateway.presences.set(device, { state: 'down', lastAuthentic: fixture.clock.ms - 60_000, endpoint: '192.0.2.7:4500' })
     assert.match(await mendOf(device, 'device-offline'), look)
     await registry.devices.revoke(device)
+    assert.equal(await mendOf(device, 'device-offline'), '', 'of a device that is out nothing further down is asked')
     assert.match(await mendOf(device, 'device-revoked'), device === 'pump' ? /new claim/ : /^Register it again.*device add/)
   }
 })
