@@ -76,8 +76,10 @@ export async function loadNativeOf(machine: Machine): Promise<Native | NativeRef
   try {
     koffi = await machine.koffi()
   } catch (error) {
-    const mend = 'Install it where the program is installed: npm install koffi'
-    return refusal('no-koffi', `The package koffi cannot be loaded: ${firstLine(error)}`, mend)
+    const isMissing = (error as NodeJS.ErrnoException).code === 'ERR_MODULE_NOT_FOUND'
+    const reason = isMissing ? 'it is not installed' : reasonOf(error)
+    const mend = 'Install it where the program is installed (npm install koffi).'
+    return refusal('no-koffi', `The package koffi cannot be loaded: ${reason}.`, mend)
   }
   try {
     const mismatch = layoutMismatch(abi, koffi)
@@ -93,7 +95,7 @@ export async function loadNativeOf(machine: Machine): Promise<Native | NativeRef
     return refusal('self-test-failed', failure, 'Please report this machine to us; the portable engine serves meanwhile.')
   } catch (error) {
     const mend = 'If memory is limited (ulimit -v), raise the limit; the portable engine serves meanwhile.'
-    return refusal('self-test-failed', `Native code cannot be called: ${firstLine(error)}`, mend)
+    return refusal('self-test-failed', `Native code cannot be called: ${reasonOf(error)}.`, mend)
   }
 }
 
@@ -126,6 +128,9 @@ function refusal(code: NativeRefusal['code'], message: string, mend: string): Na
   return { code, message, mend }
 }
 
-function firstLine(error: unknown): string {
-  return String(error instanceof Error ? error.message : error).split('\n')[0]!
+/** Its first line, as a part of a sentence of ours. */
+function reasonOf(error: unknown): string {
+  return String(error instanceof Error ? error.message : error)
+    .split('\n')[0]!
+    .replace(/\.$/, '')
 }

@@ -32,6 +32,11 @@ test('a machine without native code is refused with what would mend it, and noth
   assert.equal(missing.code, 'no-koffi')
   assert.match(missing.message, /Cannot find package 'koffi'/)
   assert.match(missing.mend, /npm install koffi/)
+  const absent = await refusalOf({
+    koffi: () => Promise.reject(Object.assign(new Error('Cannot find'), { code: 'ERR_MODULE_NOT_FOUND' })),
+  })
+  assert.equal(absent.message, 'The package koffi cannot be loaded: it is not installed.')
+  for (const { message, mend } of [missing, absent]) for (const sentence of [message, mend]) assert.match(sentence, /[^.]\.$/)
 })
 
 test('structures that C lays out differently are refused by name', async () => {
