@@ -357,7 +357,7 @@ export class Tunnel {
   #refused(failure: NegotiationFailure): void {
     this.#refusal = failure
     const { code, message, mendHere } = failure
-    this.#options.log.warn({ code, mend: mendHere }, message)
+    this.#options.log.warn({ code }, `${message} Here: ${mendHere}.`)
   }
 }
 
