@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
+import { fromHex } from '#shared/bytes/hex.ts'
 import { nativeSuite } from '#shared/crypto/native.ts'
+import { modpParameters } from '#shared/crypto/noble/modp-primes.ts'
 import { certificateCredential } from '#shared/ikev2/authentication.ts'
 import { caKeyHash } from '#shared/ikev2/cert-request.ts'
 import { subjectIkeId } from '#shared/ikev2/certificate-id.ts'
@@ -10,6 +12,7 @@ import { selectorTexts } from '#shared/ikev2/selector-text.ts'
 import { parseChain, verifyChain } from '#shared/pki/chain.ts'
 import { commonName } from '#shared/pki/distinguished-name.ts'
 import { decodeIkeHeader } from '#shared/wire/ike-header.ts'
+import { decodeIkeMessage, encodeIkeMessage } from '#shared/wire/ike-message.ts'
 import { ExchangeType, KeyExchangeMethod, NotifyType } from '#shared/wire/ike-numbers.ts'
 import type { IkeId } from '#shared/wire/ike-payload/payload.ts'
 import { now as judgedAt, type Made, makeCa, makeLeaf, makeRoot } from '#test/shared/pki/built-chain.ts'
@@ -208,6 +211,24 @@ describe('the first exchange', () => {
     town.wire.length = 0
     town.run(60)
     assertWorking(town)
+  })
+
+  test('A-15 a first message with a public value that is none harms nobody, and the true one is heard after it', () => {
+    const { prime } = modpParameters(14)
+    for (const value of [0n, 1n, prime - 2n, prime - 1n, prime]) {
+      const ike = 'aes256gcm16-prfsha256-modp2048'
+      const town = new TwoEnds({ a: { ike }, b: { ike } })
+      town.initiate()
+      const first = town.hold('a')
+      const { header, payloads } = decodeIkeMessage(first.datagram)
+      const data = fromHex(value.toString(16).padStart(512, '0'))
+      const forged = payloads.map((payload) => (payload.kind === 'ke' ? { ...payload, data } : payload))
+      town.deliver({ ...first, datagram: encodeIkeMessage(header, forged) })
+      // p-2 is a value of the group, if of no honest peer: some releases of OpenSSL take it.
+      if (value === prime - 2n && town.b.sa !== undefined) continue
+      town.run(60)
+      assertWorking(town)
+    }
   })
 
   test('P-12 an answer is longer than its request only where that is told beforehand', () => {
