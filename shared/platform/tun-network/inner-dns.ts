@@ -20,6 +20,7 @@ export class InnerDns {
   readonly #options: InnerDnsOptions
   readonly #path: string
   readonly #resolved: Resolved
+  #isLackTold = false
 
   constructor(options: InnerDnsOptions) {
     this.#options = options
@@ -30,7 +31,11 @@ export class InnerDns {
   /** Also where it has been done before: whoever has replaced the file meanwhile finds their version again afterwards. */
   async force(name: string, servers: readonly string[]): Promise<void> {
     const { ledger, log } = this.#options
-    if (servers.length === 0) return log.warn('no name server inside the tunnel is known: names are asked outside, as before')
+    if (servers.length === 0) {
+      if (!this.#isLackTold) log.warn('no name server inside the tunnel is known: names are asked outside, as before')
+      this.#isLackTold = true
+      return
+    }
     const works = await this.#resolved.works()
     if (works) await this.#resolved.force(name, servers)
     const asked = nameServersOf(await contentAt(this.#path))

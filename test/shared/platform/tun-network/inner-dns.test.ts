@@ -61,6 +61,14 @@ test('what somebody else has put there meanwhile stays, and is told of', async (
   assert.match(warnings.join(), /another program has replaced/)
 })
 
+test('that no name server is known inside is told once, however often the network is set', async (t) => {
+  const warnings: string[] = []
+  const { dns, etc } = await bed(t, { log: { ...silentLog, warn: (text: string) => warnings.push(text) } as unknown as Log })
+  await dns.force('adit0', [])
+  await dns.force('adit0', [])
+  assert.deepEqual([warnings.length, await readdir(etc)], [1, []])
+})
+
 test('the ledger is on disk before the file is touched, and says enough where a kill came between', async (t) => {
   const { dns, ledger, path, state } = await bed(t)
   await writeFile(path, theirs)
