@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -50,6 +50,9 @@ test('a path that does not exist, or is not of the kind, is an error with a sent
   const foreign = inFolder(t, 'foreign.json', '{"testGroups": []}')
   assert.match((await runner('noise', foreign)).stderr, /does not look like noise vectors/)
   assert.equal((await runner('nonsense', foreign)).code, 2)
+  const loop = join(foreign, '../loop')
+  symlinkSync(loop, loop)
+  assert.deepEqual(await runner('noise', loop), { code: 1, stdout: '', stderr: `vectors: ${loop} cannot be read (ELOOP)\n` })
 })
 
 test('a wrong vector fails, is named, and fails the run; the last line counts', async (t) => {
@@ -98,6 +101,7 @@ test('a forged ESP packet fails, a cipher that is not ours is skipped, its heade
   const esp = `8000000100000001${'00'.repeat(8)}${'00'.repeat(24)}${'00'.repeat(16)}`
   const forged = await judged('esp', { cases: [{ ...one, esp, plaintextWithTrailer }] })
   assert.equal(forged.summary(), '1 passed, 1 failed, 0 skipped')
+  assert.match(forged.report(), /it was refused: Unauthentic/)
   const foreign = await judged('esp', { cases: [{ ...one, crypt: 'AES-CTR', esp, plaintextWithTrailer }] })
   assert.equal(foreign.summary(), '1 passed, 0 failed, 1 skipped')
 })

@@ -24,7 +24,7 @@ const loaders: Readonly<Record<KindName, () => Promise<VectorKind>>> = {
 
 /** Judges a file, or in a folder every file of the kind. Throws BrokenFormat with a sentence for the person who gave the path. */
 export async function judgePath(kind: VectorKind, name: KindName, path: string, verdicts: Verdicts): Promise<void> {
-  const stat = statSync(path, { throwIfNoEntry: false })
+  const stat = readable(path, () => statSync(path, { throwIfNoEntry: false }))
   if (stat === undefined) throw new BrokenFormat(`${path} does not exist`)
   if (!stat.isDirectory()) {
     const contents = contentsOf(path)
@@ -51,7 +51,7 @@ export async function judgePath(kind: VectorKind, name: KindName, path: string, 
 
 /** Parsed where the name ends in .json or the bytes begin like JSON, else the bytes. */
 function contentsOf(path: string): unknown {
-  const bytes = readFileSync(path)
+  const bytes = readable(path, () => readFileSync(path))
   const first = bytes.find((byte) => byte !== 0x20 && byte !== 0x0a && byte !== 0x0d && byte !== 0x09)
   const looksLikeJson = first === 0x7b || first === 0x5b
   if (!path.endsWith('.json') && !looksLikeJson) return bytes
@@ -63,9 +63,20 @@ function contentsOf(path: string): unknown {
   }
 }
 
+/** What the system refuses is a matter for the person who gave the path. */
+function readable<Result>(path: string, read: () => Result): Result {
+  try {
+    return read()
+  } catch (error) {
+    throw new BrokenFormat(`${path} cannot be read (${(error as NodeJS.ErrnoException).code})`)
+  }
+}
+
 /** Every file below, in the order of names, so that two runs tell the same story. */
 function* filesUnder(folder: string): Generator<string> {
-  for (const entry of readdirSync(folder, { withFileTypes: true }).sort((a, b) => (a.name < b.name ? -1 : 1))) {
+  for (const entry of readable(folder, () => readdirSync(folder, { withFileTypes: true })).sort((a, b) =>
+    a.name < b.name ? -1 : 1,
+  )) {
     const path = join(folder, entry.name)
     if (entry.isDirectory()) yield* filesUnder(path)
     else if (entry.isFile()) yield path

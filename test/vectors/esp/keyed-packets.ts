@@ -7,6 +7,7 @@ import { checkTrailer, ESP_HEADER_LENGTH, EspNextHeader, espNextHeaderOf, espSeq
 import type { Transform } from '#shared/wire/ike-payload/payload.ts'
 import { underBoth } from '../both-providers.ts'
 import { type Fields, hexField, isFields, isFieldsArray, numberField, optionalHex, optionalText, textField } from '../fields.ts'
+import { reasonName } from '../reason-name.ts'
 import { BrokenFormat, type Verdicts } from '../verdict.ts'
 import { encryptionNamed, integrityNamed, pairRefusal } from './algorithms.ts'
 
@@ -135,7 +136,7 @@ function judgeCipher(suite: Suite, packet: Packet, cipher: Transform, mac: Trans
   const transform = espTransform(suite, algorithms, keys, packet.high !== undefined)
   const out = new Uint8Array(esp.length)
   const length = transform.open(esp, high, out)
-  if (length < 0) return `it was refused by ${length}`
+  if (length < 0) return `it was refused: ${reasonName(length)}`
   if (!equalPublic(out.subarray(0, length), plaintext)) return `it opened to ${toHex(out.subarray(0, length))}`
   for (let at = 0; at < esp.length; at += 7) {
     const forged = esp.slice()

@@ -11,6 +11,7 @@ import { Encryption, ExchangeType, HeaderFlag } from '#shared/wire/ike-numbers.t
 import type { IkePayload, Proposal } from '#shared/wire/ike-payload/payload.ts'
 import { underBoth } from '../both-providers.ts'
 import { type Fields, hexField, isFields, isFieldsArray, numberField, optionalHex, textField } from '../fields.ts'
+import { reasonName } from '../reason-name.ts'
 import { BrokenFormat, type Verdicts } from '../verdict.ts'
 import { compareNames, isRefused, readAgain, readChainAgain } from './message.ts'
 
@@ -114,7 +115,7 @@ function judgeOpening(
   const fromInitiator = (header.flags & HeaderFlag.Initiator) !== 0
   const keys = keysOf(capture)
   const opened = new SkEnvelope(suite, algorithms, keys, !fromInitiator).open(datagram, payloads)
-  if (typeof opened === 'number') return `it was refused by ${opened}`
+  if (typeof opened === 'number') return `it was refused: ${reasonName(opened)}`
   const plaintext = hexField(decrypted, 'plaintext')
   if (!equalPublic(opened.bytes, plaintext)) return `it opened to ${toHex(opened.bytes)}`
   for (const at of [0, 17, 29, datagram.length - 1]) {
