@@ -31,6 +31,8 @@ export const DropReason = {
   SelectorRefused: -26,
   /** Not lost: the data lane that holds the session has it. */
   HeldByLane: -27,
+  /** Handling it threw, as nothing from the network may make us. */
+  Defect: -28,
 } as const
 
 export type DropReason = (typeof DropReason)[keyof typeof DropReason]

@@ -4,9 +4,11 @@ import type { DataWishes } from '#agent/core/data-keeper.ts'
 import type { DirectOptions } from '#agent/core/direct/direct-host.ts'
 import type { EspHub, IkeIdentity } from '#agent/core/esp-hub.ts'
 import type { Suite } from '#shared/crypto/suite.ts'
+import { DropReason } from '#shared/drop-reason.ts'
 import { toAditError } from '#shared/errors.ts'
 import type { NegotiationFailure } from '#shared/ikev2/negotiation-failure.ts'
 import type { NetstackLimits } from '#shared/netstack/options.ts'
+import { DefectWatch } from '#shared/platform/defect-watch.ts'
 import { Driver } from '#shared/platform/driver.ts'
 import type { Log } from '#shared/platform/log.ts'
 import type { Nat64 } from '#shared/platform/nat64.ts'
@@ -95,6 +97,7 @@ export class Tunnel {
   #network: NetworkWatch | undefined
   #care: DataCare | undefined
   #portMapping: PortMapper | undefined
+  readonly #defects: DefectWatch
   readonly #keeper: RecordKeeper
   readonly #places: BrokerPlaces
   readonly #refresh: ConfigRefresh
@@ -107,6 +110,7 @@ export class Tunnel {
     )
     this.#options = options
     this.#road = road
+    this.#defects = new DefectWatch(options.log, clock)
     this.#keeper = new RecordKeeper(record, options.folder, options.log)
     this.#places = new BrokerPlaces({
       ...{ keeper: this.#keeper, timers, nat64: options.nat64, lookup: options.lookup },
@@ -315,7 +319,12 @@ export class Tunnel {
   #received(datagram: Uint8Array, from: Endpoint): void {
     this.#options.onDatagram?.()
     this.#care?.meter.countReceived(datagram.length, from)
-    this.core.receive(datagram, from)
+    try {
+      this.core.receive(datagram, from)
+    } catch (error) {
+      this.core.counters.count(DropReason.Defect)
+      this.#defects.met(error)
+    }
   }
 
   #networkChanged(): void {

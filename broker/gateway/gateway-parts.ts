@@ -22,6 +22,7 @@ import { toHex } from '#shared/bytes/hex.ts'
 import type { KeyPair, Suite } from '#shared/crypto/suite.ts'
 import { FlowFilter } from '#shared/dataplane/flow-filter.ts'
 import { Netstack } from '#shared/netstack/netstack.ts'
+import { DefectWatch } from '#shared/platform/defect-watch.ts'
 import type { LinuxLane } from '#shared/platform/linux-engine/linux-lane.ts'
 import type { Log } from '#shared/platform/log.ts'
 import { PacketEngine } from '#shared/platform/packet-engine.ts'
@@ -156,6 +157,7 @@ export async function assembleGateway(
   let noise!: WireguardEndpoint
   const bind = { ...options.bind, shared: sharesPort(options.bind, alternates) }
   const lane = await options.lane?.(bind)
+  const defects = new DefectWatch(log, clock)
   const engine: PacketEngine = await PacketEngine.open({
     clock,
     timers,
@@ -170,6 +172,7 @@ export async function assembleGateway(
       flowLimits,
     ),
     event: on.event,
+    defect: (error) => defects.met(error),
     meter: evidence,
     noise(ports, sessions) {
       noise = new WireguardEndpoint({

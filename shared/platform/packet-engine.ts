@@ -51,6 +51,8 @@ export interface PacketEngineOptions {
   esp?: ((ports: EspPorts, lane: DataLane | undefined) => BareEndpoint) | undefined
   filter: FlowFilter
   event(event: TunnelEvent): void
+  /** Handling a datagram threw: it is dropped and counted. Left out: the error goes on. */
+  defect?(error: unknown): void
   /** Told of every outer datagram, before it is looked at and after it was sent. Must not allocate. */
   meter?: OuterTraffic
   ports: Pick<DataPlanePorts, 'deliver' | 'spoofed' | 'tooBig'> & {
@@ -77,6 +79,7 @@ export class PacketEngine {
   readonly #clock: Clock
   readonly #esp: BareEndpoint | undefined
   readonly #meter: OuterTraffic | undefined
+  readonly #defect: PacketEngineOptions['defect']
   readonly #carried: PacketEngineOptions['carried']
   readonly #toStack: (packet: Uint8Array) => void
   readonly #split: HostSplit | undefined
@@ -91,6 +94,7 @@ export class PacketEngine {
     this.lane = lane
     this.#carried = carried
     this.#meter = meter
+    this.#defect = options.defect
     this.driver = new Driver(clock, timers)
     const transmit = (datagram: Uint8Array, to: Endpoint): boolean => {
       const isSent = (isCarried(to) ? carried : (lane ?? this.#socket))?.send(datagram, to) ?? false
@@ -168,7 +172,12 @@ export class PacketEngine {
     if (this.#closed) return 0
     const now = this.#clock.now()
     this.#meter?.heard(datagram.length, from, now)
-    const result = this.plane.receive(datagram, from, now)
+    let result: number
+    try {
+      result = this.plane.receive(datagram, from, now)
+    } catch (error) {
+      result = this.#met(error)
+    }
     this.kick()
     return result
   }
@@ -226,7 +235,18 @@ export class PacketEngine {
   #receiveBare(datagram: Uint8Array, from: Endpoint): void {
     if (this.#closed) return
     this.plane.traffic.received++
-    this.#esp?.handleBare(datagram, from, this.#clock.now())
+    try {
+      this.#esp?.handleBare(datagram, from, this.#clock.now())
+    } catch (error) {
+      this.#met(error)
+    }
     this.kick()
+  }
+
+  #met(error: unknown): number {
+    if (this.#defect === undefined) throw error
+    this.#defect(error)
+    this.plane.counters.count(DropReason.Defect)
+    return DropReason.Defect
   }
 }
