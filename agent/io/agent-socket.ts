@@ -1,8 +1,9 @@
-import { chmod } from 'node:fs/promises'
+import { chmod, rm } from 'node:fs/promises'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { createInterface } from 'node:readline'
 import { AditError, type ErrorCode, exitStatuses, toAditError } from '#shared/errors.ts'
 import { removeDurably } from '#shared/platform/files.ts'
+import { withShortPath } from '#shared/platform/short-path.ts'
 
 /**
  * STATE/agent.sock (0600): how the user's own programs speak to a running agent. One JSON object a line each way, answered by `id`:
@@ -24,6 +25,7 @@ export class AgentSocketServer {
   readonly #server: Server
   readonly #answer: (request: AgentRequest) => Promise<unknown>
   readonly #sockets = new Set<Socket>()
+  #path: string | undefined
 
   constructor(answer: (request: AgentRequest) => Promise<unknown>) {
     this.#answer = answer
@@ -33,15 +35,19 @@ export class AgentSocketServer {
   /** The caller holds the folder's lock: whatever lies at `path` was left by a process that died. */
   async listen(path: string): Promise<void> {
     await removeDurably(path)
-    await new Promise<void>((resolve, reject) => {
-      this.#server.once('error', (error) => reject(socketError(path, error)))
-      this.#server.listen(path, () => resolve())
-    })
+    const listen = (short: string): Promise<void> =>
+      new Promise((resolve, reject) => {
+        this.#server.once('error', (error) => reject(socketError(path, error)))
+        this.#server.listen(short, () => resolve())
+      })
+    await withShortPath(path, listen)
+    this.#path = path
     await chmod(path, 0o600)
   }
 
   async close(): Promise<void> {
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()))
+    if (this.#path !== undefined) await rm(this.#path, { force: true })
     for (const socket of this.#sockets) socket.destroy()
     await closed
   }
@@ -83,6 +89,10 @@ export class AgentSocketClient {
   }
 
   static connect(path: string): Promise<AgentSocketClient> {
+    return withShortPath(path, (short) => AgentSocketClient.#open(short))
+  }
+
+  static #open(path: string): Promise<AgentSocketClient> {
     return new Promise((resolve, reject) => {
       const socket = connect(path)
       socket.once('connect', () => {

@@ -1,8 +1,8 @@
 import { connect, type Socket } from 'node:net'
 import { createInterface } from 'node:readline'
 import { AditError, type ErrorCode, exitStatuses } from '#shared/errors.ts'
+import { withShortPath } from '#shared/platform/short-path.ts'
 import { adminSocketPath } from './admin-server.ts'
-import { withShortPath } from './short-path.ts'
 
 /** Asks the broker that runs on `dataDir`; undefined where none answers there. Throws the AditError that the broker gave. */
 export async function askBroker(dataDir: string, verb: string, args: unknown): Promise<{ result: unknown } | undefined> {

@@ -5,7 +5,7 @@ import { createInterface } from 'node:readline'
 import { toAditError } from '#shared/errors.ts'
 import { storageError } from '#shared/platform/files.ts'
 import type { Log } from '#shared/platform/log.ts'
-import { withShortPath } from './short-path.ts'
+import { withShortPath } from '#shared/platform/short-path.ts'
 
 /** Longest request line, in characters. */
 const longestLine = 256 * 1024
