@@ -66,6 +66,7 @@ export function deskOf(terminal: Terminal, { data, config: configPath, json = fa
     configFile,
     async ask<Result>(operation: string, args: object) {
       const wasThere = isBrokerFolder(dataDir)
+      if (!wasThere && !beginnings.has(operation)) throw noBroker(dataDir)
       const result = (await ask(dataDir, config, operation, args)) as Result
       if (!wasThere && isBrokerFolder(dataDir)) terminal.err(`${printable(madeHere(dataDir))}\n`)
       return result
@@ -83,6 +84,23 @@ export function deskOf(terminal: Terminal, { data, config: configPath, json = fa
     },
   }
 }
+
+/** What may be done before the broker's first start, and makes it; all else is about what there is already. */
+const beginnings: ReadonlySet<string> = new Set([
+  'claim.create',
+  'grant.add',
+  'device.add',
+  'device.add-ipsec',
+  'station.authorize',
+  'factory.trust',
+  'voucher.import',
+  'fleet.pin',
+  'ca.show',
+  'ca.root.export',
+])
+
+const noBroker = (dataDir: string): AditError =>
+  new AditError('not-found', `There is no broker in ${dataDir}.`, 'Name its folder, --data DIR; or begin one: adit-broker run.')
 
 /** Whoever mistyped --data must hear that the answer is another broker's. */
 const madeHere = (dataDir: string): string =>

@@ -45,6 +45,7 @@ async function enrolDevice(data: string, { asleep = false } = {}): Promise<void>
 test('a role CA is rotated by hand, phase by phase and back, and status says what comes next', async () => {
   const data = cli.fresh()
   const said = async (...words: string[]): Promise<Status> => cli.json<Status>('ca', ...words, '--data', data)
+  await cli.json('ca', 'show', '--data', data)
   const still = await said('status')
   assert.deepEqual([still.rotation, still.advice, still.due, still.root.key], [null, [], false, 'here'])
   assert.equal((await cli.run('ca', 'status', '--check', '--data', data)).status, 0)
@@ -68,7 +69,7 @@ test('a role CA is rotated by hand, phase by phase and back, and status says wha
 
 test('nobody is left behind unless a person says so', async () => {
   const data = cli.fresh()
-  await cli.json('ca', 'status', '--data', data)
+  await cli.json('ca', 'show', '--data', data)
   await enrolDevice(data)
   await enrolDevice(data, { asleep: true })
   assert.match((await cli.run('ca', 'status', '--data', data)).out, /^device .* issues, 2 hold \(1 asleep\)$/m)
@@ -93,7 +94,7 @@ const needsOpenssl = { skip: !hasOpenssl && 'openssl is not installed' }
 test('the root goes offline: openssl reads its file, and CAs and roots are then signed from files', needsOpenssl, async () => {
   const data = cli.fresh()
   const place = cli.fresh('stick')
-  await cli.json('ca', 'status', '--data', data)
+  await cli.json('ca', 'show', '--data', data)
   const file = (name: string): string => `${place}-${name}`
   await writeFile(file('words'), 'correct horse\n')
   const exported = await cli.runWith('correct horse\n', 'ca', 'root', 'export', '--out', file('root'), '--data', data, '--json')
@@ -148,7 +149,7 @@ test(
     const file = (name: string): string => `${place}-${name}`
     await writeFile(`${data}.toml`, '[pki]\nurl = "http://pki.example/"\n')
     const at = ['--data', data, '--config', `${data}.toml`]
-    await cli.json('ca', 'status', ...at)
+    await cli.json('ca', 'show', ...at)
     const openssl = (...words: string[]): { status: number | null; said: string } => {
       const { status, stdout, stderr } = spawnSync('openssl', words, { encoding: 'utf8' })
       return { status, said: stdout + stderr }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -82,19 +82,30 @@ async function startBroker(data: string, ...words: string[]): Promise<RunningBro
 
 const wireguardKey = (): string => Buffer.from(nativeSuite.x25519.generate().publicKey).toString('base64')
 
+test('a question about a broker that is not there makes none; what a broker may begin with does, and says so', async () => {
+  const data = freshData()
+  for (const words of [['status'], ['device', 'list'], ['grant', 'revoke', '1'], ['audit'], ['ca', 'status']]) {
+    const asked = await cli(...words, '--data', data)
+    assert.deepEqual([asked.status, asked.out, existsSync(data)], [4, '', false], words.join(' '))
+    assert.match(
+      asked.err,
+      /There is no broker in .*data-\d+\. Name its folder, --data DIR; or begin one: adit-broker run\. \(not-found\)/,
+    )
+  }
+  const begun = await cli('ca', 'show', '--data', data)
+  assert.match(begun.err, /There was no broker in .*: one has been made/)
+  const after = await json<{ running: boolean; inner: string[]; devices: number; sessions: number }>('status', '--data', data)
+  assert.deepEqual([after.running, after.devices, after.sessions, after.inner.length], [false, 0, 0, 2])
+})
+
 test('every verb works while the broker runs and when it does not', async () => {
   const data = freshData()
-  const before = await json<{ running: boolean; inner: string[]; devices: number; sessions: number; version: string }>(
-    'status',
-    '--data',
-    data,
-  )
-  assert.deepEqual([before.running, before.devices, before.sessions, before.inner.length], [false, 0, 0, 2])
   const broker = await startBroker(data)
   assert.equal(broker.ready.event, 'ready')
   assert.match(broker.ready.listen, /^127\.0\.0\.1:\d+$/)
   assert.match(broker.ready.api, /^https:\/\/127\.0\.0\.1:\d+$/)
 
+  const { inner } = await json<{ inner: string[] }>('status', '--data', data)
   for (const running of [true, false]) {
     const tag = running ? 'run' : 'still'
     const { claim } = await json<{ claim: string }>(
@@ -174,7 +185,7 @@ test('every verb works while the broker runs and when it does not', async () => 
     }
     const status = await json<{ running: boolean; inner: string[] }>('status', '--data', data)
     assert.equal(status.running, running)
-    assert.deepEqual(status.inner, before.inner)
+    assert.deepEqual(status.inner, inner)
 
     if (running) {
       const second = await cli('run', '--data', data, '--listen', '127.0.0.1:0', '--api', '127.0.0.1:0')
