@@ -16,9 +16,14 @@ const leastCharacters = 20
 /** Fewer different bytes than this are no random ones. */
 const leastDifferent = 8
 
-/** Letters, digits, `-` and `_`: any router's form takes it, and IKE computes with the characters themselves. */
-export function makeSecret(suite: Suite): PeerSecret {
-  const text = Buffer.from(suite.random(madeBytes)).toString('base64url')
+/**
+ * Letters, digits, `-` and `_`: any router's form takes it, and IKE computes with the characters themselves. None begins with a digit or a sign:
+ * `0x`, `0s` and `0t` announce numbers to strongSwan and libreswan, `-` an option to a shell.
+ */
+export function makeSecret(suite: Pick<Suite, 'random'>): PeerSecret {
+  let text: string
+  do text = Buffer.from(suite.random(madeBytes)).toString('base64url')
+  while (!/^[A-Za-z]/.test(text))
   return { bytes: new Uint8Array(Buffer.from(text, 'latin1')), text }
 }
 
