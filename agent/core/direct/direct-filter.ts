@@ -42,13 +42,21 @@ export class DirectFilter {
     if (!this.#isFromPeer(bytes, packet)) return DropReason.InnerSourceRefused
     // Both ends cut their TCP to the path: a fragment could only hide its ports.
     if (packet.fragment !== 0) return DropReason.FilterRefused
-    const ports = this.#ports?.filter(({ notAfter }) => time < notAfter)
+    const ports = this.#openAt(time)
     if (packet.kind === PacketKind.EchoRequest || packet.kind === PacketKind.EchoReply || packet.kind === PacketKind.IcmpError)
       return ports === undefined || ports.length > 0 ? 0 : DropReason.FilterRefused
     if (packet.kind !== PacketKind.Tcp) return DropReason.FilterRefused
     if (ports === undefined) return 0
-    const port = packet.destinationPort
-    return ports.some(({ from, to }) => from <= port && port <= to) ? 0 : DropReason.FilterRefused
+    return isAmong(ports, packet.destinationPort) ? 0 : DropReason.FilterRefused
+  }
+
+  /** Whether its grants open the TCP port to an operator now. */
+  opens(port: number, time: WallTime): boolean {
+    return isAmong(this.#openAt(time) ?? [], port)
+  }
+
+  #openAt(time: WallTime): readonly OpenPorts[] | undefined {
+    return this.#ports?.filter(({ notAfter }) => time < notAfter)
   }
 
   #isFromPeer(bytes: Uint8Array, { sourceAt, width }: InnerPacket): boolean {
@@ -56,3 +64,5 @@ export class DirectFilter {
     return this.#sources.some((address) => sameAddress(address, source))
   }
 }
+
+const isAmong = (ports: readonly OpenPorts[], port: number): boolean => ports.some(({ from, to }) => from <= port && port <= to)

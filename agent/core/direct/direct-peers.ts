@@ -149,8 +149,7 @@ export class DirectPeers {
 
   /** Whether somebody with an association has shown us grants by which this inner address may open the TCP port here. */
   opens(from: string, port: number): boolean {
-    const ports = this.#register.withAddress(from)?.filter.ports ?? []
-    return ports.some((open) => open.from <= port && port <= open.to)
+    return this.#register.withAddress(from)?.filter.opens(port, this.#options.time()) ?? false
   }
 
   /** Holds the associations. */
