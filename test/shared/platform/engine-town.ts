@@ -202,10 +202,10 @@ export class Town {
   #esp(ports: EspPorts, lane: DataLane | undefined): EspEndpoint {
     const admit = (name: string): Admitted => {
       const member = this.members.find(({ id }) => id === name)!
-      const child = childPolicy(WHOLE, member.addresses, {})
+      const child = childPolicy(WHOLE, member.addresses)
       return { peerKey: member.peerKey, name, child, virtualAddresses: [], dns: [] }
     }
-    return espEndpoint(HUB_ID, ports, lane, admit)
+    return espEndpoint(nativeSuite, HUB_ID, ports, lane, admit)
   }
 
   /** The member has left. */

@@ -1,5 +1,5 @@
-/** The esp suite as a town speaks it: one pre-shared key for all, and whoever knows it is whom it says. */
-import { nativeSuite } from '#shared/crypto/native.ts'
+/** The esp suite as a town or a bench speaks it: one pre-shared key for all, and whoever knows it is whom it says. */
+import type { Suite } from '#shared/crypto/suite.ts'
 import { defaultChildLifetime } from '#shared/ikev2/default-lifetime.ts'
 import { parseId } from '#shared/ikev2/identity.ts'
 import { defaultIkeSettings } from '#shared/ikev2/ike-context.ts'
@@ -17,7 +17,7 @@ export const HUB_ID = 'hub.example'
 export const HUB_KEY = 'a'.repeat(64)
 const secret = new TextEncoder().encode('a secret of the town')
 
-export function childPolicy(local: readonly string[], remote: readonly string[], lifetime: Partial<Lifetime>): ChildPolicy {
+export function childPolicy(local: readonly string[], remote: readonly string[], lifetime: Partial<Lifetime> = {}): ChildPolicy {
   const selector = (text: string) => fromCidr(parseCidr(text.includes('/') ? text : `${text}/${text.includes(':') ? 128 : 32}`))
   return {
     proposals: parseProposals(['aes256gcm16-x25519-esn-noesn'], ProtocolId.Esp),
@@ -36,13 +36,14 @@ export interface Admitted {
 }
 
 export function espEndpoint(
+  suite: Suite,
   id: string,
   ports: EspPorts,
   lane: DataLane | undefined,
   admit: (id: string) => Admitted,
 ): EspEndpoint {
   return new EspEndpoint({
-    suite: nativeSuite,
+    suite,
     ports,
     lane,
     ike: {

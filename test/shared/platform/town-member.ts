@@ -81,7 +81,13 @@ export class Member {
       new WireguardEndpoint({ suite: nativeSuite, staticKey: this.key, ports, nextTimestamp: town.nextTimestamp })
     const child = childPolicy(this.addresses, WHOLE, lifetime)
     const esp = (ports: EspPorts) =>
-      espEndpoint(this.id, ports, undefined, () => ({ peerKey: HUB_KEY, name: HUB_ID, child, virtualAddresses: [], dns: [] }))
+      espEndpoint(nativeSuite, this.id, ports, undefined, () => ({
+        peerKey: HUB_KEY,
+        name: HUB_ID,
+        child,
+        virtualAddresses: [],
+        dns: [],
+      }))
     this.engine = await PacketEngine.open({
       clock: systemClock,
       timers: systemTimers,
