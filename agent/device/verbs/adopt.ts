@@ -4,8 +4,8 @@ import { StateFolder, stateFolderPath } from '#agent/io/state-folder.ts'
 import { nativeSuite } from '#shared/crypto/native.ts'
 import { AditError } from '#shared/errors.ts'
 import { lockFolder } from '#shared/platform/lock.ts'
-import { shellWord } from '#shared/terminal/shell-word.ts'
 import type { AdoptFlags } from '../command-line.ts'
+import { runNext } from '../run-next.ts'
 
 /** `adit-agent adopt`: at the first power-on, by a unit of systemd; again at any time. */
 export async function adoptVerb(flags: AdoptFlags): Promise<void> {
@@ -18,7 +18,7 @@ export async function adoptVerb(flags: AdoptFlags): Promise<void> {
     if (adoption.outcome === 'none' && (await folder.certificates()) === undefined) throw nothingThere(from)
     const name = adoption.outcome === 'none' ? (await folder.record())?.name : adoption.name
     const said = {
-      taken: `This board is ${name} now; the bundle is erased from ${from}. Now: adit-agent run --state ${shellWord(folder.path)}`,
+      taken: `This board is ${name} now; the bundle is erased from ${from}. ${runNext(folder.path)}`,
       erased: `This board was ${name} already; the bundle is erased from ${from}.`,
       none: `This board is ${name}; there is no bundle in ${from}.`,
     }[adoption.outcome]

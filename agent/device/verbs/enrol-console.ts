@@ -7,9 +7,9 @@ import { checkSerial } from '#shared/enrolment/unit-serial.ts'
 import { AditError } from '#shared/errors.ts'
 import { lockFolder } from '#shared/platform/lock.ts'
 import { systemTimers } from '#shared/platform/timers.ts'
-import { shellWord } from '#shared/terminal/shell-word.ts'
 import { minutes } from '#shared/time/instant.ts'
 import type { EnrolFlags } from '../command-line.ts'
+import { runNext } from '../run-next.ts'
 
 /** `adit-agent enrol --console`: standard input and output are the console, at whose other end a station is. */
 export async function enrolConsoleVerb(flags: EnrolFlags, pkcs11: TokenPlace | undefined): Promise<void> {
@@ -31,7 +31,7 @@ export async function enrolConsoleVerb(flags: EnrolFlags, pkcs11: TokenPlace | u
     })
     stdin.on('data', (bytes: Buffer) => line.receive(bytes))
     if (!(await line.ended)) throw nobody()
-    stdout.write(`\r\n${(await folder.record())?.name} is enrolled. Now: adit-agent run --state ${shellWord(folder.path)}\r\n`)
+    stdout.write(`\r\n${(await folder.record())?.name} is enrolled. ${runNext(folder.path)}\r\n`)
   } finally {
     if (stdin.isTTY) stdin.setRawMode(false)
     stdin.destroy()

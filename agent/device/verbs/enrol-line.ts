@@ -14,9 +14,9 @@ import { systemClock } from '#shared/platform/clock.ts'
 import { lockFolder } from '#shared/platform/lock.ts'
 import { createLog } from '#shared/platform/log.ts'
 import { systemTimers } from '#shared/platform/timers.ts'
-import { shellWord } from '#shared/terminal/shell-word.ts'
 import { type Duration, minutes } from '#shared/time/instant.ts'
 import type { EnrolFlags } from '../command-line.ts'
+import { runNext } from '../run-next.ts'
 
 /** Where an image has the token of its line. */
 const tokenFiles = [...bootFolders.map((folder) => join(folder, 'adit-line.txt')), '/etc/adit-agent/line']
@@ -39,7 +39,7 @@ export async function enrolLineVerb(line: string, flags: EnrolFlags, pkcs11: Tok
     process.stdout.write(
       flags.json
         ? `${JSON.stringify({ event: 'enrolled', name, state: folder.path })}\n`
-        : `Enrolled as ${name}. Now: adit-agent run --state ${shellWord(folder.path)}\n`,
+        : `Enrolled as ${name}. ${runNext(folder.path)}\n`,
     )
   } finally {
     await lock.release()

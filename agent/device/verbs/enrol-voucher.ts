@@ -11,9 +11,9 @@ import { AditError } from '#shared/errors.ts'
 import { systemClock } from '#shared/platform/clock.ts'
 import { lockFolder } from '#shared/platform/lock.ts'
 import { createLog } from '#shared/platform/log.ts'
-import { shellWord } from '#shared/terminal/shell-word.ts'
 import type { EnrolFlags } from '../command-line.ts'
 import { readVoucherFile, voucherIn } from '../first-power-on.ts'
+import { runNext } from '../run-next.ts'
 
 const voucherLimit = 128 * 1024
 
@@ -39,7 +39,7 @@ export async function enrolVoucherVerb(flags: EnrolFlags, pkcs11: TokenPlace | u
         ? `${JSON.stringify({ event: following === 'kept' ? 'kept' : 'enrolled', name, state: folder.path })}\n`
         : following === 'kept'
           ? `This board is ${name} already, of the same owner.\n`
-          : `Enrolled as ${name}. Now: adit-agent run --state ${shellWord(folder.path)}\n`,
+          : `Enrolled as ${name}. ${runNext(folder.path)}\n`,
     )
   } finally {
     await lock.release()

@@ -8,8 +8,8 @@ import { AditError } from '#shared/errors.ts'
 import { systemClock } from '#shared/platform/clock.ts'
 import { lockFolder } from '#shared/platform/lock.ts'
 import { createLog } from '#shared/platform/log.ts'
-import { shellWord } from '#shared/terminal/shell-word.ts'
 import type { EnrolFlags } from '../command-line.ts'
+import { runNext } from '../run-next.ts'
 
 /** `adit-agent enrol`: progress for a person who watches, one line of JSON for a script. */
 export async function enrolVerb(flags: EnrolFlags): Promise<void> {
@@ -48,7 +48,7 @@ export async function enrolVerb(flags: EnrolFlags): Promise<void> {
     process.stdout.write(
       flags.json
         ? `${JSON.stringify({ event: 'enrolled', name, notAfter: until, state: folder.path })}\n`
-        : `Enrolled as ${name}, until ${until}. Now: adit-agent run --state ${shellWord(folder.path)}\n`,
+        : `Enrolled as ${name}, until ${until}. ${runNext(folder.path)}\n`,
     )
     identity.close()
   } finally {

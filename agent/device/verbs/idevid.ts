@@ -15,8 +15,8 @@ import { encodePem } from '#shared/pki/pem.ts'
 import { createRequest } from '#shared/pki/request.ts'
 import { lockFolder } from '#shared/platform/lock.ts'
 import { unreadableFile } from '#shared/platform/unreadable-file.ts'
-import { shellWord } from '#shared/terminal/shell-word.ts'
 import type { IdevidFlags } from '../command-line.ts'
+import { runNext } from '../run-next.ts'
 
 /** `adit-agent idevid request`: the key is made here, in a file or in a token, and stays here. */
 export async function idevidRequestVerb(flags: IdevidFlags): Promise<void> {
@@ -38,7 +38,7 @@ export async function idevidInstallVerb(file: string, flags: IdevidFlags): Promi
     process.stdout.write(
       flags.json
         ? `${JSON.stringify({ serial, factory: fingerprint, state: path })}\n`
-        : `This board is ${serial} of the factory ${fingerprint.slice(0, 16)}. Now: adit-agent run --state ${shellWord(path)}\n`,
+        : `This board is ${serial} of the factory ${fingerprint.slice(0, 16)}. ${runNext(path)}\n`,
     )
   })
 }
